@@ -1,0 +1,14 @@
+"""Fully convolutional networks for semantic segmentation, in NumPy, every backward by hand."""
+
+from fcn_numpy.convolution import (
+    col2im,
+    conv2d,
+    conv2d_input,
+    conv2d_weight,
+    conv_matrix,
+    im2col,
+)
+
+__version__ = "0.1.0"
+
+__all__ = ["col2im", "conv2d", "conv2d_input", "conv2d_weight", "conv_matrix", "im2col"]

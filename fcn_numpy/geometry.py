@@ -1,0 +1,283 @@
+"""Where each cell of a map sits in the image, how large maps are, and where crops must be cut.
+
+Every layer on a regular grid maps its output cells to image coordinates: cell ``i`` of a map has
+its centre at pixel ``scale * i + shift``. The image itself is (scale, shift) = (1, 0). A
+convolution or a pool with kernel k, stride s, padding p and dilation d has its output cell 0 over
+the middle of its first window, and moves on by s input cells::
+
+    shift <- shift + scale * (d * (k - 1) / 2 - p)
+    scale <- scale * s
+
+A transposed convolution walks the same two lines backwards::
+
+    scale <- scale / s
+    shift <- shift - scale * (d * (k - 1) / 2 - p)
+
+All numbers are kept as fractions, for each axis: halves and thirds stay exact.
+
+A network is traced by calling it with a `FeatureMap` in place of an array: its forward runs as
+ever, each layer passes on the description of a map instead of the map. So there is no second
+description of a network that could differ from what it does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from fcn_numpy.checks import Pair, pair
+
+def output_size(
+    size: Pair,
+    kernel_size: int | Pair,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+    ceil_mode: bool = False,
+) -> Pair:
+    """Size (H, W) of the map that a convolution or a pool makes.
+
+    ``floor((size + 2 p - d (k - 1) - 1) / s) + 1``, on each axis. With `ceil_mode` the division
+    rounds up, except that the last window must start inside the input or its padding at the
+    top and left (the rule of torch.nn.MaxPool2d).
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width of the input.
+    kernel_size, stride, padding, dilation : int or pair of int
+    ceil_mode : bool
+        Keep the last, partly filled window.
+
+    Returns
+    -------
+    (int, int)
+
+    Raises
+    ------
+    ValueError
+        If not a single window fits.
+    """
+    kernel = pair(kernel_size, "kernel_size", 1)
+    strides = pair(stride, "stride", 1)
+    pads = pair(padding, "padding")
+    dilations = pair(dilation, "dilation", 1)
+    result = []
+    for n, k, s, p, d in zip(pair(size, "size"), kernel, strides, pads, dilations):
+        room = n + 2 * p - d * (k - 1) - 1
+        if room < 0 and not (ceil_mode and n and room > -s):
+            raise ValueError(
+                f"the input is too small: size {tuple(size)} with padding {pads} does not hold "
+                f"one window of kernel_size {kernel} and dilation {dilations}"
+            )
+        out = (-(-room // s) if ceil_mode else room // s) + 1
+        if ceil_mode and (out - 1) * s >= n + p:
+            out -= 1
+        result.append(out)
+    return result[0], result[1]
+
+
+def transposed_output_size(
+    size: Pair,
+    kernel_size: int | Pair,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    output_padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+) -> Pair:
+    """Size (H, W) of the map that a transposed convolution makes.
+
+    ``(size - 1) s - 2 p + d (k - 1) + output_padding + 1``, on each axis: the smallest input of
+    the convolution with the same arguments that has `size` as its output, plus `output_padding`.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width of the input.
+    kernel_size, stride, padding, output_padding, dilation : int or pair of int
+
+    Returns
+    -------
+    (int, int)
+
+    Raises
+    ------
+    ValueError
+        If nothing would be left.
+    """
+    kernel = pair(kernel_size, "kernel_size", 1)
+    strides = pair(stride, "stride", 1)
+    pads = pair(padding, "padding")
+    extras = pair(output_padding, "output_padding")
+    dilations = pair(dilation, "dilation", 1)
+    result = tuple(
+        (n - 1) * s - 2 * p + d * (k - 1) + e + 1
+        for n, k, s, p, e, d in zip(
+            pair(size, "size", 1), kernel, strides, pads, extras, dilations
+        )
+    )
+    if min(result) < 1:
+        raise ValueError(
+            f"the output would be empty: size {tuple(size)} with kernel_size {kernel}, stride "
+            f"{strides} and padding {pads} gives {result}"
+        )
+    return result
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the cells of a map sit in the image, and how much of it one cell sees.
+
+    Attributes
+    ----------
+    scale : (Fraction, Fraction)
+        Image pixels from one cell to the next: the map's stride in the image.
+    shift : (Fraction, Fraction)
+        Image coordinate of the centre of cell 0.
+    field : (Fraction, Fraction)
+        Receptive field: the largest number of image pixels, along each axis, that one cell
+        depends on. Fusing two maps takes the larger of their fields.
+    """
+
+    scale: tuple[Fraction, Fraction] = (Fraction(1), Fraction(1))
+    shift: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))
+    field: tuple[Fraction, Fraction] = (Fraction(1), Fraction(1))
+
+    def convolved(
+        self, kernel_size: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0),
+        dilation: Pair = (1, 1),
+    ) -> Grid:
+        """Return the grid of the map that a convolution or a pool makes of this one."""
+        axes = zip(self.scale, self.shift, self.field, kernel_size, stride, padding, dilation)
+        return Grid(*zip(*(
+            (
+                scale * s,
+                shift + scale * (Fraction(d * (k - 1), 2) - p),
+                field + scale * d * (k - 1),
+            )
+            for scale, shift, field, k, s, p, d in axes
+        )))
+
+    def transpose_convolved(
+        self, kernel_size: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0),
+        dilation: Pair = (1, 1),
+    ) -> Grid:
+        """Return the grid of the map that a transposed convolution makes of this one.
+
+        A single output cell meets only every ``s / gcd(s, d)``-th tap of the kernel, so its
+        field grows by less than the kernel's extent.
+        """
+        axes = zip(self.scale, self.shift, self.field, kernel_size, stride, padding, dilation)
+        result = []
+        for scale, shift, field, k, s, p, d in axes:
+            step = s // math.gcd(s, d)
+            last_tap = (k - 1) // step * step
+            fine = scale / s
+            result.append((
+                fine,
+                shift - fine * (Fraction(d * (k - 1), 2) - p),
+                field + fine * d * last_tap,
+            ))
+        return Grid(*zip(*result))
+
+    def offset_of(self, target: Grid) -> Pair:
+        """Return the cell of this grid that lies under cell (0, 0) of `target`.
+
+        It is the offset at which a map on this grid must be cropped to lie on `target`:
+        ``(target.shift - self.shift) / self.scale``.
+
+        Raises
+        ------
+        ValueError
+            If the two grids have different scales, the offset is not a whole number, or it is
+            negative (the map does not reach the target's first cell).
+        """
+        if self.scale != target.scale:
+            raise ValueError(
+                f"only grids of the same scale can be laid onto each other, got "
+                f"{_text(self.scale)} and {_text(target.scale)}"
+            )
+        offset = tuple(
+            (t - a) / s for t, a, s in zip(target.shift, self.shift, self.scale)
+        )
+        if any(o.denominator != 1 or o < 0 for o in offset):
+            raise ValueError(
+                f"expected a crop offset of whole cells from 0, got {_text(offset)}: choose "
+                "another padding or kernel size"
+            )
+        return int(offset[0]), int(offset[1])
+
+
+def _text(values) -> str:
+    return "(" + ", ".join(str(v) for v in values) + ")"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer as it was traced: its name in the model, the layer, what came in and went out."""
+
+    name: str
+    layer: object
+    inputs: tuple[FeatureMap, ...]
+    output: FeatureMap
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """What is known of a map without computing it: channels, size and grid.
+
+    Attributes
+    ----------
+    channels : int
+    size : (int, int)
+        Height and width.
+    grid : Grid
+    """
+
+    channels: int
+    size: Pair
+    grid: Grid = Grid()
+    _steps: list = dataclasses.field(default_factory=list, repr=False, compare=False)
+
+    def to(self, channels: int, size: Pair, grid: Grid) -> FeatureMap:
+        """Return the map that a layer makes of this one; the record of steps goes with it."""
+        return FeatureMap(channels, size, grid, self._steps)
+
+    def record(self, layer, inputs, output) -> None:
+        """Note that `layer` made `output`; called by every layer while it is traced."""
+        self._steps.append((layer, inputs, output))
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of one such map as an array, (1, channels, H, W)."""
+        return (1, self.channels, *self.size)
+
+
+def trace(model, size: int | Pair, channels: int = 3) -> list[Step]:
+    """Send the description of an image through a model and note what each layer makes of it.
+
+    Parameters
+    ----------
+    model : Module
+        Any module whose forward takes one array and is made of layer calls.
+    size : int or (int, int)
+        Height and width of the image.
+    channels : int
+        Channels of the image.
+
+    Returns
+    -------
+    list of Step
+        In the order in which the layers run.
+
+    Raises
+    ------
+    ValueError
+        What a layer raises for an array of this size.
+    """
+    image = FeatureMap(channels, pair(size, "size", 1))
+    model(image)
+    names = {id(module): name for name, module in model.named_modules()}
+    return [Step(names[id(layer)], layer, ins, out) for layer, ins, out in image._steps]

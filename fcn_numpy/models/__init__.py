@@ -1,0 +1,18 @@
+"""FCN over a backbone, and the classifier that it is made from."""
+
+from fcn_numpy.models.classifier import Classifier, convolutionalize
+from fcn_numpy.models.fcn import FCN, FCN8s, FCN8sAtOnce, FCN16s, FCN32s
+from fcn_numpy.models.vgg import TINY, VGG16, Backbone
+
+__all__ = [
+    "FCN",
+    "TINY",
+    "VGG16",
+    "Backbone",
+    "Classifier",
+    "FCN16s",
+    "FCN32s",
+    "FCN8s",
+    "FCN8sAtOnce",
+    "convolutionalize",
+]

@@ -1,0 +1,34 @@
+"""ReLU: the rectifier."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fcn_numpy.checks import check_array
+from fcn_numpy.geometry import FeatureMap
+from fcn_numpy.nn.module import Module
+
+
+class ReLU(Module):
+    """``y = max(x, 0)``. The gradient passes where x > 0; at exactly 0 it is 0."""
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return y, of the shape of x."""
+        check_array(x, "ReLU: x", (...,))
+        y = np.maximum(x, 0)
+        self._keep(y)
+        return y
+
+    def backward(self, grad: np.ndarray) -> np.ndarray:
+        """Return the gradient of x."""
+        (y,) = self._take()
+        self._check_grad(grad, y.shape)
+        return grad * (y > 0)
+
+    def kinks(self) -> np.ndarray | None:
+        """Return where x was above 0."""
+        return None if self._kept is None else self._kept[0] > 0
+
+    def trace(self, x: FeatureMap) -> FeatureMap:
+        """Describe the output."""
+        return x

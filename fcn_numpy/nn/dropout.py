@@ -1,0 +1,51 @@
+"""Dropout2d: drop whole channels at random."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fcn_numpy.checks import check_array
+from fcn_numpy.geometry import FeatureMap
+from fcn_numpy.nn.module import Module
+
+
+class Dropout2d(Module):
+    """In train mode, set each channel of each image to zero with probability p.
+
+    ``y[n, c] = x[n, c] * keep[n, c] / (1 - p)``: what is kept grows so that the mean stays. In
+    eval mode y = x. Neighbouring cells of a map are alike, so dropping single cells would drop
+    little; hence whole channels. FCN has it after fc6 and fc7, with p = 0.5.
+
+    Parameters
+    ----------
+    p : float
+        From 0 up to, but not including, 1.
+    rng : numpy.random.Generator, optional
+        Draws what is dropped.
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: np.random.Generator | None = None):
+        if not 0 <= p < 1:
+            raise ValueError(f"expected p of at least 0 and below 1, got {p}")
+        self.p = p
+        self.rng = np.random.default_rng() if rng is None else rng
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return y, of the shape of x, (N, C, ...)."""
+        check_array(x, "Dropout2d: x", ("N", "C", ...))
+        if not self.training:
+            return x
+        keep = self.rng.random(x.shape[:2]) >= self.p
+        factor = (keep / (1 - self.p)).astype(x.dtype).reshape(x.shape[:2] + (1,) * (x.ndim - 2))
+        self._keep(factor, x.shape)
+        return x * factor
+
+    def backward(self, grad: np.ndarray) -> np.ndarray:
+        """Return the gradient of x."""
+        factor, shape = self._take()
+        self._check_grad(grad, shape)
+        return grad * factor
+
+    def trace(self, x: FeatureMap) -> FeatureMap:
+        """Describe the output."""
+        return x

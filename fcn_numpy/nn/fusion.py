@@ -1,0 +1,117 @@
+"""Crop and Sum: how a skip's scores are laid onto the upsampled ones and fused; Scale."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from fcn_numpy.checks import Pair, check_array, check_dtype, pair
+from fcn_numpy.geometry import FeatureMap, Grid
+from fcn_numpy.nn.module import Module
+
+
+class Crop(Module):
+    """Cut from x a piece of the size of `like`, from row and column `offset` on.
+
+    ``y = x[:, :, oy : oy + H, ox : ox + W]``, where (H, W) is the size of `like`. The result is
+    a view of x. Backward puts the gradient back where it was cut and zeros around it; `like`
+    only gives a size and gets no gradient.
+
+    Parameters
+    ----------
+    offset : int or pair of int
+        Height first. Where it comes from: `fcn_numpy.geometry.Grid.offset_of`.
+    """
+
+    def __init__(self, offset: int | Pair):
+        self.offset = pair(offset, "offset")
+
+    def _check_fits(self, size, like_size):
+        if any(o + n > s for o, n, s in zip(self.offset, like_size, size)):
+            raise ValueError(
+                f"Crop expected x of at least offset {self.offset} + size {tuple(like_size)}, "
+                f"got size {tuple(size)}"
+            )
+
+    def forward(self, x: np.ndarray, like: np.ndarray) -> np.ndarray:
+        """Return a view of x, shape (N, C, *like.shape[2:])."""
+        check_array(x, "Crop: x", ("N", "C", "H", "W"))
+        check_array(like, "Crop: like", ("N", "C", "H", "W"))
+        self._check_fits(x.shape[2:], like.shape[2:])
+        self._keep(x.shape, like.shape[2:])
+        (top, left), (h, w) = self.offset, like.shape[2:]
+        return x[:, :, top : top + h, left : left + w]
+
+    def backward(self, grad: np.ndarray) -> np.ndarray:
+        """Return the gradient of x."""
+        shape, (h, w) = self._take()
+        self._check_grad(grad, (*shape[:2], h, w))
+        grad_x = np.zeros(shape, grad.dtype)
+        top, left = self.offset
+        grad_x[:, :, top : top + h, left : left + w] = grad
+        return grad_x
+
+    def trace(self, x: FeatureMap, like: FeatureMap) -> FeatureMap:
+        """Describe the output."""
+        self._check_fits(x.size, like.size)
+        shift = tuple(
+            t + s * o for t, s, o in zip(x.grid.shift, x.grid.scale, self.offset)
+        )
+        return x.to(x.channels, like.size, dataclasses.replace(x.grid, shift=shift))
+
+
+class Sum(Module):
+    """``y = a + b``: fuse two maps of the same shape. The gradient goes to both unchanged."""
+
+    def forward(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Return a + b."""
+        check_array(a, "Sum: a", (...,))
+        check_array(b, "Sum: b", a.shape)
+        check_dtype(b, "Sum: b", a.dtype, "a")
+        self._keep(a.shape)
+        return a + b
+
+    def backward(self, grad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the gradients of a and b."""
+        (shape,) = self._take()
+        self._check_grad(grad, shape)
+        return grad, grad
+
+    def trace(self, a: FeatureMap, b: FeatureMap) -> FeatureMap:
+        """Describe the output; the two maps must lie on the same grid."""
+        if a.shape != b.shape or a.grid.offset_of(b.grid) != (0, 0):
+            raise ValueError(
+                f"Sum expected two maps of one shape on one grid, got {a.shape} at "
+                f"{a.grid} and {b.shape} at {b.grid}"
+            )
+        field = tuple(max(fields) for fields in zip(a.grid.field, b.grid.field))
+        return a.to(a.channels, a.size, Grid(a.grid.scale, a.grid.shift, field))
+
+
+class Scale(Module):
+    """``y = factor * x`` with a fixed factor, as FCN-8s-at-once has before its skips' scores.
+
+    Parameters
+    ----------
+    factor : float
+    """
+
+    def __init__(self, factor: float):
+        self.factor = float(factor)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return factor * x, of the dtype of x."""
+        check_array(x, "Scale: x", (...,))
+        self._keep(x.shape)
+        return x * x.dtype.type(self.factor)
+
+    def backward(self, grad: np.ndarray) -> np.ndarray:
+        """Return the gradient of x."""
+        (shape,) = self._take()
+        self._check_grad(grad, shape)
+        return grad * grad.dtype.type(self.factor)
+
+    def trace(self, x: FeatureMap) -> FeatureMap:
+        """Describe the output."""
+        return x

@@ -1,0 +1,93 @@
+"""Linear and Flatten: the fully connected layers of a classifier."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fcn_numpy.checks import check_array, check_dtype, whole_number
+from fcn_numpy.geometry import FeatureMap
+from fcn_numpy.nn.conv import bias_parameter, he_normal
+from fcn_numpy.nn.module import Module, Parameter
+
+
+class Flatten(Module):
+    """Write each image's map as one row: (N, C, H, W) becomes (N, C * H * W)."""
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return x of shape (N, C * H * W)."""
+        check_array(x, "Flatten: x", ("N", ...))
+        self._keep(x.shape)
+        return x.reshape(len(x), -1)
+
+    def backward(self, grad: np.ndarray) -> np.ndarray:
+        """Return the gradient of x."""
+        (shape,) = self._take()
+        self._check_grad(grad, (shape[0], int(np.prod(shape[1:]))))
+        return grad.reshape(shape)
+
+    def trace(self, x: FeatureMap) -> FeatureMap:
+        """Describe the output: one cell that sees the whole map."""
+        grid = x.grid.convolved(x.size)
+        return x.to(x.channels * x.size[0] * x.size[1], (1, 1), grid)
+
+
+class Linear(Module):
+    """Fully connected layer: ``y = x Wᵀ + bias``.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        D and F.
+    bias : bool
+    dtype : dtype
+    rng : numpy.random.Generator, optional
+        Draws the weights: normal, standard deviation ``sqrt(2 / D)`` (He).
+
+    Attributes
+    ----------
+    weight : Parameter, shape (F, D)
+    bias : Parameter, shape (F,), or None
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: np.typing.DTypeLike = np.float32,
+        rng: np.random.Generator | None = None,
+    ):
+        self.in_features = whole_number(in_features, "in_features", 1)
+        self.out_features = whole_number(out_features, "out_features", 1)
+        self.weight = Parameter(he_normal((out_features, in_features), in_features, dtype, rng))
+        self.bias = bias_parameter(out_features, dtype) if bias else None
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return y of shape (N, F) for x of shape (N, D)."""
+        check_array(x, "Linear: x", ("N", self.in_features))
+        check_dtype(x, "Linear: x", self.weight.data.dtype, "its parameters")
+        self._keep(x)
+        y = x @ self.weight.data.T
+        if self.bias is not None:
+            y += self.bias.data
+        return y
+
+    def backward(self, grad: np.ndarray) -> np.ndarray:
+        """Add to the parameters' gradients; return the gradient of x."""
+        (x,) = self._take()
+        self._check_grad(grad, (len(x), self.out_features))
+        self.weight.grad += grad.T @ x
+        if self.bias is not None:
+            self.bias.grad += grad.sum(axis=0)
+        return grad @ self.weight.data
+
+    def trace(self, x: FeatureMap) -> FeatureMap:
+        """Describe the output."""
+        if x.channels != self.in_features:
+            raise ValueError(f"Linear expected {self.in_features} features, got {x.channels}")
+        return x.to(self.out_features, (1, 1), x.grid)
+
+    def multiply_adds(self, output: FeatureMap) -> int:
+        """Multiplications (each with an addition) for one image."""
+        return self.weight.data.size

@@ -1,0 +1,98 @@
+"""SoftmaxCrossEntropy: the loss of each labelled pixel, averaged or summed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fcn_numpy.checks import check_array
+from fcn_numpy.nn.module import Module
+
+
+class SoftmaxCrossEntropy(Module):
+    """Negative log-probability of the label under the softmax of the scores.
+
+    For a pixel with scores s and label k::
+
+        loss = weight[k] * (log(sum over j of exp(s[j])) - s[k])
+        gradient by s[j] = weight[k] * (softmax(s)[j] - (j == k))
+
+    over all pixels whose label is not `ignore_index`. Computed with the largest score
+    subtracted, so that scores of 1e4 do no harm.
+
+    Parameters
+    ----------
+    ignore_index : int
+        Label of pixels that do not count.
+    reduction : {"mean", "sum"}
+        "mean" divides by the number of labelled pixels, with class weights by the sum of their
+        weights. "sum" is the unnormalised loss that the paper's "heavy learning" uses.
+    weight : array_like, shape (K,), optional
+        A factor for each class.
+
+    Notes
+    -----
+    A batch without any labelled pixel has loss 0 and gradient 0. Long et al., section 4.3.
+    """
+
+    def __init__(self, ignore_index: int = 255, reduction: str = "mean", weight=None):
+        if reduction not in ("mean", "sum"):
+            raise ValueError(f"expected reduction 'mean' or 'sum', got {reduction!r}")
+        self.ignore_index = ignore_index
+        self.reduction = reduction
+        self.weight = None if weight is None else np.asarray(weight, np.float64)
+        if self.weight is not None and (self.weight.ndim != 1 or (self.weight < 0).any()):
+            raise ValueError("expected weight to be a list of numbers of at least 0")
+
+    def _check(self, scores, labels):
+        check_array(scores, "scores", ("N", "K", ...))
+        check_array(labels, "labels", scores.shape[:1] + scores.shape[2:], kinds="iu")
+        n_class = scores.shape[1]
+        if self.weight is not None and self.weight.shape != (n_class,):
+            raise ValueError(
+                f"expected {n_class} class weights, one for each class, got {self.weight.size}"
+            )
+        counted = labels != self.ignore_index
+        wrong = counted & ((labels < 0) | (labels >= n_class))
+        if wrong.any():
+            index = tuple(int(i) for i in np.argwhere(wrong)[0])
+            raise ValueError(
+                f"expected labels from 0 to {n_class - 1} or {self.ignore_index} (ignored), got "
+                f"{labels[index]} at {index}"
+            )
+        return counted
+
+    def forward(self, scores: np.ndarray, labels: np.ndarray) -> float:
+        """Return the loss.
+
+        Parameters
+        ----------
+        scores : ndarray, shape (N, K, ...), floating
+        labels : ndarray, shape (N, ...), integer
+            From 0 to K - 1, or `ignore_index`.
+        """
+        counted = self._check(scores, labels)
+        # A label that is ignored may lie outside of 0..K-1: any class will do, its factor is 0.
+        index = np.where(counted, labels, 0).astype(np.intp)[:, None]
+        factor = counted.astype(scores.dtype)
+        if self.weight is not None:
+            factor *= self.weight.astype(scores.dtype)[index[:, 0]]
+        if self.reduction == "mean":
+            total = factor.sum(dtype=np.float64)
+            if total > 0:
+                factor /= scores.dtype.type(total)
+        shifted = scores - scores.max(axis=1, keepdims=True)
+        of_label = np.take_along_axis(shifted, index, axis=1)[:, 0]
+        exps = np.exp(shifted, out=shifted)
+        sums = exps.sum(axis=1)
+        losses = np.where(factor > 0, factor * (np.log(sums) - of_label), 0)
+        exps /= sums[:, None]
+        self._keep(exps, index, factor)
+        return float(losses.sum(dtype=np.float64))
+
+    def backward(self, grad: float = 1.0) -> np.ndarray:
+        """Return the gradient of the scores, times the gradient of the loss, if one is given."""
+        softmax, index, factor = self._take()
+        at_label = np.take_along_axis(softmax, index, axis=1) - 1
+        np.put_along_axis(softmax, index, at_label, axis=1)
+        softmax *= (factor * softmax.dtype.type(grad))[:, None]
+        return softmax

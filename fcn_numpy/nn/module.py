@@ -1,0 +1,251 @@
+"""The tree that a network is: parameters, layers, names, train and eval mode, state_dict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fcn_numpy.checks import check_array
+from fcn_numpy.geometry import FeatureMap
+
+
+class Parameter:
+    """An array that is learnt, and its gradient.
+
+    Attributes
+    ----------
+    data : ndarray
+        The value.
+    grad : ndarray
+        Sum of the gradients that backward has added since the last `zero_grad`.
+    lr_mult, decay_mult : float
+        What the optimiser multiplies its learning rate and its weight decay with, as Caffe's
+        fields of the same names. An lr_mult of 0 fixes the parameter.
+    """
+
+    def __init__(self, data: np.ndarray, lr_mult: float = 1.0, decay_mult: float = 1.0):
+        self.data = data
+        self.grad = np.zeros(data.shape, data.dtype)
+        self.lr_mult = lr_mult
+        self.decay_mult = decay_mult
+
+    def zero_grad(self) -> None:
+        """Set the gradient to zeros."""
+        self.grad[...] = 0
+
+    def __repr__(self) -> str:
+        return f"Parameter(shape={self.data.shape}, dtype={self.data.dtype})"
+
+
+class LoadReport(NamedTuple):
+    """What `Module.load_state_dict` did not find a partner for."""
+
+    missing: list[str]
+    unexpected: list[str]
+
+
+class Module:
+    """A layer, or a network made of layers.
+
+    Parameters and modules that are attributes are found by themselves, in the order in which
+    they were set; the attribute's name is the name in `state_dict`, with dots between levels. An
+    attribute whose name begins with an underscore is left out: there a network may hold its
+    layers a second time, in the order in which they run.
+
+    A layer defines ``forward`` and, below it, ``backward``. ``layer(x)`` is
+    ``layer.forward(x)``. In train mode (the mode after construction) forward keeps what the
+    layer's own backward needs, and backward drops it; in eval mode nothing is kept.
+
+    A layer also defines ``trace``, which does with a `fcn_numpy.geometry.FeatureMap` what
+    forward does with an array. A network needs none: its forward is made of layer calls.
+    """
+
+    training = True
+    _kept: tuple | None = None
+
+    def __call__(self, *inputs: Any) -> Any:
+        if isinstance(inputs[0], FeatureMap):
+            output = self.trace(*inputs)
+            if type(self).trace is not Module.trace:
+                output.record(self, inputs, output)
+            return output
+        return self.forward(*inputs)
+
+    def forward(self, *inputs: np.ndarray) -> np.ndarray:
+        """Compute the output; defined by each layer."""
+        raise TypeError(f"{type(self).__name__} defines no forward")
+
+    def trace(self, *inputs: FeatureMap) -> FeatureMap:
+        """Describe the output for a described input; a network runs its own forward on it."""
+        return self.forward(*inputs)
+
+    def _keep(self, *values: Any) -> None:
+        self._kept = values if self.training else None
+
+    def _take(self) -> tuple:
+        if self._kept is None:
+            raise RuntimeError(
+                f"{type(self).__name__}.backward needs a forward in train mode before it; "
+                "nothing is kept in eval mode or after a backward"
+            )
+        kept, self._kept = self._kept, None
+        return kept
+
+    def _check_grad(self, grad, shape):
+        check_array(grad, f"{type(self).__name__}.backward: grad", shape)
+
+    def kinks(self) -> np.ndarray | None:
+        """Return which piece of the layer the last forward was on; None for a smooth layer.
+
+        Two inputs with the same array lie on the same smooth piece of the layer's function. A
+        ReLU gives the signs of its input, a max-pool the winner of each window. `gradcheck` asks
+        for it, to see whether a finite difference has stepped across a kink.
+        """
+        return None
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """Yield (name, module) for the modules that are attributes of this one."""
+        return (
+            (name, value)
+            for name, value in vars(self).items()
+            if isinstance(value, Module) and not name.startswith("_")
+        )
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """Yield (name, module) for this module, named '', and all below it."""
+        yield prefix, self
+        for name, child in self.children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def modules(self) -> Iterator[Module]:
+        """Yield this module and all below it."""
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield (name, parameter) for this module and all below it."""
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter):
+                    yield f"{prefix}.{name}" if prefix else name, value
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Yield the parameters of this module and of all below it."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def zero_grad(self) -> None:
+        """Set the gradient of each parameter to zeros."""
+        for parameter in self.parameters():
+            parameter.zero_grad()
+
+    def train(self) -> Module:
+        """Go to train mode: keep what backward needs, drop out. Returns the module."""
+        return self._set_training(True)
+
+    def eval(self) -> Module:
+        """Go to eval mode: keep nothing, drop nothing out. Returns the module."""
+        return self._set_training(False)
+
+    def _set_training(self, training):
+        for module in self.modules():
+            module.training = training
+            if not training:
+                module._kept = None
+        return self
+
+    def astype(self, dtype: np.typing.DTypeLike) -> Module:
+        """Turn all parameters into another floating dtype, in place. Returns the module."""
+        dtype = np.dtype(dtype)
+        if dtype.kind != "f":
+            raise ValueError(f"expected a floating dtype, got {dtype}")
+        for parameter in self.parameters():
+            parameter.data = parameter.data.astype(dtype)
+            parameter.grad = parameter.grad.astype(dtype)
+        return self
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return a copy of each parameter's value, under its name."""
+        return {name: p.data.copy() for name, p in self.named_parameters()}
+
+    def load_state_dict(
+        self, state: Mapping[str, np.ndarray], strict: bool = True
+    ) -> LoadReport:
+        """Copy values into the parameters, cast to their dtype. All or nothing.
+
+        Parameters
+        ----------
+        state : dict of str to ndarray
+        strict : bool
+            Whether a name that only one side has is an error. If not, such names are skipped.
+
+        Returns
+        -------
+        LoadReport
+            The lists `missing` (parameters without a value) and `unexpected` (values without a
+            parameter).
+
+        Raises
+        ------
+        ValueError
+            With `strict`, for missing or unexpected names; in any case for a wrong shape or
+            values that are no numbers. Nothing has been changed then.
+        """
+        own = dict(self.named_parameters())
+        report = LoadReport(
+            [name for name in own if name not in state], [n for n in state if n not in own]
+        )
+        if strict and (report.missing or report.unexpected):
+            raise ValueError(
+                f"the names do not match this {type(self).__name__}: missing "
+                f"{_shortened(report.missing)}, unexpected {_shortened(report.unexpected)}"
+            )
+        values = {n: np.asarray(v) for n, v in state.items() if n in own}
+        for name, value in values.items():
+            if value.shape != own[name].data.shape:
+                raise ValueError(
+                    f"expected {name} of shape {own[name].data.shape}, got {value.shape}"
+                )
+            if value.dtype.kind not in "fiu":
+                raise ValueError(f"expected numbers for {name}, got dtype {value.dtype}")
+        for name, value in values.items():
+            own[name].data[...] = value
+        return report
+
+
+def _shortened(names: list[str], limit: int = 6) -> str:
+    if not names:
+        return "none"
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+class Sequential(Module):
+    """Layers that run one after the other: forward in their order, backward in reverse.
+
+    Parameters
+    ----------
+    *layers : Module
+        Named "0", "1", ... in state_dict.
+    """
+
+    def __init__(self, *layers: Module):
+        if not layers:
+            raise ValueError("expected at least one layer")
+        for index, layer in enumerate(layers):
+            setattr(self, str(index), layer)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return the last layer's output."""
+        for _, layer in self.children():
+            x = layer(x)
+        return x
+
+    def backward(self, grad: np.ndarray, need_input_grad: bool = True) -> np.ndarray | None:
+        """Return the gradient of the first layer's input, unless told not to compute it."""
+        layers = [layer for _, layer in self.children()]
+        for layer in reversed(layers[1:]):
+            grad = layer.backward(grad)
+        if need_input_grad:
+            return layers[0].backward(grad)
+        return layers[0].backward(grad, need_input_grad=False)

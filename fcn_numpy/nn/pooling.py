@@ -1,0 +1,104 @@
+"""MaxPool2d: the largest value of each window."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fcn_numpy.checks import Pair, check_array, pair
+from fcn_numpy.geometry import FeatureMap, output_size
+from fcn_numpy.nn.module import Module
+
+
+class MaxPool2d(Module):
+    """Maximum over windows: ``y[n, c, i, j] = max over a, b of x[n, c, i s - p + a, ...]``.
+
+    The gradient goes to the cell that won, the first in reading order where several are equal.
+    Padding never wins. Sizes and ties as torch.nn.MaxPool2d.
+
+    Parameters
+    ----------
+    kernel_size : int or pair of int
+    stride : int or pair of int, optional
+        The kernel's size if not given.
+    padding : int or pair of int
+        At most half the kernel's size.
+    ceil_mode : bool
+        Keep windows that only partly lie in the map; the published FCNs do.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | Pair,
+        stride: int | Pair | None = None,
+        padding: int | Pair = 0,
+        ceil_mode: bool = False,
+    ):
+        self.kernel_size = pair(kernel_size, "kernel_size", 1)
+        self.stride = self.kernel_size if stride is None else pair(stride, "stride", 1)
+        self.padding = pair(padding, "padding")
+        self.ceil_mode = ceil_mode
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size)):
+            raise ValueError(
+                f"expected padding of at most half the kernel_size {self.kernel_size}, "
+                f"got {self.padding}"
+            )
+
+    def _output_size(self, size):
+        return output_size(
+            size, self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode
+        )
+
+    def _cells(self, padded):
+        """Views of the padded map: the cell (a, b) of all windows, in reading order."""
+        (kh, kw), (sh, sw) = self.kernel_size, self.stride
+        ho = (padded.shape[2] - kh) // sh + 1
+        wo = (padded.shape[3] - kw) // sw + 1
+        for a in range(kh):
+            for b in range(kw):
+                yield padded[:, :, a : a + (ho - 1) * sh + 1 : sh, b : b + (wo - 1) * sw + 1 : sw]
+
+    def _padded_size(self, size):
+        """Size of the map with padding, of which the windows cover all that they reach."""
+        windows = self._output_size(size)
+        return tuple(
+            (o - 1) * s + k for o, s, k in zip(windows, self.stride, self.kernel_size)
+        )
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return y of shape (N, C, Ho, Wo) for x of shape (N, C, H, W)."""
+        check_array(x, "MaxPool2d: x", ("N", "C", "H", "W"))
+        h, w = self._padded_size(x.shape[2:])
+        if self.padding == (0, 0) and h <= x.shape[2] and w <= x.shape[3]:
+            padded = x[:, :, :h, :w]
+        else:
+            (top, left), (n, c, hx, wx) = self.padding, x.shape
+            padded = np.full((n, c, max(h, top + hx), max(w, left + wx)), -np.inf, x.dtype)
+            padded[:, :, top : top + hx, left : left + wx] = x
+            padded = padded[:, :, :h, :w]
+        cells = self._cells(padded)
+        y = next(cells).copy()
+        winner = np.zeros(y.shape, np.min_scalar_type(np.prod(self.kernel_size) - 1))
+        for index, cell in enumerate(cells, 1):
+            np.copyto(winner, index, where=cell > y)
+            np.maximum(y, cell, out=y)
+        self._keep(winner, x.shape)
+        return y
+
+    def backward(self, grad: np.ndarray) -> np.ndarray:
+        """Return the gradient of x."""
+        winner, (n, c, hx, wx) = self._take()
+        self._check_grad(grad, winner.shape)
+        (top, left), (h, w) = self.padding, self._padded_size((hx, wx))
+        padded = np.zeros((n, c, max(h, top + hx), max(w, left + wx)), grad.dtype)
+        for index, cell in enumerate(self._cells(padded[:, :, :h, :w])):
+            cell += grad * (winner == index)
+        return padded[:, :, top : top + hx, left : left + wx]
+
+    def kinks(self) -> np.ndarray | None:
+        """Return the winner of each window."""
+        return None if self._kept is None else self._kept[0]
+
+    def trace(self, x: FeatureMap) -> FeatureMap:
+        """Describe the output."""
+        grid = x.grid.convolved(self.kernel_size, self.stride, self.padding)
+        return x.to(x.channels, self._output_size(x.size), grid)

@@ -1,0 +1,201 @@
+"""Toy shapes: pictures of circles, squares and triangles, with the label of each pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fcn_numpy.checks import whole_number
+
+CLASSES = ("background", "circle", "square", "triangle")
+IGNORE = 255
+
+# Least distance of two colours in the RGB cube (whose diagonal is 1.73) that can be told apart
+# well through the noise.
+MIN_CONTRAST = 0.4
+NOISE = 0.15
+# Change of the background's colour from one side of the picture to the other.
+SLOPE = 0.3
+# Part of each shape that must stay visible: with less of it nobody could tell its class.
+MIN_VISIBLE = 0.6
+MAX_TRIES = 8
+# Shapes stand upright, turned by at most this angle to either side.
+MAX_TURN = np.pi / 12
+UPRIGHT = {2: 0.0, 3: np.pi / 2}  # direction of a side's normal; y points down
+# Regular polygons of the area of a circle of radius 1: sides, radius of the circle inside, and
+# the farthest point of each kind.
+SIDES = {2: 4, 3: 3}
+INNER_RADIUS = {
+    kind: np.sqrt(np.pi / (sides * np.tan(np.pi / sides))) for kind, sides in SIDES.items()
+}
+REACH = {1: 1.0} | {kind: INNER_RADIUS[kind] / np.cos(np.pi / n) for kind, n in SIDES.items()}
+
+
+def toy_shapes(
+    n: int,
+    size: int = 128,
+    seed: int = 0,
+    *,
+    rim: bool = False,
+    shapes: tuple[int, int] = (2, 5),
+    radius: tuple[float, float] = (0.1, 0.25),
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw n pictures of shapes that overlap, in any colour, turned any way, with noise.
+
+    Picture i depends on `seed` and i alone, not on n, and is the same on every machine.
+
+    Parameters
+    ----------
+    n : int
+        How many pictures.
+    size : int
+        Height and width in pixels, at least 16.
+    seed : int
+        At least 0.
+    rim : bool
+        Whether the pixels around each shape, one wide, are labelled 255 (ignore), as PASCAL VOC
+        does.
+    shapes : (int, int)
+        Least and largest number of shapes in a picture. There are fewer where no room is left:
+        of each shape at least 60 % stay visible.
+    radius : (float, float)
+        Least and largest size of a shape: the radius of a circle of its area, as a fraction of
+        `size`.
+
+    Returns
+    -------
+    images : ndarray, shape (n, 3, size, size), float32
+        RGB from 0 to 1, in steps of 1/255 as a picture file holds them.
+    labels : ndarray, shape (n, size, size), uint8
+        0 background, 1 circle, 2 square, 3 triangle (`CLASSES`), 255 ignore.
+    """
+    n, size, seed = _check(n, size, seed)
+    least, most = shapes
+    if not 0 <= whole_number(least, "shapes", 0) <= whole_number(most, "shapes", 0):
+        raise ValueError(f"expected shapes to be (least, largest), got {shapes}")
+    if not 0 < radius[0] <= radius[1] <= 0.5:
+        raise ValueError(f"expected radius to be (least, largest) from 0 to 0.5, got {radius}")
+    images = np.empty((n, 3, size, size), np.float32)
+    labels = np.zeros((n, size, size), np.uint8)
+    for i in range(n):
+        rng = np.random.default_rng((seed, i))
+        kinds = rng.integers(1, len(CLASSES), size=rng.integers(least, most + 1))
+        _draw(images[i], labels[i], kinds, radius, rim, rng)
+    return images, labels
+
+
+def single_shapes(n: int, size: int = 72, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Draw n pictures of one shape each, to pre-train a classifier.
+
+    The shapes are as many pixels large as those of `toy_shapes` of the size 128, for 72.
+
+    Parameters
+    ----------
+    n, size, seed : int
+        As for `toy_shapes`.
+
+    Returns
+    -------
+    images : ndarray, shape (n, 3, size, size), float32
+    classes : ndarray, shape (n,), uint8
+        0 circle, 1 square, 2 triangle.
+    """
+    n, size, seed = _check(n, size, seed)
+    images = np.empty((n, 3, size, size), np.float32)
+    classes = np.empty(n, np.uint8)
+    labels = np.zeros((size, size), np.uint8)
+    for i in range(n):
+        rng = np.random.default_rng((seed, i))
+        classes[i] = rng.integers(len(CLASSES) - 1)
+        labels[...] = 0
+        _draw(images[i], labels, [classes[i] + 1], (0.18, 0.42), False, rng)
+    return images, classes
+
+
+def _check(n, size, seed):
+    return (
+        whole_number(n, "n", 1), whole_number(size, "size", 16), whole_number(seed, "seed", 0)
+    )
+
+
+def _draw(
+    image: np.ndarray,
+    labels: np.ndarray,
+    kinds: Sequence[int],
+    radius: tuple[float, float],
+    rim: bool,
+    rng: np.random.Generator,
+) -> None:
+    """Fill one image and its labels with shapes of the given kinds, later ones on top."""
+    size = labels.shape[0]
+    colours = [rng.random(3)]
+    # A slope across the background, so that it is not known by being of one colour.
+    ramp = np.linspace(-0.5, 0.5, size)
+    down, across = SLOPE * (rng.random((2, 3)) - 0.5)
+    canvas = (
+        colours[0][:, None, None]
+        + down[:, None, None] * ramp[:, None]
+        + across[:, None, None] * ramp
+    )
+    owner = np.zeros((size, size), np.uint8)  # the number of the shape that is seen, 0 for none
+    areas, visible = np.zeros((2, len(kinds) + 1), np.int64)
+    for number, kind in enumerate(kinds, 1):
+        for _ in range(MAX_TRIES):
+            box, mask = _shape(kind, radius, size, rng)
+            hidden = np.bincount(owner[box][mask], minlength=len(areas))
+            if (visible[1:] - hidden[1:] >= MIN_VISIBLE * areas[1:]).all():
+                break
+        else:
+            continue
+        visible -= hidden
+        areas[number] = visible[number] = mask.sum()
+        owner[box][mask] = number
+        colours.append(_contrasting_colour(colours, rng))
+        canvas[:, box[0], box[1]][:, mask] = colours[-1][:, None]
+        if rim:
+            labels[box][_rim(mask)] = IGNORE
+        labels[box][mask] = kind
+    canvas += NOISE * (rng.random(canvas.shape) + rng.random(canvas.shape) - 1)
+    image[...] = np.rint(np.clip(canvas, 0, 1) * 255) / 255
+
+
+def _shape(kind, radius, size, rng):
+    """Return where a shape of random size, place and turn lies: a box of slices, a mask in it."""
+    r = size * (radius[0] + (radius[1] - radius[0]) * rng.random())
+    # Shapes may leave the picture, with less than half of themselves.
+    cy, cx = 0.6 * r + (size - 1.2 * r) * rng.random(2)
+    reach = r * REACH[kind] + 2
+    (top, left), (bottom, right) = (
+        (max(int(cy - reach), 0), max(int(cx - reach), 0)),
+        (min(int(cy + reach) + 1, size), min(int(cx + reach) + 1, size)),
+    )
+    y = np.arange(top, bottom)[:, None] - cy
+    x = np.arange(left, right) - cx
+    turn = UPRIGHT.get(kind, 0) + 2 * MAX_TURN * (rng.random() - 0.5)
+    if kind == 1:
+        mask = y * y + x * x <= r * r
+    else:
+        mask = np.ones((bottom - top, right - left), bool)
+        for normal in turn + 2 * np.pi * np.arange(SIDES[kind]) / SIDES[kind]:
+            # Sines differ in their last bit from machine to machine: round it away.
+            mask &= y * round(np.sin(normal), 9) + x * round(np.cos(normal), 9) <= (
+                r * INNER_RADIUS[kind]
+            )
+    return (slice(top, bottom), slice(left, right)), mask
+
+
+def _contrasting_colour(colours, rng):
+    """Draw a colour that can be told apart from those that are there, as well as 16 draws go."""
+    candidates = rng.random((16, 3))
+    distance = np.linalg.norm(candidates[:, None] - colours, axis=2).min(axis=1)
+    good = np.flatnonzero(distance >= MIN_CONTRAST)
+    return candidates[good[0] if good.size else distance.argmax()]
+
+
+def _rim(mask):
+    """Cells beside the mask, in one of the eight directions, that are not in it."""
+    rows = np.pad(mask, ((1, 1), (0, 0)))
+    rows = rows[:-2] | rows[1:-1] | rows[2:]
+    both = np.pad(rows, ((0, 0), (1, 1)))
+    return (both[:, :-2] | both[:, 1:-1] | both[:, 2:]) & ~mask

@@ -1,0 +1,306 @@
+"""Hold a backward pass to finite differences, without being fooled by kinks.
+
+A derivative is compared with a central difference, ``(L(x + h) - L(x - h)) / (2 h)``, of the
+number ``L = sum of r * output`` with random r. Both are right to about ten digits in float64, so
+a relative error above 1e-6 means a wrong formula.
+
+ReLU and max-pool have kinks. A step across one gives the slope of a chord, not of a tangent, and
+a right backward looks wrong. The usual cure, a looser tolerance, would hide real errors. Here the
+modules say on which smooth piece they are (`Module.kinks`: the signs, the winners); a step that
+leaves the piece is not used, a smaller one is tried, and a coordinate without any usable step is
+left out and counted.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+
+from fcn_numpy.nn import Module
+
+# Tried one after the other until one agrees to well below the tolerance: large steps suffer from
+# curvature and kinks, small ones from rounding.
+STEPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+# Up to so many numbers, each is checked by itself; above, random directions are.
+MAX_ELEMENTS = 5000
+DIRECTIONS = 3
+
+
+class GradientError(Exception):
+    """A backward pass that does not agree with finite differences.
+
+    Attributes
+    ----------
+    tensor : str
+        Name of the parameter, or "input 0", "input 1", ...
+    index : tuple of int or None
+        The element where they differ; None if nothing of the tensor could be checked.
+    """
+
+    def __init__(self, message: str, tensor: str, index: tuple[int, ...] | None):
+        super().__init__(message)
+        self.tensor = tensor
+        self.index = index
+
+
+@dataclass(frozen=True)
+class TensorReport:
+    """What was found for one input or parameter.
+
+    Attributes
+    ----------
+    error : float
+        Largest relative error.
+    checked, left_out : int
+        Elements, or random directions, that were compared; that had a kink at every step.
+    by_element : bool
+        Whether each element was checked, or random directions.
+    """
+
+    error: float
+    checked: int
+    left_out: int
+    by_element: bool
+
+
+@dataclass(frozen=True)
+class GradcheckReport:
+    """What `gradcheck` found.
+
+    Attributes
+    ----------
+    tensors : dict of str to TensorReport
+    """
+
+    tensors: dict[str, TensorReport]
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Largest relative error for each input and parameter."""
+        return {name: t.error for name, t in self.tensors.items()}
+
+    @property
+    def max_error(self) -> float:
+        """Largest relative error of all."""
+        return max(self.errors.values())
+
+    @property
+    def checked(self) -> int:
+        """How many elements or directions were compared."""
+        return sum(t.checked for t in self.tensors.values())
+
+    @property
+    def left_out(self) -> int:
+        """How many elements or directions were left out, for a kink at every step."""
+        return sum(t.left_out for t in self.tensors.values())
+
+    def __str__(self) -> str:
+        width = max(len("tensor"), *(len(name) for name in self.tensors))
+        lines = [f"{'tensor':{width}}  relative error  checked  left out"]
+        for name, t in self.tensors.items():
+            unit = "elements" if t.by_element else "directions"
+            lines.append(f"{name:{width}}  {t.error:14.1e}  {t.checked:7}  {t.left_out:8}  {unit}")
+        return "\n".join(lines)
+
+
+def gradcheck(
+    module: Module,
+    *inputs: np.ndarray,
+    tol: float = 1e-6,
+    rng: np.random.Generator | None = None,
+) -> GradcheckReport:
+    """Hold the backward of a module to central differences.
+
+    It works on a copy, in float64 and train mode, so the module and the arrays stay as they are.
+    In the copy, parameters that are zero throughout get small random values: behind a zero
+    weight every gradient is zero, and comparing zeros proves nothing. What `Dropout2d` drops is
+    the same in each evaluation.
+
+    Where the inputs and parameters together have at most 5,000 elements, each element is
+    checked. Otherwise each tensor is checked along random directions (a projection of its
+    gradient), which costs a few forward passes for each tensor; a wrong element is then found by
+    halving.
+
+    Parameters
+    ----------
+    module : Module
+        A layer, a loss or a network.
+    *inputs : ndarray
+        What its forward takes. Floating arrays are checked; integer ones (labels) have no
+        gradient. For inputs beyond those that backward has a gradient for, the output must not
+        depend on their values.
+    tol : float
+        Largest relative error allowed: ``|a - n| / max(|a|, |n|)`` for the gradient a and the
+        difference n. Elements smaller than a thousandth of the tensor's largest are measured
+        against that thousandth.
+    rng : numpy.random.Generator, optional
+        Draws the projection and the directions.
+
+    Returns
+    -------
+    GradcheckReport
+        ``print(report)`` shows a table.
+
+    Raises
+    ------
+    GradientError
+        Naming the tensor and the index where backward is wrong, or a tensor of which nothing
+        could be checked.
+    """
+    check = _Check(module, inputs, tol, np.random.default_rng() if rng is None else rng)
+    return GradcheckReport({name: check.tensor(name) for name in check.tensors})
+
+
+class _Check:
+    def __init__(self, module, inputs, tol, rng):
+        if not any(isinstance(x, np.ndarray) and x.dtype.kind == "f" for x in inputs):
+            raise ValueError("expected at least one floating array to check the module with")
+        self.tol = tol
+        self.rng = rng
+        self.module = copy.deepcopy(module).astype(np.float64).train()
+        for parameter in self.module.parameters():
+            if not parameter.data.any():
+                spread = 1 / np.sqrt(max(1, np.prod(parameter.data.shape[1:])))
+                parameter.data[...] = spread * rng.standard_normal(parameter.data.shape)
+        self.inputs = [
+            x.astype(np.float64) if x.dtype.kind == "f" else x.copy() for x in inputs
+        ]
+        generators = {
+            id(m.rng): m.rng
+            for m in self.module.modules()
+            if isinstance(getattr(m, "rng", None), np.random.Generator)
+        }
+        self.generators = [(g, g.bit_generator.state) for g in generators.values()]
+        self.output, self.piece = self.run()
+        self.tensors = self._tensors_with_gradients()
+        self.by_element = sum(t.size for t, _ in self.tensors.values()) <= MAX_ELEMENTS
+
+    def run(self):
+        """Return the output, and which smooth piece each module was on."""
+        for generator, state in self.generators:
+            generator.bit_generator.state = state
+        # A copy: an output may be a view of the input that is about to be stepped.
+        output = np.array(self.module(*self.inputs))
+        return output, [m.kinks() for m in self.module.modules()]
+
+    def _tensors_with_gradients(self):
+        """Return {name: (array, gradient)} and set what the outputs are projected on."""
+        self.module.zero_grad()
+        if self.output.ndim == 0:
+            self.projection = np.float64(1)
+            grads = self.module.backward()
+        else:
+            self.projection = self.rng.standard_normal(self.output.shape)
+            grads = self.module.backward(self.projection.copy())
+        grads = grads if isinstance(grads, tuple) else (grads,)
+        floating = [(i, x) for i, x in enumerate(self.inputs) if x.dtype.kind == "f"]
+        tensors = {}
+        for position, (index, x) in enumerate(floating):
+            grad = grads[position] if position < len(grads) else np.zeros_like(x)
+            tensors[f"input {index}"] = (x, grad)
+        for name, parameter in self.module.named_parameters():
+            tensors[name] = (parameter.data, parameter.grad.copy())
+        for name, (x, grad) in tensors.items():
+            if np.shape(grad) != x.shape:
+                raise GradientError(
+                    f"the gradient of {name} has shape {np.shape(grad)}, expected {x.shape}",
+                    name, None,
+                )
+            if not np.isfinite(grad).all():
+                index = tuple(int(i) for i in np.argwhere(~np.isfinite(grad))[0])
+                raise GradientError(
+                    f"the gradient of {name} at {index} is {grad[index]}", name, index
+                )
+        return tensors
+
+    def tensor(self, name):
+        x, grad = self.tensors[name]
+        if self.by_element:
+            candidates = [[np.array([i])] for i in range(x.size)]
+            values = np.ones(x.size)
+        else:
+            # A direction that crosses kinks at every step may be usable on a part of the tensor.
+            everything = np.arange(x.size)
+            candidates = [
+                [everything] + [everything[self.rng.random(x.size) < p] for p in (0.1, 0.01)]
+                for _ in range(DIRECTIONS)
+            ]
+        worst, checked, left_out = 0.0, 0, 0
+        for supports in candidates:
+            if not self.by_element:
+                values = self.rng.standard_normal(x.size)
+            for support in supports:
+                error, _ = self.compare(x, grad, support, values)
+                if error is not None:
+                    break
+            if error is None:
+                left_out += 1
+                continue
+            checked += 1
+            worst = max(worst, error)
+            if not error <= self.tol:
+                self.fail(name, x, grad, support, values)
+        if not checked:
+            raise GradientError(
+                f"nothing of {name} could be checked: there is a kink at every step; choose "
+                "other inputs", name, None,
+            )
+        return TensorReport(worst, checked, left_out, self.by_element)
+
+    def compare(self, x, grad, support, values):
+        """Compare along the direction that has `values` at the flat indices `support`.
+
+        Returns the relative error at the step where it is least, and the difference there; None
+        twice if every step crosses a kink.
+        """
+        values = values[support] if values.size == x.size else values
+        analytic = float(grad.ravel()[support] @ values)
+        typical = np.abs(grad).max() if len(support) == 1 else np.linalg.norm(grad)
+        # Below the second floor a difference is mere rounding of the output.
+        floor = max(1e-3 * typical, 1e-7 * np.abs(self.projection * self.output).sum(), 1e-30)
+        scale = max(1.0, float(np.sqrt(np.mean(x**2))))
+        best = (None, None)
+        for step in STEPS:
+            numeric = self.slope(x, support, values, step * scale)
+            if numeric is None:
+                continue
+            difference = abs(analytic - numeric)
+            error = difference / max(abs(analytic), abs(numeric), floor)
+            if best[0] is None or error < best[0]:
+                best = (error, difference)
+            if error < 1e-3 * self.tol:
+                break
+        return best
+
+    def slope(self, x, support, values, step):
+        """Return the central difference along a direction, None if it crosses a kink."""
+        flat = x.reshape(-1)
+        before = flat[support].copy()
+        outputs = []
+        for sign in (1, -1):
+            flat[support] = before + sign * step * values
+            output, piece = self.run()
+            flat[support] = before
+            if not all(np.array_equal(a, b) for a, b in zip(piece, self.piece)):
+                return None
+            outputs.append(output)
+        return float(np.sum(self.projection * (outputs[0] - outputs[1]))) / (2 * step)
+
+    def fail(self, name, x, grad, support, values):
+        """Find the element that is wrong most, by halving, and raise."""
+        while len(support) > 1:
+            halves = np.array_split(support, 2)
+            differences = [self.compare(x, grad, half, values)[1] or 0.0 for half in halves]
+            support = halves[int(np.argmax(differences))]
+        index = tuple(int(i) for i in np.unravel_index(support[0], x.shape))
+        numeric = next(
+            (n for n in (self.slope(x, support, np.ones(1), h) for h in STEPS[2:]) if n is not None),
+            np.nan,
+        )
+        raise GradientError(
+            f"the gradient of {name} at {index} is wrong: backward gives {grad[index]:.9g}, "
+            f"finite differences give {numeric:.9g}",
+            name, index,
+        )

@@ -64,7 +64,9 @@ def im2col(
         If x is not four-dimensional or no window fits.
     """
     check_array(x, "x", ("N", "C", "H", "W"), kinds="fiub")
-    windows = _windows(x, *_arguments(kernel_size, stride, padding, dilation))
+    kernel, strides, pads, dilations = _arguments(kernel_size, stride, padding, dilation)
+    output_size(x.shape[2:], kernel, strides, pads, dilations)  # or say that no window fits
+    windows = _windows(_padded(x, pads), kernel, strides, dilations)
     n, c, kh, kw, ho, wo = windows.shape
     return np.ascontiguousarray(windows).reshape(n, c * kh * kw, ho * wo)
 
@@ -140,13 +142,13 @@ def conv2d(
     _check_weight(w)
     check_array(x, "x", ("N", w.shape[1], "H", "W"))
     check_dtype(x, "x", w.dtype, "w")
-    windows = _windows(x, *_arguments(w.shape[2:], stride, padding, dilation))
-    n, _, _, _, ho, wo = windows.shape
+    arguments = _arguments(w.shape[2:], stride, padding, dilation)
+    ho, wo = output_size(x.shape[2:], *arguments)
     matrix = w.reshape(w.shape[0], -1)
-    y = np.empty((n, w.shape[0], ho * wo), x.dtype)
-    for image, cells, cols in _bands(windows):
+    y = np.empty((x.shape[0], w.shape[0], ho * wo), x.dtype)
+    for image, cells, cols in _bands(x, arguments):
         np.matmul(matrix, cols, out=y[image, :, cells])
-    return y.reshape(n, w.shape[0], ho, wo)
+    return y.reshape(x.shape[0], w.shape[0], ho, wo)
 
 
 def conv2d_input(
@@ -195,8 +197,10 @@ def conv2d_input(
     _, c, kh, kw = w.shape
     matrix = w.reshape(f, -1).T
     padded = _padded_zeros((n, c), size, arguments, grad_y.dtype)
-    for image, y in zip(padded, grad_y.reshape(n, f, ho * wo)):
-        _add_windows(image[None], (matrix @ y).reshape(1, c, kh, kw, ho, wo), arguments)
+    y = grad_y.reshape(n, f, ho * wo)
+    images = max(1, BAND_BYTES // (matrix.shape[0] * ho * wo * y.itemsize))
+    for some in (slice(i, i + images) for i in range(0, n, images)):
+        _add_windows(padded[some], (matrix @ y[some]).reshape(-1, c, kh, kw, ho, wo), arguments)
     return _without_padding(padded, size, arguments[2])
 
 
@@ -250,10 +254,11 @@ def conv2d_weight(
     n, f = grad_y.shape[:2]
     y = grad_y.reshape(n, f, -1)
     kh, kw = arguments[0]
-    total = np.zeros((f, x.shape[1] * kh * kw), x.dtype)
-    for image, cells, cols in _bands(_windows(x, *arguments)):
-        total += y[image, :, cells] @ cols.T
-    return total.reshape(f, x.shape[1], kh, kw)
+    total = np.zeros((x.shape[1] * kh * kw, f), x.dtype)
+    for image, cells, cols in _bands(x, arguments):
+        # This way round, not y @ cols.T, the long matrix is read along its rows.
+        total += cols @ y[image, :, cells].T
+    return np.ascontiguousarray(total.T).reshape(f, x.shape[1], kh, kw)
 
 
 def conv_matrix(
@@ -312,39 +317,48 @@ def _arguments(kernel_size, stride, padding, dilation):
     )
 
 
-def _windows(x, kernel, stride, padding, dilation):
-    """View of the padded x, shape (N, C, kh, kw, Ho, Wo): all windows, nothing copied."""
-    n, c, h, w = x.shape
-    ho, wo = output_size((h, w), kernel, stride, padding, dilation)
-    if padding != (0, 0):
-        padded = np.zeros((n, c, h + 2 * padding[0], w + 2 * padding[1]), x.dtype)
-        padded[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + w] = x
-        x = padded
-    sn, sc, sh, sw = x.strides
+def _padded(x, padding):
+    """x with zeros around it; x itself where there is no padding."""
+    if padding == (0, 0):
+        return x
+    (n, c, h, w), (ph, pw) = x.shape, padding
+    padded = np.zeros((n, c, h + 2 * ph, w + 2 * pw), x.dtype)
+    padded[:, :, ph : ph + h, pw : pw + w] = x
+    return padded
+
+
+def _windows(padded, kernel, stride, dilation):
+    """View of a padded x, shape (N, C, kh, kw, Ho, Wo): all windows, nothing copied."""
+    n, c, h, w = padded.shape
+    ho, wo = output_size((h, w), kernel, stride, 0, dilation)
+    sn, sc, sh, sw = padded.strides
     return np.lib.stride_tricks.as_strided(
-        x,
+        padded,
         (n, c, *kernel, ho, wo),
         (sn, sc, sh * dilation[0], sw * dilation[1], sh * stride[0], sw * stride[1]),
         writeable=False,
     )
 
 
-def _bands(windows: np.ndarray) -> Iterator[tuple[int, slice, np.ndarray]]:
+def _bands(x: np.ndarray, arguments: tuple) -> Iterator[tuple[int, slice, np.ndarray]]:
     """Yield (image, cells, columns) for one band of output rows after the other.
 
     `columns` has shape (C * kh * kw, cells) and is overwritten by the next band.
     """
-    n, c, kh, kw, ho, wo = windows.shape
-    row_bytes = c * kh * kw * wo * windows.itemsize
-    rows = min(ho, max(1, BAND_BYTES // row_bytes))
-    buffer = np.empty(c * kh * kw * rows * wo, windows.dtype)
+    kernel, stride, padding, dilation = arguments
+    n, c, h, w = x.shape
+    ho, wo = output_size((h, w), *arguments)
+    taps = c * kernel[0] * kernel[1]
+    rows = min(ho, max(1, BAND_BYTES // (taps * wo * x.itemsize)))
+    buffer = np.empty(taps * rows * wo, x.dtype)
     for image in range(n):
+        # One image at a time: its padded copy is still in the cache when its windows are read.
+        windows = _windows(_padded(x[image : image + 1], padding), kernel, stride, dilation)[0]
         for top in range(0, ho, rows):
             bottom = min(top + rows, ho)
-            shape = (c, kh, kw, bottom - top, wo)
-            cols = buffer[: c * kh * kw * (bottom - top) * wo].reshape(shape)
-            np.copyto(cols, windows[image, :, :, :, top:bottom])
-            yield image, slice(top * wo, bottom * wo), cols.reshape(c * kh * kw, -1)
+            cols = buffer[: taps * (bottom - top) * wo]
+            np.copyto(cols.reshape(c, *kernel, bottom - top, wo), windows[..., top:bottom, :])
+            yield image, slice(top * wo, bottom * wo), cols.reshape(taps, -1)
 
 
 def _padded_zeros(lead, size, arguments, dtype):

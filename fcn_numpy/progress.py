@@ -1,0 +1,73 @@
+"""Tell how a training run is getting on: one line that updates, or plain lines when piped."""
+
+from __future__ import annotations
+
+import time
+from typing import TextIO
+
+from fcn_numpy.training import Progress
+
+
+class ProgressLine:
+    """Write the progress of a run to a stream.
+
+    On a terminal one line updates in place; elsewhere a line is written every `every` steps and
+    at the end of a stage. The loss shown is a running mean.
+
+    Parameters
+    ----------
+    stream : text file
+    every : int
+    """
+
+    def __init__(self, stream: TextIO, every: int = 50):
+        self.stream = stream
+        self.every = every
+        self.live = stream.isatty()
+        self.stage = ""
+        self.loss = 0.0
+        self.images = 0
+        self.started = self.stage_started = time.monotonic()
+        self.work_before: float | None = None
+        self.shown = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        """Take note of a step, and write what there is to say."""
+        now = time.monotonic()
+        if self.work_before is None:
+            # Steps are reported after they are done: this one began when the run did.
+            self.work_before = progress.work_done - progress.step_work
+        if progress.stage != self.stage:
+            self.stage, self.loss = progress.stage, progress.loss
+            self.stage_started, self.images = now, 0
+        else:
+            self.loss += 0.1 * (progress.loss - self.loss)
+            self.images += progress.images
+        finished = progress.step == progress.steps
+        due = now - self.shown > 0.1 if self.live else progress.step % self.every == 0
+        if not (finished or due):
+            return
+        self.shown = now
+        rate = self.images / max(now - self.stage_started, 1e-9)
+        done = max(progress.work_done - self.work_before, 1.0)
+        left = (progress.work - progress.work_done) * (now - self.started) / done
+        line = (
+            f"{progress.stage:<10}  step {progress.step:>4}/{progress.steps}  "
+            f"loss {self.loss:.3f}  {rate:4.0f} images/s  {_clock(left)} left"
+        )
+        if self.live:
+            self.stream.write(f"\r{line}\033[K" + ("\n" if finished else ""))
+        else:
+            self.stream.write(line + "\n")
+        self.stream.flush()
+
+    def close(self) -> None:
+        """End a line that is being updated, so that other words can follow."""
+        if self.live and self.stage:
+            self.stream.write("\n")
+            self.stream.flush()
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02}"

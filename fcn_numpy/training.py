@@ -1,0 +1,424 @@
+"""The paper's training, retold in small: classifier, FCN-32s, FCN-16s, FCN-8s.
+
+Each network starts from the weights of the one before. A run lives in a folder and can be killed
+at any moment: a checkpoint holds all that the next step depends on (weights, velocities, the
+state of the random generator, the losses so far), and is replaced in one piece.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fcn_numpy import __version__, weights
+from fcn_numpy.data import CLASSES, IGNORE, normalise, single_shapes, toy_shapes
+from fcn_numpy.files import atomic_write
+from fcn_numpy.metrics import Scores, confusion_matrix, segmentation_scores
+from fcn_numpy.models import TINY, Classifier, FCN8s, FCN16s, FCN32s, convolutionalize
+from fcn_numpy.nn import Dropout2d, Module, SoftmaxCrossEntropy
+from fcn_numpy.optim import SGD
+
+SEGMENTERS = {"fcn32s": FCN32s, "fcn16s": FCN16s, "fcn8s": FCN8s}
+STAGES = ("classifier", *SEGMENTERS)
+CHECKPOINT = "checkpoint.npz"
+CONFIG = "config.json"
+HISTORY = "history.csv"
+SCORES = "scores.json"
+# Toy pictures are drawn from seeds of their own, so that the held-out ones were never trained on.
+TEST_SEED, TRAIN_SEED, SINGLE_SEED = 1_000_000_000, 2_000_000_000, 3_000_000_000
+
+
+class TrainingDiverged(ValueError):
+    """The loss became infinite or NaN."""
+
+
+class TrainingStopped(Exception):
+    """The run was asked to stop, and has saved where it is."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a run depends on. Tuples have one entry for each of `STAGES`.
+
+    Attributes
+    ----------
+    seed : int
+    steps, batch, lr : tuple
+        Steps, pictures a step, and the learning rate at the start of each stage. The rate falls
+        to 0 as ``lr * (1 - step / steps) ** 0.9``, after `warmup` steps in which it rises.
+    momentum, weight_decay, dropout : float
+        Dropout is that of the FCNs; the classifier has none, it is small enough.
+    warmup : int
+    n_train, n_single, n_test : int
+        Pictures to train the FCNs and the classifier on, and held-out pictures.
+    size, single_size : int
+        Height and width of the pictures for the FCNs and for the classifier.
+    rim : bool
+        Whether the rims of shapes are left out of the training loss.
+    checkpoint_every : int
+        Steps.
+    """
+
+    seed: int = 0
+    steps: tuple[int, ...] = (250, 200, 150, 400)
+    batch: tuple[int, ...] = (32, 8, 8, 8)
+    lr: tuple[float, ...] = (0.03, 0.08, 0.06, 0.06)
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    dropout: float = 0.0
+    warmup: int = 20
+    n_train: int = 1500
+    n_single: int = 4000
+    n_test: int = 200
+    size: int = 128
+    single_size: int = 72
+    rim: bool = False
+    checkpoint_every: int = 50
+
+    def quick(self) -> Settings:
+        """Return the same run with few steps and pictures: it shows that all works, no more."""
+        return dataclasses.replace(
+            self, steps=(12, 6, 4, 6), batch=(8, 2, 2, 2), n_train=24, n_single=48, n_test=8,
+            checkpoint_every=4,
+        )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is, after each step.
+
+    Attributes
+    ----------
+    stage : str
+    step, steps : int
+        Steps done of this stage, and its number of steps.
+    loss : float
+        Of this step.
+    work_done, work, step_work : float
+        Done, in total, and of this step, in pixels: a measure of time.
+    images : int
+        Pictures in this step.
+    """
+
+    stage: str
+    step: int
+    steps: int
+    loss: float
+    work_done: float
+    work: float
+    step_work: float
+    images: int
+
+
+def train(
+    out: str | os.PathLike,
+    settings: Settings | None = None,
+    *,
+    resume: bool = False,
+    report: Callable[[Progress], None] = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Scores]:
+    """Train the classifier and the three networks on toy shapes.
+
+    Parameters
+    ----------
+    out : path-like
+        Folder of the run. It gets config.json, history.csv, the weights of each stage
+        (classifier.npz, fcn32s.npz, fcn16s.npz, fcn8s.npz), scores.json, and while it runs
+        checkpoint.npz.
+    settings : Settings, optional
+        Read from config.json when resuming.
+    resume : bool
+        Go on with the run in `out`, to the same result as if it had not been stopped.
+    report : callable
+        Called with a `Progress` after each step.
+    should_stop : callable
+        Asked after each step; True saves and raises TrainingStopped.
+
+    Returns
+    -------
+    dict of str to Scores
+        Of the three networks on the held-out pictures.
+
+    Raises
+    ------
+    ValueError
+        If `out` holds a run already, or none to resume.
+    TrainingDiverged
+        If a loss is infinite or NaN.
+    TrainingStopped
+        If asked to stop.
+    """
+    out = Path(out)
+    if resume:
+        if settings is not None:
+            raise ValueError("a resumed run keeps its settings: expected none, got some")
+        settings = read_settings(out)
+    else:
+        settings = Settings() if settings is None else settings
+        if (out / CONFIG).exists():
+            raise ValueError(f"{out} holds a run already: resume it, or choose another folder")
+        out.mkdir(parents=True, exist_ok=True)
+        _write_config(out, settings)
+    if not (out / SCORES).exists():
+        run = _Run(out, settings, report, should_stop)
+        for index in range(run.first_stage, len(STAGES)):
+            run.stage(index)
+        scores = evaluate(out)
+        text = {name: {**s._asdict(), "iu": s.iu.tolist()} for name, s in scores.items()}
+        _write_text(out / SCORES, json.dumps(text, indent=2) + "\n")
+        (out / CHECKPOINT).unlink(missing_ok=True)
+    return read_scores(out)
+
+
+class _Run:
+    """A run on its way: where it is, and the losses so far."""
+
+    def __init__(self, out, settings, report, should_stop):
+        self.out = out
+        self.settings = settings
+        self.report = report
+        self.should_stop = should_stop
+        self.checkpoint = {}
+        if (out / CHECKPOINT).exists():
+            self.checkpoint = weights.load(out / CHECKPOINT)
+        # Rows of stage, step, learning rate, loss.
+        self.history = [tuple(row) for row in self.checkpoint.get("history", ())]
+
+    @property
+    def first_stage(self):
+        return int(self.checkpoint["stage"]) if self.checkpoint else 0
+
+    def stage(self, index):
+        """Train one stage from its start, or from the checkpoint if that lies in it."""
+        settings = self.settings
+        # One generator for the initialisation, the batches and the dropout of a stage.
+        rng = np.random.default_rng((settings.seed, index))
+        model = _model(STAGES[index], settings, rng)
+        if index:
+            previous = _load_model(self.out, STAGES[index - 1], settings)
+            state = convolutionalize(previous) if index == 1 else previous.state_dict()
+            model.load_state_dict(state, strict=False)
+        optimiser = SGD(
+            model.parameters(), settings.lr[index], settings.momentum, settings.weight_decay
+        )
+        step = 0
+        if self.checkpoint and index == self.first_stage:
+            step = self._restore(model, optimiser, rng)
+        images, labels = _training_pictures(settings, index)
+        loss_of = SoftmaxCrossEntropy(ignore_index=IGNORE)
+        for step in range(step, settings.steps[index]):
+            optimiser.lr = _learning_rate(settings, index, step)
+            x, y = _batch(images, labels, settings.batch[index], rng)
+            loss = loss_of(model(normalise(x)), y)
+            if not np.isfinite(loss):
+                raise TrainingDiverged(
+                    f"the loss became {loss} in {STAGES[index]} at step {step + 1}: try a lower "
+                    f"learning rate than {settings.lr[index]:g} for this stage"
+                )
+            model.zero_grad()
+            model.backward(loss_of.backward(), need_input_grad=False)
+            optimiser.step()
+            self.history.append((index, step + 1, optimiser.lr, loss))
+            self.report(self._progress(index, step + 1, loss))
+            last = step + 1 == settings.steps[index]
+            if self.should_stop():
+                self._save(index, step + 1, model, optimiser, rng)
+                raise TrainingStopped(f"stopped in {STAGES[index]} after step {step + 1}")
+            if (step + 1) % settings.checkpoint_every == 0 and not last:
+                self._save(index, step + 1, model, optimiser, rng)
+        weights.save(self.out / f"{STAGES[index]}.npz", model.state_dict())
+        self._write_history()
+
+    def _save(self, index, step, model, optimiser, rng):
+        state = {
+            "stage": np.int64(index),
+            "step": np.int64(step),
+            "history": np.array(self.history, np.float64),
+            "rng": np.frombuffer(json.dumps(rng.bit_generator.state).encode(), np.uint8),
+        }
+        for name, value in model.state_dict().items():
+            state[f"weight.{name}"] = value
+        for number, velocity in enumerate(optimiser.velocities):
+            state[f"velocity.{number}"] = velocity
+        weights.save(self.out / CHECKPOINT, state)
+        self._write_history()
+
+    def _restore(self, model, optimiser, rng):
+        state = self.checkpoint
+        own = {n.removeprefix("weight."): v for n, v in state.items() if n.startswith("weight.")}
+        model.load_state_dict(own)
+        for number, velocity in enumerate(optimiser.velocities):
+            velocity[...] = state[f"velocity.{number}"]
+        rng.bit_generator.state = json.loads(state["rng"].tobytes())
+        return int(state["step"])
+
+    def _write_history(self):
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("stage", "step", "learning_rate", "loss"))
+        for index, step, lr, loss in self.history:
+            writer.writerow((STAGES[int(index)], int(step), repr(float(lr)), repr(float(loss))))
+        _write_text(self.out / HISTORY, text.getvalue())
+
+    def _progress(self, index, step, loss):
+        settings = self.settings
+        sizes = (settings.single_size, *[settings.size + 2 * TINY.pad] * len(SEGMENTERS))
+        costs = [b * n * n for b, n in zip(settings.batch, sizes)]
+        done = sum(s * c for s, c in zip(settings.steps[:index], costs)) + step * costs[index]
+        work = sum(s * c for s, c in zip(settings.steps, costs))
+        return Progress(
+            STAGES[index], step, settings.steps[index], loss, done, work, costs[index],
+            settings.batch[index],
+        )
+
+
+def _model(name: str, settings: Settings, rng: np.random.Generator) -> Module:
+    if name == "classifier":
+        model = Classifier(len(CLASSES), TINY, rng=rng)
+    else:
+        model = SEGMENTERS[name](len(CLASSES), TINY, rng=rng)
+    for module in model.modules():
+        if isinstance(module, Dropout2d):
+            module.p = settings.dropout if name in SEGMENTERS else 0.0
+    return model
+
+
+def _load_model(out: Path, name: str, settings: Settings) -> Module:
+    model = _model(name, settings, np.random.default_rng(0))
+    model.load_state_dict(weights.load(out / f"{name}.npz"))
+    return model
+
+
+def _training_pictures(settings: Settings, index: int) -> tuple[np.ndarray, np.ndarray]:
+    if index == 0:
+        return single_shapes(
+            settings.n_single, settings.single_size, SINGLE_SEED + settings.seed
+        )
+    return toy_shapes(
+        settings.n_train, settings.size, TRAIN_SEED + settings.seed, rim=settings.rim
+    )
+
+
+def _learning_rate(settings: Settings, index: int, step: int) -> float:
+    rise = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
+    return settings.lr[index] * rise * (1 - step / settings.steps[index]) ** 0.9
+
+
+def _batch(images, labels, size, rng):
+    """Draw pictures, and mirror half of them."""
+    chosen = rng.integers(len(images), size=size)
+    x, y = images[chosen], labels[chosen]
+    mirrored = rng.random(size) < 0.5
+    x[mirrored] = x[mirrored, ..., ::-1]
+    if y.ndim > 1:
+        y[mirrored] = y[mirrored, ..., ::-1]
+    return x, y
+
+
+def predict(model: Module, images: np.ndarray, batch: int = 8) -> np.ndarray:
+    """Return the class of each pixel.
+
+    Parameters
+    ----------
+    model : Module
+        A network that gives scores; it is left in eval mode.
+    images : ndarray, shape (N, 3, H, W), floating
+        RGB from 0 to 1.
+    batch : int
+        Pictures at a time.
+
+    Returns
+    -------
+    ndarray, shape (N, H, W), uint8
+    """
+    model.eval()
+    parts = [
+        model(normalise(images[i : i + batch])).argmax(axis=1).astype(np.uint8)
+        for i in range(0, len(images), batch)
+    ]
+    return np.concatenate(parts)
+
+
+def evaluate(out: str | os.PathLike, n: int | None = None, seed: int = 0) -> dict[str, Scores]:
+    """Score the three networks of a run on held-out toy pictures.
+
+    Parameters
+    ----------
+    out : path-like
+        Folder of the run.
+    n : int, optional
+        How many pictures; by default as many as the run's settings say.
+    seed : int
+        Which pictures; none of them are ever trained on.
+
+    Returns
+    -------
+    dict of str to Scores
+
+    Raises
+    ------
+    ValueError
+        If there is no run, or the weights of a network are missing or damaged.
+    """
+    out = Path(out)
+    settings = read_settings(out)
+    images, labels = toy_shapes(n or settings.n_test, 128, TEST_SEED + seed)
+    scores = {}
+    for name in SEGMENTERS:
+        if not (out / f"{name}.npz").exists():
+            raise ValueError(f"{out} has no {name}.npz: the run has not come so far, resume it")
+        predictions = predict(_load_model(out, name, settings), images)
+        scores[name] = segmentation_scores(
+            confusion_matrix(labels, predictions, len(CLASSES), IGNORE)
+        )
+    return scores
+
+
+def read_settings(out: str | os.PathLike) -> Settings:
+    """Return the settings of the run in a folder, or raise ValueError."""
+    path = Path(out) / CONFIG
+    try:
+        values = json.loads(path.read_text())["settings"]
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return Settings(**values)
+    except FileNotFoundError:
+        raise ValueError(f"{out} holds no run: there is no {CONFIG} in it") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no {CONFIG} of a run: {error}") from error
+
+
+def read_scores(out: str | os.PathLike) -> dict[str, Scores]:
+    """Return the scores that a finished run has left."""
+    values = json.loads((Path(out) / SCORES).read_text())
+    return {n: Scores(**{**v, "iu": np.array(v["iu"], np.float64)}) for n, v in values.items()}
+
+
+def read_history(out: str | os.PathLike) -> list[tuple[str, int, float]]:
+    """Return (stage, step, loss) for each step of a run so far."""
+    with open(Path(out) / HISTORY, newline="") as file:
+        return [
+            (row["stage"], int(row["step"]), float(row["loss"])) for row in csv.DictReader(file)
+        ]
+
+
+def _write_config(out: Path, settings: Settings) -> None:
+    config = {
+        "fcn_numpy": __version__,
+        "numpy": np.__version__,
+        "settings": dataclasses.asdict(settings),
+    }
+    _write_text(out / CONFIG, json.dumps(config, indent=2) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_write(path) as file:
+        file.write(text.encode())

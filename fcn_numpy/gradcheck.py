@@ -92,6 +92,11 @@ class GradcheckReport:
         return sum(t.checked for t in self.tensors.values())
 
     @property
+    def by_element(self) -> bool:
+        """Whether each element was checked, or random directions."""
+        return all(t.by_element for t in self.tensors.values())
+
+    @property
     def left_out(self) -> int:
         """How many elements or directions were left out, for a kink at every step."""
         return sum(t.left_out for t in self.tensors.values())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import itertools
 import json
 import os
 from collections.abc import Callable
@@ -19,10 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from fcn_numpy import __version__, weights
+from fcn_numpy.checks import check_array
 from fcn_numpy.data import CLASSES, IGNORE, normalise, single_shapes, toy_shapes
 from fcn_numpy.files import atomic_write
 from fcn_numpy.metrics import Scores, confusion_matrix, segmentation_scores
-from fcn_numpy.models import TINY, Classifier, FCN8s, FCN16s, FCN32s, convolutionalize
+from fcn_numpy.models import FCN, TINY, Classifier, FCN8s, FCN16s, FCN32s, convolutionalize
 from fcn_numpy.nn import Dropout2d, Module, SoftmaxCrossEntropy
 from fcn_numpy.optim import SGD
 
@@ -33,6 +35,7 @@ CONFIG = "config.json"
 HISTORY = "history.csv"
 SCORES = "scores.json"
 # Toy pictures are drawn from seeds of their own, so that the held-out ones were never trained on.
+TEST_SIZE = 128
 TEST_SEED, TRAIN_SEED, SINGLE_SEED = 1_000_000_000, 2_000_000_000, 3_000_000_000
 
 
@@ -348,6 +351,40 @@ def predict(model: Module, images: np.ndarray, batch: int = 8) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def predict_any_size(model: FCN, image: np.ndarray) -> np.ndarray:
+    """Return the class of each pixel of one picture, whatever its size.
+
+    A picture of a size that the network does not take is continued at the bottom and the right
+    with its last row and column, and the result cut back.
+
+    Parameters
+    ----------
+    model : FCN
+    image : ndarray, shape (3, H, W), floating
+        RGB from 0 to 1.
+
+    Returns
+    -------
+    ndarray, shape (H, W), uint8
+    """
+    check_array(image, "image", (3, "H", "W"))
+    h, w = image.shape[1:]
+    extra = [next(n for n in itertools.count(size) if model.takes(n)) - size for size in (h, w)]
+    padded = np.pad(image, ((0, 0), (0, extra[0]), (0, extra[1])), mode="edge")
+    return predict(model, padded[None])[0, :h, :w]
+
+
+def example_predictions(
+    out: str | os.PathLike, n: int = 6
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Return held-out pictures, their labels, and what each network of a run makes of them."""
+    settings = read_settings(out)
+    images, labels = toy_shapes(n, TEST_SIZE, TEST_SEED)
+    return images, labels, {
+        name: predict(_load_model(Path(out), name, settings), images) for name in SEGMENTERS
+    }
+
+
 def evaluate(out: str | os.PathLike, n: int | None = None, seed: int = 0) -> dict[str, Scores]:
     """Score the three networks of a run on held-out toy pictures.
 
@@ -371,7 +408,7 @@ def evaluate(out: str | os.PathLike, n: int | None = None, seed: int = 0) -> dic
     """
     out = Path(out)
     settings = read_settings(out)
-    images, labels = toy_shapes(n or settings.n_test, 128, TEST_SEED + seed)
+    images, labels = toy_shapes(n or settings.n_test, TEST_SIZE, TEST_SEED + seed)
     scores = {}
     for name in SEGMENTERS:
         if not (out / f"{name}.npz").exists():

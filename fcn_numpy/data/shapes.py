@@ -88,8 +88,9 @@ def toy_shapes(
 def single_shapes(n: int, size: int = 72, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Draw n pictures of one shape each, or none, to pre-train a classifier.
 
-    At the size 72 the shapes are about as many pixels large as those of `toy_shapes` at 128. A
-    quarter of the pictures are empty: telling those apart is easy, and gives a network that
+    At the size 72 the shapes are about as many pixels large as those of `toy_shapes` at 128, and
+    stand near the middle: a classifier that sees a window of a larger picture should say what
+    is in its middle. A quarter of the pictures are empty: telling those apart is easy, and gives a network that
     knows nothing yet something to begin with.
 
     Parameters
@@ -111,7 +112,7 @@ def single_shapes(n: int, size: int = 72, seed: int = 0) -> tuple[np.ndarray, np
         rng = np.random.default_rng((seed, i))
         classes[i] = rng.integers(len(CLASSES))
         kinds = classes[i : i + 1] if classes[i] else classes[:0]
-        _draw(images[i], labels, kinds, (0.18, 0.42), False, rng)
+        _draw(images[i], labels, kinds, (0.18, 0.42), False, rng, middle=True)
     return images, classes
 
 
@@ -128,8 +129,12 @@ def _draw(
     radius: tuple[float, float],
     rim: bool,
     rng: np.random.Generator,
+    middle: bool = False,
 ) -> None:
-    """Fill one image and its labels with shapes of the given kinds, later ones on top."""
+    """Fill one image and its labels with shapes of the given kinds, later ones on top.
+
+    With `middle` they stand near the middle of the picture, else anywhere.
+    """
     size = labels.shape[0]
     colours = [rng.random(3)]
     # A slope across the background, so that it is not known by being of one colour.
@@ -144,7 +149,7 @@ def _draw(
     areas, visible = np.zeros((2, len(kinds) + 1), np.int64)
     for number, kind in enumerate(kinds, 1):
         for _ in range(MAX_TRIES):
-            box, mask = _shape(kind, radius, size, rng)
+            box, mask = _shape(kind, radius, size, middle, rng)
             hidden = np.bincount(owner[box][mask], minlength=len(areas))
             if (visible[1:] - hidden[1:] >= MIN_VISIBLE * areas[1:]).all():
                 break
@@ -162,11 +167,12 @@ def _draw(
     image[...] = np.rint(np.clip(canvas, 0, 1) * 255) / 255
 
 
-def _shape(kind, radius, size, rng):
+def _shape(kind, radius, size, middle, rng):
     """Return where a shape of random size, place and turn lies: a box of slices, a mask in it."""
     r = size * (radius[0] + (radius[1] - radius[0]) * rng.random())
-    # Shapes may leave the picture, with less than half of themselves.
-    cy, cx = 0.6 * r + (size - 1.2 * r) * rng.random(2)
+    # Anywhere: shapes may leave the picture, with less than half of themselves.
+    margin = 0.35 * size if middle else 0.6 * r
+    cy, cx = margin + (size - 2 * margin) * rng.random(2)
     reach = r * REACH[kind] + 2
     (top, left), (bottom, right) = (
         (max(int(cy - reach), 0), max(int(cx - reach), 0)),

@@ -1,11 +1,12 @@
 """FCN over a backbone, and the classifier that it is made from."""
 
 from fcn_numpy.models.classifier import Classifier, convolutionalize
-from fcn_numpy.models.fcn import FCN, FCN8s, FCN8sAtOnce, FCN16s, FCN32s
+from fcn_numpy.models.fcn import FCN, MODELS, FCN8s, FCN8sAtOnce, FCN16s, FCN32s, fcn_for
 from fcn_numpy.models.vgg import TINY, VGG16, Backbone
 
 __all__ = [
     "FCN",
+    "MODELS",
     "TINY",
     "VGG16",
     "Backbone",
@@ -15,4 +16,5 @@ __all__ = [
     "FCN8s",
     "FCN8sAtOnce",
     "convolutionalize",
+    "fcn_for",
 ]

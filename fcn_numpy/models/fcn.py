@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fcn_numpy.checks import check_array, whole_number
+from fcn_numpy.checks import Pair, check_array, whole_number
 from fcn_numpy.geometry import FeatureMap, trace
-from fcn_numpy.models.vgg import VGG16, Backbone, add_stages
+from fcn_numpy.models.vgg import TINY, VGG16, Backbone, add_stages
 from fcn_numpy.nn import (
     Conv2d,
     ConvTranspose2d,
@@ -203,15 +203,19 @@ class FCN(Module):
     def _check_size(self, size):
         if size in self._sizes_that_fit:
             return
-        if not self._takes(size):
-            smaller = [n for n in range(1, 8 * 2 ** len(self.backbone.widths)) if self._takes(n)]
+        if not self.takes(size):
+            smaller = [n for n in range(1, 8 * 2 ** len(self.backbone.widths)) if self.takes(n)]
             raise ValueError(
                 f"{type(self).__name__} on {self.backbone.name} takes images with a height and a "
                 f"width of {_ranges(smaller)} and so on, got {tuple(size)}"
             )
         self._sizes_that_fit.add(size)
 
-    def _takes(self, size):
+    def takes(self, size: int | Pair) -> bool:
+        """Return whether images of this height and width can be segmented.
+
+        Each axis counts for itself: (h, w) is taken if (h, h) and (w, w) are.
+        """
         try:
             trace(self, size)
         except ValueError:
@@ -276,3 +280,48 @@ class FCN8sAtOnce(_Published):
     """
 
     skips = {4: 0.01, 3: 0.0001}
+
+
+MODELS = {
+    "fcn32s": FCN32s, "fcn16s": FCN16s, "fcn8s": FCN8s, "fcn8satonce": FCN8sAtOnce
+}
+
+
+def fcn_for(state: Mapping[str, np.ndarray]) -> FCN:
+    """Make the network that weights belong to, and load them.
+
+    Which one it is, is told by the names (each has an upsampling layer of its own), the backbone
+    and the number of classes by the shapes. FCN-8s and FCN-8s-at-once have the same names; these
+    are taken as FCN-8s.
+
+    Parameters
+    ----------
+    state : dict of str to ndarray
+        A state_dict.
+
+    Returns
+    -------
+    FCN
+
+    Raises
+    ------
+    ValueError
+        If it is not the state_dict of an FCN on a known backbone.
+    """
+    last = {"upscore": FCN32s, "upscore16": FCN16s, "upscore8": FCN8s}
+    kinds = [kind for name, kind in last.items() if f"{name}.weight" in state]
+    if len(kinds) != 1 or "score_fr.weight" not in state or "fc6.weight" not in state:
+        raise ValueError(
+            "these are no weights of an FCN-32s, FCN-16s or FCN-8s: expected score_fr, fc6 and "
+            f"one of {', '.join(last)} among the names, got {', '.join(list(state)[:6]) or 'none'}"
+        )
+    for backbone in (VGG16, TINY):
+        shape = (backbone.fc_width, backbone.widths[-1], *[backbone.fc_kernel] * 2)
+        if np.shape(state["fc6.weight"]) == shape:
+            model = kinds[0](len(state["score_fr.weight"]), backbone)
+            model.load_state_dict(state)
+            return model
+    raise ValueError(
+        f"expected weights on the backbone VGG16 or TINY, got fc6 of shape "
+        f"{np.shape(state['fc6.weight'])}"
+    )

@@ -1,0 +1,7 @@
+"""python -m fcn_numpy is fcn-numpy."""
+
+import sys
+
+from fcn_numpy.cli import main
+
+sys.exit(main())

@@ -1,0 +1,73 @@
+"""What `fcn-numpy gradcheck` checks: each layer and model with inputs, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fcn_numpy.models import (
+    TINY,
+    Classifier,
+    FCN8s,
+    FCN8sAtOnce,
+    FCN16s,
+    FCN32s,
+)
+from fcn_numpy.nn import (
+    Conv2d,
+    ConvTranspose2d,
+    Crop,
+    Dropout2d,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    Module,
+    ReLU,
+    Scale,
+    Sequential,
+    SoftmaxCrossEntropy,
+    Sum,
+)
+
+Case = Callable[[np.random.Generator], tuple[Module, tuple[np.ndarray, ...]]]
+
+
+def _loss(rng):
+    labels = rng.integers(0, 4, (2, 3, 4))
+    labels[0, 0, :2] = 255
+    return SoftmaxCrossEntropy(), (rng.standard_normal((2, 4, 3, 4)), labels)
+
+
+def _on_normal(make: Callable[[np.random.Generator], Module], *shapes: tuple[int, ...]) -> Case:
+    return lambda rng: (make(rng), tuple(rng.standard_normal(shape) for shape in shapes))
+
+
+LAYERS: dict[str, Case] = {
+    "conv2d": _on_normal(lambda r: Conv2d(2, 3, (3, 2), 2, 1, rng=r), (2, 2, 7, 6)),
+    "conv2d-dilated": _on_normal(lambda r: Conv2d(2, 3, 3, 1, 2, 2, rng=r), (2, 2, 5, 6)),
+    "convtranspose2d": _on_normal(
+        lambda r: ConvTranspose2d(2, 3, 4, 2, 1, 1, bias=True, rng=r), (2, 2, 3, 4)
+    ),
+    "maxpool2d": _on_normal(lambda r: MaxPool2d(3, 2, 1, ceil_mode=True), (2, 3, 6, 7)),
+    "relu": _on_normal(lambda r: ReLU(), (2, 3, 4, 5)),
+    "dropout2d": _on_normal(lambda r: Dropout2d(0.5, rng=r), (3, 4, 2, 3)),
+    "crop": _on_normal(lambda r: Crop((1, 2)), (1, 2, 6, 7), (1, 2, 4, 3)),
+    "sum": _on_normal(lambda r: Sum(), (2, 2, 3, 4), (2, 2, 3, 4)),
+    "scale": _on_normal(lambda r: Scale(0.01), (2, 2, 3, 4)),
+    "linear": _on_normal(lambda r: Linear(6, 4, rng=r), (3, 6)),
+    "flatten": _on_normal(lambda r: Flatten(), (2, 3, 2, 2)),
+    "softmaxcrossentropy": _loss,
+    "sequential": _on_normal(
+        lambda r: Sequential(Conv2d(3, 4, 3, padding=1, rng=r), ReLU(), MaxPool2d(2)),
+        (2, 3, 6, 6),
+    ),
+}
+MODELS: dict[str, Case] = {
+    "fcn32s": _on_normal(lambda r: FCN32s(4, TINY, rng=r), (1, 3, 64, 64)),
+    "fcn16s": _on_normal(lambda r: FCN16s(4, TINY, rng=r), (1, 3, 64, 64)),
+    "fcn8s": _on_normal(lambda r: FCN8s(4, TINY, rng=r), (1, 3, 64, 64)),
+    "fcn8satonce": _on_normal(lambda r: FCN8sAtOnce(4, TINY, rng=r), (1, 3, 64, 64)),
+    "classifier": _on_normal(lambda r: Classifier(4, TINY, rng=r), (1, 3, 72, 72)),
+}
+CASES = LAYERS | MODELS

@@ -1,0 +1,66 @@
+"""A table of a model's layers: shapes, strides, receptive fields, parameters, multiply-adds."""
+
+from __future__ import annotations
+
+from fcn_numpy.geometry import Pair, trace
+from fcn_numpy.nn import Crop, Module
+
+
+def summary(model: Module, size: Pair) -> str:
+    """Write out the layers of a model for images of a size.
+
+    Parameters
+    ----------
+    model : Module
+        Any module whose forward takes an image.
+    size : (int, int)
+        Height and width of the image.
+
+    Returns
+    -------
+    str
+        A line for each layer: the shape of its output (C, H, W), its stride and receptive field
+        in image pixels, its parameters, and its multiply-adds for one image. Below the totals
+        and the offsets of the crops. Two numbers, "4x2", stand where the axes differ.
+    """
+    steps = trace(model, size)
+    rows = [("layer", "kind", "output", "stride", "field", "parameters", "multiply-adds")]
+    total = 0
+    for step in steps:
+        out, layer = step.output, step.layer
+        work = layer.multiply_adds(out) if hasattr(layer, "multiply_adds") else 0
+        total += work
+        parameters = sum(p.data.size for p in layer.parameters())
+        rows.append((
+            step.name, type(layer).__name__, "x".join(map(str, (out.channels, *out.size))),
+            _axes(out.grid.scale), _axes(out.grid.field),
+            f"{parameters:,}" if parameters else "", f"{work:,}" if work else "",
+        ))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i < 2 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in rows
+    ]
+    coarsest = max((s.output.grid for s in steps), key=lambda g: (g.scale, g.field))
+    parameters = sum(p.data.size for p in model.parameters())
+    lines += [
+        "",
+        f"parameters       {parameters:,} ({parameters / 1e6:.1f} M)",
+        f"multiply-adds    {total:,} ({total / 1e9:.2f} G) for an image of {size[0]}x{size[1]}",
+        f"stride           {_axes(coarsest.scale)} (of the coarsest scores)",
+        f"receptive field  {_axes(coarsest.field)} (of the coarsest scores)",
+    ]
+    crops = [
+        f"{step.name} {_axes(step.layer.offset)}" for step in steps if isinstance(step.layer, Crop)
+    ]
+    if crops:
+        lines.append(f"crop offsets     {', '.join(crops)}")
+    return "\n".join(lines)
+
+
+def _axes(values) -> str:
+    height, width = values
+    return str(height) if height == width else f"{height}x{width}"

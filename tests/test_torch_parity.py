@@ -1,0 +1,485 @@
+"""Layers, their gradients and whole networks, held to PyTorch."""
+
+import numpy as np
+import pytest
+from references import assert_close
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: parity tests skipped")
+
+from fcn_numpy import col2im, conv2d, conv2d_input, conv2d_weight, im2col  # noqa: E402
+from fcn_numpy.models import TINY, Backbone, FCN8s, FCN8sAtOnce, FCN16s, FCN32s  # noqa: E402
+from fcn_numpy.nn import (  # noqa: E402
+    Conv2d,
+    ConvTranspose2d,
+    Crop,
+    Dropout2d,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+    SoftmaxCrossEntropy,
+    Sum,
+    bilinear_kernel,
+)
+
+F = torch.nn.functional
+# Relative to the largest value.
+TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5}
+FLOATS = pytest.mark.parametrize("dtype", TOLERANCE)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def normal(*shape, dtype=np.float64, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def leaf(x):
+    """Return x as a tensor that gets a gradient."""
+    return torch.from_numpy(np.array(x)).requires_grad_()
+
+
+def check_layer(layer, torch_layer, *inputs):
+    """Compare the output and the gradients of all inputs and parameters."""
+    dtype = inputs[0].dtype.type
+    tensors = [leaf(x) for x in inputs]
+    weights = {name: leaf(p.data) for name, p in layer.named_parameters()}
+    y = layer(*inputs)
+    expected = torch_layer(*tensors, **weights)
+    assert y.dtype == dtype
+    assert_close(y, expected.detach().numpy(), TOLERANCE[dtype])
+    grad = normal(*y.shape, dtype=dtype, seed=1)
+    grads = layer.backward(grad)
+    expected.backward(torch.from_numpy(grad))
+    for g, t in zip(grads if isinstance(grads, tuple) else (grads,), tensors):
+        assert g.dtype == dtype
+        assert_close(g, t.grad.numpy(), TOLERANCE[dtype])
+    for name, parameter in layer.named_parameters():
+        assert_close(parameter.grad, weights[name].grad.numpy(), TOLERANCE[dtype])
+
+
+# (N, C, F), (H, W), kernel_size, stride, padding, dilation
+CONVOLUTIONS = [
+    ((1, 1, 1), (1, 1), (1, 1), 1, 0, 1),
+    ((2, 3, 4), (9, 8), (1, 1), 1, 0, 1),
+    ((2, 3, 4), (9, 8), (1, 1), 2, 1, 1),
+    ((2, 3, 5), (12, 11), (3, 3), 1, 1, 1),
+    ((1, 16, 24), (20, 21), (3, 3), 1, 1, 1),
+    ((1, 3, 4), (7, 9), (3, 3), 1, 100, 1),
+    ((3, 2, 3), (10, 7), (2, 3), 1, (4, 0), 1),
+    ((1, 4, 6), (7, 7), (7, 7), 1, 0, 1),
+    ((2, 3, 2), (11, 10), (3, 2), (2, 3), (1, 0), 1),
+    ((1, 2, 3), (9, 10), (2, 2), 3, 0, 1),
+    ((1, 2, 3), (13, 11), (3, 3), 1, 2, 2),
+    ((2, 2, 3), (13, 12), (3, 2), (2, 1), (1, 3), (2, 3)),
+]
+
+
+@FLOATS
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("counts", "size", "kernel_size", "stride", "padding", "dilation"), CONVOLUTIONS
+)
+def test_conv2d(counts, size, kernel_size, stride, padding, dilation, bias, dtype):
+    n, c, f = counts
+    rng = np.random.default_rng(2)
+    geometry = (stride, padding, dilation)
+    layer = Conv2d(c, f, kernel_size, *geometry, bias, dtype=dtype, rng=rng)
+    if bias:
+        layer.bias.data[...] = normal(f)
+    check_layer(
+        layer,
+        lambda x, weight, bias=None: F.conv2d(x, weight, bias, *geometry),
+        normal(n, c, *size, dtype=dtype),
+    )
+
+
+@FLOATS
+@pytest.mark.parametrize(
+    ("counts", "size", "kernel_size", "stride", "padding", "dilation"), CONVOLUTIONS
+)
+def test_the_functions_of_torch_nn_grad(
+    counts, size, kernel_size, stride, padding, dilation, dtype
+):
+    n, c, f = counts
+    geometry = (stride, padding, dilation)
+    x, w = normal(n, c, *size, dtype=dtype), normal(f, c, *kernel_size, dtype=dtype, seed=1)
+    y = conv2d(x, w, *geometry)
+    grad_y = normal(*y.shape, dtype=dtype, seed=2)
+    tx, tw, ty = (torch.from_numpy(a) for a in (x, w, grad_y))
+    tolerance = TOLERANCE[dtype]
+    assert_close(y, F.conv2d(tx, tw, None, *geometry).numpy(), tolerance)
+    expected = torch.nn.grad.conv2d_input(x.shape, tw, ty, *geometry).numpy()
+    assert_close(conv2d_input(grad_y, w, size, *geometry), expected, tolerance)
+    expected = torch.nn.grad.conv2d_weight(tx, w.shape, ty, *geometry).numpy()
+    assert_close(conv2d_weight(x, grad_y, kernel_size, *geometry), expected, tolerance)
+    unfold = {
+        "kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation
+    }
+    cols = im2col(x, kernel_size, *geometry)
+    assert np.array_equal(cols, F.unfold(tx, **unfold).numpy())
+    other = normal(*cols.shape, dtype=dtype, seed=3)
+    expected = F.fold(torch.from_numpy(other), size, **unfold).numpy()
+    assert_close(col2im(other, size, kernel_size, *geometry), expected, tolerance)
+
+
+# (N, C, F), (H, W), kernel_size, stride, padding, output_padding, dilation
+TRANSPOSED = [
+    ((1, 1, 1), (1, 1), 1, 1, 0, 0, 1),
+    ((2, 3, 4), (5, 6), 3, 1, 1, 0, 1),
+    ((2, 3, 3), (5, 6), 4, 2, 0, 0, 1),
+    ((1, 3, 3), (4, 3), 16, 8, 0, 0, 1),
+    ((1, 2, 3), (5, 4), 4, 2, 1, 1, 1),
+    ((2, 2, 2), (4, 5), (3, 2), (3, 2), (0, 1), (2, 1), 1),
+    ((1, 3, 2), (4, 5), 2, 3, 0, (0, 2), 1),
+    ((1, 2, 3), (5, 4), (2, 3), (2, 1), (1, 0), 0, (3, 2)),
+]
+
+
+@FLOATS
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("counts", "size", "kernel_size", "stride", "padding", "extra", "dilation"), TRANSPOSED
+)
+def test_conv_transpose2d(counts, size, kernel_size, stride, padding, extra, dilation, bias, dtype):
+    n, c, f = counts
+    layer = ConvTranspose2d(
+        c, f, kernel_size, stride, padding, extra, dilation, bias, dtype=dtype,
+        rng=np.random.default_rng(2),
+    )
+    if bias:
+        layer.bias.data[...] = normal(f)
+    check_layer(
+        layer,
+        lambda x, weight, bias=None: F.conv_transpose2d(
+            x, weight, bias, stride, padding, extra, 1, dilation
+        ),
+        normal(n, c, *size, dtype=dtype),
+    )
+
+
+@FLOATS
+@pytest.mark.parametrize("factor", [2, 3, 4, 8, 32])
+def test_bilinear_upsampling_is_torchs_interpolation(factor, dtype):
+    """Equal inside; at the border torch repeats the outermost cells, Caffe's way fades to 0."""
+    size = 2 * factor - factor % 2
+    layer = ConvTranspose2d(
+        1, 1, size, stride=factor, padding=(size - factor) // 2, dtype=dtype
+    )
+    layer.weight.data[0, 0] = bilinear_kernel(size, dtype)
+    x = normal(2, 1, 4, 5, dtype=dtype)
+    y = layer(x)
+    expected = F.interpolate(
+        torch.from_numpy(x), scale_factor=factor, mode="bilinear", align_corners=False
+    ).numpy()
+    assert y.shape == expected.shape
+    inside = (..., slice(factor, -factor), slice(factor, -factor))
+    assert_close(y[inside], expected[inside], TOLERANCE[dtype])
+
+
+# (N, C, H, W), kernel_size, stride, padding
+POOLS = [
+    ((1, 1, 1, 1), 1, 1, 0),
+    ((2, 3, 8, 10), 2, 2, 0),
+    ((2, 3, 7, 9), 2, 2, 0),
+    ((2, 2, 9, 8), 3, 2, 1),
+    ((2, 2, 9, 10), 3, 1, 1),
+    ((1, 2, 10, 7), 3, 4, 1),
+    ((1, 2, 9, 11), (2, 3), (2, 3), (1, 1)),
+    ((1, 2, 9, 11), (4, 1), (1, 2), (2, 0)),
+    ((1, 2, 7, 7), 2, 3, 0),
+    ((1, 1, 2, 3), 4, 3, 2),
+]
+
+
+@FLOATS
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize("values", ["different", "ties", "all-equal"])
+@pytest.mark.parametrize(("shape", "kernel_size", "stride", "padding"), POOLS)
+def test_max_pool2d(shape, kernel_size, stride, padding, values, ceil_mode, dtype):
+    x = normal(*shape, dtype=dtype)
+    if values == "ties":
+        x = np.round(x)
+    elif values == "all-equal":
+        x[...] = -2
+    compare_pools(x, (kernel_size, stride, padding, ceil_mode))
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+def test_max_pool2d_of_minus_infinity(ceil_mode):
+    """Padding does not win: the gradient goes to the first cell of the map in each window."""
+    compare_pools(np.full((2, 2, 9, 8), -np.inf), (3, 2, 1, ceil_mode))
+
+
+def compare_pools(x, arguments):
+    layer = MaxPool2d(*arguments)
+    tensor = leaf(x)
+    y = layer(x)
+    expected = F.max_pool2d(tensor, *arguments[:3], ceil_mode=arguments[3])
+    assert np.array_equal(y, expected.detach().numpy())
+    grad = normal(*y.shape, dtype=x.dtype, seed=1)
+    expected.backward(torch.from_numpy(grad))
+    assert_close(layer.backward(grad), tensor.grad.numpy(), TOLERANCE[x.dtype.type])
+
+
+def test_pool_sizes_are_torchs():
+    """Where torch finds an output, ours has its size; where torch finds none, it is an error."""
+    for size in range(1, 9):
+        for kernel in (1, 2, 3, 5):
+            for stride in (1, 2, 3, 4):
+                for padding in range(kernel // 2 + 1):
+                    for ceil_mode in (False, True):
+                        x = np.zeros((1, 1, size, size))
+                        arguments = (kernel, stride, padding)
+                        try:
+                            expected = F.max_pool2d(
+                                torch.from_numpy(x), *arguments, ceil_mode=ceil_mode
+                            )
+                        except RuntimeError:
+                            with pytest.raises(ValueError, match="too small"):
+                                MaxPool2d(*arguments, ceil_mode)(x)
+                        else:
+                            assert MaxPool2d(*arguments, ceil_mode)(x).shape == expected.shape
+
+
+@FLOATS
+def test_layers_without_a_window(dtype):
+    x = np.round(normal(3, 4, 5, 6, dtype=dtype))
+    assert (x == 0).any()
+    check_layer(ReLU(), torch.relu, x)
+    check_layer(Sum(), torch.add, x, normal(*x.shape, dtype=dtype, seed=4))
+    check_layer(Flatten(), lambda t: torch.flatten(t, 1), x)
+    like = np.zeros((1, 1, 2, 3), dtype)
+    crop = Crop((2, 1))
+    tensor = leaf(x)
+    assert_close(crop(x, like), tensor[:, :, 2:4, 1:4].detach().numpy(), 0)
+    grad = normal(3, 4, 2, 3, dtype=dtype)
+    tensor[:, :, 2:4, 1:4].backward(torch.from_numpy(grad))
+    assert_close(crop.backward(grad), tensor.grad.numpy(), 0)
+    check_layer(Dropout2d(0, rng=np.random.default_rng(0)), lambda t: F.dropout2d(t, 0), x)
+
+
+@FLOATS
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear(bias, dtype):
+    layer = Linear(30, 7, bias, dtype=dtype, rng=np.random.default_rng(0))
+    if bias:
+        layer.bias.data[...] = normal(7)
+    check_layer(
+        layer,
+        lambda x, weight, bias=None: F.linear(x, weight, bias),
+        normal(5, 30, dtype=dtype),
+    )
+
+
+@FLOATS
+@pytest.mark.parametrize("size", [1, 1e4])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("ignore_index", [255, -100, 2])
+def test_cross_entropy(ignore_index, weighted, reduction, size, dtype):
+    scores = (size * normal(2, 5, 6, 7)).astype(dtype)
+    labels = np.random.default_rng(1).integers(0, 5, (2, 6, 7))
+    labels[:, ::2, ::3] = ignore_index
+    weight = [0.5, 1, 2, 0, 3] if weighted else None
+    layer = SoftmaxCrossEntropy(ignore_index, reduction, weight)
+    tensor = leaf(scores)
+    expected = torch.nn.CrossEntropyLoss(
+        None if weight is None else torch.tensor(weight, dtype=tensor.dtype),
+        ignore_index=ignore_index,
+        reduction=reduction,
+    )(tensor, torch.from_numpy(labels))
+    expected.backward()
+    loss = layer(scores, labels)
+    assert loss == pytest.approx(expected.item(), rel=TOLERANCE[dtype])
+    assert_close(layer.backward(), tensor.grad.numpy(), TOLERANCE[dtype])
+
+
+@FLOATS
+def test_sequential(dtype):
+    rng = np.random.default_rng(0)
+    model = Sequential(
+        Conv2d(3, 8, 3, padding=5, dtype=dtype, rng=rng),
+        ReLU(),
+        MaxPool2d(2, ceil_mode=True),
+        Conv2d(8, 6, 3, padding=1, dilation=2, dtype=dtype, rng=rng),
+        ReLU(),
+        ConvTranspose2d(6, 2, 4, 2, bias=True, dtype=dtype, rng=rng),
+    )
+    reference = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, padding=5),
+        torch.nn.ReLU(),
+        torch.nn.MaxPool2d(2, ceil_mode=True),
+        torch.nn.Conv2d(8, 6, 3, padding=1, dilation=2),
+        torch.nn.ReLU(),
+        torch.nn.ConvTranspose2d(6, 2, 4, 2),
+    ).to(getattr(torch, np.dtype(dtype).name))
+    # The names and the layout of the weights are torch's.
+    state = {name: torch.from_numpy(value) for name, value in model.state_dict().items()}
+    reference.load_state_dict(state)
+    x = normal(2, 3, 11, 14, dtype=dtype)
+    tensor = leaf(x)
+    y, expected = model(x), reference(tensor)
+    assert_close(y, expected.detach().numpy(), TOLERANCE[dtype])
+    grad = normal(*y.shape, dtype=dtype, seed=1)
+    expected.backward(torch.from_numpy(grad))
+    assert_close(model.backward(grad), tensor.grad.numpy(), TOLERANCE[dtype])
+    for name, parameter in reference.named_parameters():
+        ours = dict(model.named_parameters())[name]
+        assert_close(ours.grad, parameter.grad.numpy(), TOLERANCE[dtype])
+
+
+# --- Whole networks -------------------------------------------------------------------------
+
+# VGG16's kernels and padding, a few channels wide.
+NARROW = Backbone("NARROW", (2, 2, 2, 2, 2), (2, 2, 3, 3, 3), 4, 7, 100)
+
+
+def stage(p, x, number, n_convs, pad=1):
+    """Convolutions with ReLU, then the pool."""
+    for index in range(1, n_convs + 1):
+        name = f"conv{number}_{index}"
+        first_pad = pad if index == 1 else 1
+        x = F.relu(F.conv2d(x, p[f"{name}.weight"], p[f"{name}.bias"], padding=first_pad))
+    return F.max_pool2d(x, 2, 2, ceil_mode=True)
+
+
+def scores_and_pools(p, image, pad):
+    x = stage(p, image, 1, 2, pad)
+    x = stage(p, x, 2, 2)
+    pool3 = stage(p, x, 3, 3)
+    pool4 = stage(p, pool3, 4, 3)
+    x = stage(p, pool4, 5, 3)
+    x = F.relu(F.conv2d(x, p["fc6.weight"], p["fc6.bias"]))
+    x = F.relu(F.conv2d(x, p["fc7.weight"], p["fc7.bias"]))
+    return F.conv2d(x, p["score_fr.weight"], p["score_fr.bias"]), pool4, pool3
+
+
+def cut(x, like, offset):
+    height, width = like.shape[2:]
+    return x[:, :, offset : offset + height, offset : offset + width]
+
+
+def torch_fcn32s(p, image, pad, crops):
+    score, _, _ = scores_and_pools(p, image, pad)
+    return cut(F.conv_transpose2d(score, p["upscore.weight"], stride=32), image, crops[0])
+
+
+def torch_fcn16s(p, image, pad, crops):
+    score, pool4, _ = scores_and_pools(p, image, pad)
+    upscore2 = F.conv_transpose2d(score, p["upscore2.weight"], stride=2)
+    score_pool4 = F.conv2d(pool4, p["score_pool4.weight"], p["score_pool4.bias"])
+    fused = upscore2 + cut(score_pool4, upscore2, crops[0])
+    return cut(F.conv_transpose2d(fused, p["upscore16.weight"], stride=16), image, crops[1])
+
+
+def torch_fcn8s(p, image, pad, crops, scale4=1.0, scale3=1.0):
+    score, pool4, pool3 = scores_and_pools(p, image, pad)
+    upscore2 = F.conv_transpose2d(score, p["upscore2.weight"], stride=2)
+    score_pool4 = F.conv2d(scale4 * pool4, p["score_pool4.weight"], p["score_pool4.bias"])
+    fused = upscore2 + cut(score_pool4, upscore2, crops[0])
+    upscore_pool4 = F.conv_transpose2d(fused, p["upscore_pool4.weight"], stride=2)
+    score_pool3 = F.conv2d(scale3 * pool3, p["score_pool3.weight"], p["score_pool3.bias"])
+    fused = upscore_pool4 + cut(score_pool3, upscore_pool4, crops[1])
+    return cut(F.conv_transpose2d(fused, p["upscore8.weight"], stride=8), image, crops[2])
+
+
+def torch_fcn8s_at_once(p, image, pad, crops):
+    return torch_fcn8s(p, image, pad, crops, 0.01, 0.0001)
+
+
+# Crops of the finer scores, then of the image. VGG16's are those of the paper's own networks;
+# TINY's follow from its padding of 17 and its 3 x 3 fc6.
+NETWORKS = [
+    pytest.param(FCN32s, torch_fcn32s, NARROW, 100, (19,), id="FCN32s-NARROW"),
+    pytest.param(FCN16s, torch_fcn16s, NARROW, 100, (5, 27), id="FCN16s-NARROW"),
+    pytest.param(FCN8s, torch_fcn8s, NARROW, 100, (5, 9, 31), id="FCN8s-NARROW"),
+    pytest.param(FCN8sAtOnce, torch_fcn8s_at_once, NARROW, 100, (5, 9, 31), id="AtOnce-NARROW"),
+    pytest.param(FCN32s, torch_fcn32s, TINY, 17, (0,), id="FCN32s-TINY"),
+    pytest.param(FCN16s, torch_fcn16s, TINY, 17, (1, 8), id="FCN16s-TINY"),
+    pytest.param(FCN8s, torch_fcn8s, TINY, 17, (1, 1, 12), id="FCN8s-TINY"),
+    pytest.param(FCN8sAtOnce, torch_fcn8s_at_once, TINY, 17, (1, 1, 12), id="AtOnce-TINY"),
+]
+
+
+def build(network, backbone, dtype):
+    """Return the network with no weight at 0, as score layers and biases are at first."""
+    rng = np.random.default_rng(0)
+    net = network(4, backbone, dtype=dtype, rng=rng)
+    for name, parameter in net.named_parameters():
+        shape = parameter.data.shape
+        if name.endswith("bias"):
+            # Above 0, so that of two channels not both are cut off by a ReLU.
+            parameter.data[...] = rng.uniform(0.5, 1.5, shape)
+        else:
+            spread = (0.1 if parameter.data.any() else 1) / np.sqrt(np.prod(shape[1:]))
+            parameter.data += spread * rng.standard_normal(shape)
+    for module in net.modules():
+        if isinstance(module, Dropout2d):
+            module.p = 0
+    return net
+
+
+def assert_same_gradient(actual, tensor):
+    """Each is measured against its own size: some are small."""
+    expected = tensor.grad.numpy()
+    size = np.abs(expected).max()
+    assert size > 0
+    assert_close(actual / size, expected / size, 1e-10)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 64, 64), (2, 3, 50, 61)])
+@pytest.mark.parametrize(("network", "torch_network", "backbone", "pad", "crops"), NETWORKS)
+def test_whole_networks_and_all_their_gradients(
+    network, torch_network, backbone, pad, crops, shape
+):
+    net = build(network, backbone, np.float64)
+    p = {name: leaf(value) for name, value in net.state_dict().items()}
+    image = normal(*shape)
+    tensor = leaf(image)
+    scores, expected = net(image), torch_network(p, tensor, pad, crops)
+    assert scores.shape == (shape[0], 4, *shape[2:])
+    assert np.ptp(scores) > 0.1
+    assert_close(scores, expected.detach().numpy(), 1e-10)
+    grad = normal(*scores.shape, seed=1)
+    expected.backward(torch.from_numpy(grad))
+    grad_image = net.backward(grad)
+    assert_same_gradient(grad_image, tensor)
+    for name, parameter in net.named_parameters():
+        assert_same_gradient(parameter.grad, p[name])
+
+
+@pytest.mark.parametrize(("network", "torch_network", "backbone", "pad", "crops"), NETWORKS)
+def test_whole_networks_in_float32(network, torch_network, backbone, pad, crops):
+    net = build(network, backbone, np.float32).eval()
+    p = {name: torch.from_numpy(value) for name, value in net.state_dict().items()}
+    image = normal(1, 3, 64, 50, dtype=np.float32)
+    scores = net(image)
+    assert scores.dtype == np.float32
+    expected = torch_network(p, torch.from_numpy(image), pad, crops).numpy()
+    assert_close(scores, expected, 1e-5)
+
+
+def test_training_step_has_torchs_loss_and_gradients():
+    """Scores, loss and backward in one go, with labels that are ignored."""
+    net = build(FCN8s, TINY, np.float64)
+    p = {name: leaf(value) for name, value in net.state_dict().items()}
+    image = normal(2, 3, 64, 64)
+    labels = np.random.default_rng(1).integers(0, 4, (2, 64, 64))
+    labels[:, :7] = 255
+    loss = SoftmaxCrossEntropy()
+    value = loss(net(image), labels)
+    net.backward(loss.backward(), need_input_grad=False)
+    scores = torch_fcn8s(p, torch.from_numpy(image), 17, (1, 1, 12))
+    expected = F.cross_entropy(scores, torch.from_numpy(labels), ignore_index=255)
+    expected.backward()
+    assert value == pytest.approx(expected.item(), rel=1e-10)
+    for name, parameter in net.named_parameters():
+        assert_same_gradient(parameter.grad, p[name])

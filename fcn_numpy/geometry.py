@@ -29,6 +29,7 @@ from fractions import Fraction
 
 from fcn_numpy.checks import Pair, pair
 
+
 def output_size(
     size: Pair,
     kernel_size: int | Pair,

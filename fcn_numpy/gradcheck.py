@@ -300,10 +300,8 @@ class _Check:
             differences = [self.compare(x, grad, half, values)[1] or 0.0 for half in halves]
             support = halves[int(np.argmax(differences))]
         index = tuple(int(i) for i in np.unravel_index(support[0], x.shape))
-        numeric = next(
-            (n for n in (self.slope(x, support, np.ones(1), h) for h in STEPS[2:]) if n is not None),
-            np.nan,
-        )
+        slopes = (self.slope(x, support, np.ones(1), step) for step in STEPS[2:])
+        numeric = next((slope for slope in slopes if slope is not None), np.nan)
         raise GradientError(
             f"the gradient of {name} at {index} is wrong: backward gives {grad[index]:.9g}, "
             f"finite differences give {numeric:.9g}",

@@ -213,12 +213,12 @@ class _Run:
         optimiser = SGD(
             model.parameters(), settings.lr[index], settings.momentum, settings.weight_decay
         )
-        step = 0
+        done = 0
         if self.checkpoint and index == self.first_stage:
-            step = self._restore(model, optimiser, rng)
+            done = self._restore(model, optimiser, rng)
         images, labels = _training_pictures(settings, index)
         loss_of = SoftmaxCrossEntropy(ignore_index=IGNORE)
-        for step in range(step, settings.steps[index]):
+        for step in range(done, settings.steps[index]):
             optimiser.lr = _learning_rate(settings, index, step)
             x, y = _batch(images, labels, settings.batch[index], rng)
             loss = loss_of(model(normalise(x)), y)

@@ -90,8 +90,8 @@ def single_shapes(n: int, size: int = 72, seed: int = 0) -> tuple[np.ndarray, np
 
     At the size 72 the shapes are about as many pixels large as those of `toy_shapes` at 128, and
     stand near the middle: a classifier that sees a window of a larger picture should say what
-    is in its middle. A quarter of the pictures are empty: telling those apart is easy, and gives a network that
-    knows nothing yet something to begin with.
+    is in its middle. A quarter of the pictures are empty: telling those apart is easy, and gives
+    a network that knows nothing yet something to begin with.
 
     Parameters
     ----------

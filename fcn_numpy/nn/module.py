@@ -66,6 +66,7 @@ class Module:
     _kept: tuple | None = None
 
     def __call__(self, *inputs: Any) -> Any:
+        """Return forward of arrays, or trace of a `FeatureMap`."""
         if isinstance(inputs[0], FeatureMap):
             output = self.trace(*inputs)
             if type(self).trace is not Module.trace:

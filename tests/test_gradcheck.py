@@ -36,6 +36,7 @@ from fcn_numpy.nn import (
     Sum,
 )
 
+# With three classes its FCNs have more than 5,000 elements: random directions are checked.
 NARROW = Backbone("NARROW", (2, 3, 3, 4, 4), (2, 2, 3, 3, 3), 5, 7, 100)
 
 
@@ -104,7 +105,7 @@ def test_loss_takes_integer_labels(reduction, weight, dtype):
 
 @pytest.mark.parametrize("model_class", [FCN32s, FCN16s, FCN8s, FCN8sAtOnce])
 def test_whole_fcn_passes(model_class):
-    model = model_class(2, NARROW, rng=rng())
+    model = model_class(3, NARROW, rng=rng())
     report = gradcheck(model, normal(1, 3, 9, 7), rng=rng())
     assert report.max_error <= 1e-6
     assert list(report.errors) == ["input 0", *model.state_dict()]
@@ -232,7 +233,7 @@ def test_one_wrong_element_inside_a_whole_fcn_is_named(layer, tensor, index, nam
 @pytest.mark.parametrize("layer", ["conv1_2", "conv3_2", "conv5_3", "fc7", "score_pool4"])
 def test_a_wrong_gradient_between_two_layers_of_an_fcn_is_found(layer):
     # All cells by 1 %, so that some of them matter to the layers below.
-    model = FCN8s(2, NARROW, rng=rng(1))
+    model = FCN8s(3, NARROW, rng=rng(1))
     make_wrong(getattr(model, layer), "input", ...)
     with pytest.raises(GradientError):
         gradcheck(model, normal(1, 3, 9, 7), rng=rng())
@@ -242,7 +243,7 @@ def test_a_wrong_gradient_between_two_layers_of_an_fcn_is_found(layer):
 def test_a_missing_use_of_a_pool_is_found(layer):
     # pool3 feeds conv4_1 and score_pool3, pool4 feeds conv5_1 and score_pool4. A gradient of 0
     # from one of them is what a backward gives that forgets to add the two.
-    model = FCN8s(2, NARROW, rng=rng(1))
+    model = FCN8s(3, NARROW, rng=rng(1))
     make_wrong(getattr(model, layer), "input", ..., 0.0)
     with pytest.raises(GradientError):
         gradcheck(model, normal(1, 3, 9, 7), rng=rng())
@@ -323,7 +324,7 @@ def test_an_output_that_is_no_number_is_found():
 
 def test_zero_score_layers_hide_nothing():
     # A new FCN has zero score layers: behind them all gradients are 0, right or wrong.
-    model = FCN8s(2, NARROW, rng=rng(1))
+    model = FCN8s(3, NARROW, rng=rng(1))
     assert not model.score_fr.weight.data.any() and not model.score_pool3.weight.data.any()
     make_wrong(model.conv2_2, "weight", (1, 0, 1, 1))
     with pytest.raises(GradientError) as info:
@@ -519,7 +520,7 @@ def test_a_backward_with_another_mask_is_found():
 
 @pytest.mark.parametrize("training", [True, False])
 def test_the_module_and_the_inputs_stay_as_they_are(training):
-    model = FCN8s(2, NARROW, rng=rng(4))
+    model = FCN8s(3, NARROW, rng=rng(4))
     model.train() if training else model.eval()
     model.relu7.training = not training  # each layer's own mode stays, not only the model's
     for parameter in model.parameters():

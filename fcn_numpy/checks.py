@@ -39,6 +39,13 @@ def pair(value: int | Pair, name: str, minimum: int = 0) -> Pair:
         ) from None
 
 
+def floating_dtype(dtype: np.typing.DTypeLike) -> np.dtype:
+    """Return a floating dtype as np.dtype, or raise ValueError."""
+    if np.dtype(dtype).kind != "f":
+        raise ValueError(f"expected a floating dtype, got {np.dtype(dtype)}")
+    return np.dtype(dtype)
+
+
 def check_array(x: np.ndarray, name: str, shape: tuple, kinds: str = "f") -> None:
     """Raise ValueError unless x is an array of the expected shape and kind of dtype.
 

@@ -68,7 +68,7 @@ def im2col(
     output_size(x.shape[2:], kernel, strides, pads, dilations)  # or say that no window fits
     windows = _windows(_padded(x, pads), kernel, strides, dilations)
     n, c, kh, kw, ho, wo = windows.shape
-    return np.ascontiguousarray(windows).reshape(n, c * kh * kw, ho * wo)
+    return windows.copy().reshape(n, c * kh * kw, ho * wo)
 
 
 def col2im(

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -128,60 +129,129 @@ def transposed_output_size(
 
 
 @dataclass(frozen=True)
+class Axis:
+    """One axis of a `Grid`.
+
+    Attributes
+    ----------
+    scale, shift : Fraction
+        Cell i has its centre at pixel ``scale * i + shift``.
+    spans : tuple of (int, int) or None
+        First and last pixel that cell 0, cell 1, ... depends on; None for a cell that depends on
+        none. After the last entry it begins again, so many pixels further on as there are entries
+        times `scale`. Cells of an upsampled map do not all see equally much, so one number would
+        not do.
+    """
+
+    scale: Fraction = Fraction(1)
+    shift: Fraction = Fraction(0)
+    spans: tuple[tuple[int, int] | None, ...] = ((0, 0),)
+
+    @property
+    def field(self) -> int:
+        """Receptive field: the largest number of pixels from the first to the last one seen."""
+        return max((last - first + 1 for first, last in filter(None, self.spans)), default=0)
+
+    def seen_from(self, cells: Iterable[int]) -> tuple[int, int] | None:
+        """Return the first and last pixel that any of some cells depends on."""
+        pixels = []
+        for cell in cells:
+            turns, phase = divmod(cell, len(self.spans))
+            span = self.spans[phase]
+            if span is not None:
+                pixels += [pixel + int(turns * len(self.spans) * self.scale) for pixel in span]
+        return (min(pixels), max(pixels)) if pixels else None
+
+    def convolved(self, kernel: int, stride: int, padding: int, dilation: int) -> Axis:
+        """Return the axis of the map that a convolution or a pool makes."""
+        period = len(self.spans) // math.gcd(len(self.spans), stride)
+        spans = tuple(
+            self.seen_from(i * stride - padding + t * dilation for t in range(kernel))
+            for i in range(period)
+        )
+        shift = self.shift + self.scale * (Fraction(dilation * (kernel - 1), 2) - padding)
+        return Axis(self.scale * stride, shift, spans)
+
+    def transpose_convolved(self, kernel: int, stride: int, padding: int, dilation: int) -> Axis:
+        """Return the axis of the map that a transposed convolution makes."""
+        spans = []
+        for i in range(len(self.spans) * stride):
+            reached = (i + padding - t * dilation for t in range(kernel))
+            spans.append(self.seen_from(r // stride for r in reached if r % stride == 0))
+        scale = self.scale / stride
+        shift = self.shift - scale * (Fraction(dilation * (kernel - 1), 2) - padding)
+        return Axis(scale, shift, tuple(spans))
+
+    def cropped(self, offset: int) -> Axis:
+        """Return the axis of the map that begins at cell `offset` of this one."""
+        spans = tuple(self.seen_from([offset + i]) for i in range(len(self.spans)))
+        return Axis(self.scale, self.shift + self.scale * offset, spans)
+
+    def fused(self, other: Axis) -> Axis:
+        """Return the axis of the sum of this map and one on the same grid."""
+        spans = []
+        for i in range(math.lcm(len(self.spans), len(other.spans))):
+            both = [s for s in (self.seen_from([i]), other.seen_from([i])) if s is not None]
+            spans.append((min(s[0] for s in both), max(s[1] for s in both)) if both else None)
+        return Axis(self.scale, self.shift, tuple(spans))
+
+    def offset_of(self, target: Axis) -> Fraction:
+        """Return which cell of this axis lies under cell 0 of `target`; may be no whole number."""
+        return (target.shift - self.shift) / self.scale
+
+
+@dataclass(frozen=True)
 class Grid:
     """Where the cells of a map sit in the image, and how much of it one cell sees.
 
     Attributes
     ----------
-    scale : (Fraction, Fraction)
-        Image pixels from one cell to the next: the map's stride in the image.
-    shift : (Fraction, Fraction)
-        Image coordinate of the centre of cell 0.
-    field : (Fraction, Fraction)
-        Receptive field: the largest number of image pixels, along each axis, that one cell
-        depends on. Fusing two maps takes the larger of their fields.
+    rows, columns : Axis
     """
 
-    scale: tuple[Fraction, Fraction] = (Fraction(1), Fraction(1))
-    shift: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))
-    field: tuple[Fraction, Fraction] = (Fraction(1), Fraction(1))
+    rows: Axis = Axis()
+    columns: Axis = Axis()
+
+    @property
+    def scale(self) -> tuple[Fraction, Fraction]:
+        """Image pixels from one cell to the next: the map's stride in the image."""
+        return self.rows.scale, self.columns.scale
+
+    @property
+    def shift(self) -> tuple[Fraction, Fraction]:
+        """Image coordinate of the centre of cell (0, 0)."""
+        return self.rows.shift, self.columns.shift
+
+    @property
+    def field(self) -> Pair:
+        """Receptive field: the largest number of image pixels, on each axis, that a cell sees."""
+        return self.rows.field, self.columns.field
 
     def convolved(
         self, kernel_size: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0),
         dilation: Pair = (1, 1),
     ) -> Grid:
         """Return the grid of the map that a convolution or a pool makes of this one."""
-        axes = zip(self.scale, self.shift, self.field, kernel_size, stride, padding, dilation)
-        return Grid(*zip(*(
-            (
-                scale * s,
-                shift + scale * (Fraction(d * (k - 1), 2) - p),
-                field + scale * d * (k - 1),
-            )
-            for scale, shift, field, k, s, p, d in axes
-        )))
+        rows, columns = zip(kernel_size, stride, padding, dilation)
+        return Grid(self.rows.convolved(*rows), self.columns.convolved(*columns))
 
     def transpose_convolved(
         self, kernel_size: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0),
         dilation: Pair = (1, 1),
     ) -> Grid:
-        """Return the grid of the map that a transposed convolution makes of this one.
+        """Return the grid of the map that a transposed convolution makes of this one."""
+        rows, columns = zip(kernel_size, stride, padding, dilation)
+        return Grid(
+            self.rows.transpose_convolved(*rows), self.columns.transpose_convolved(*columns)
+        )
 
-        A single output cell meets only every ``s / gcd(s, d)``-th tap of the kernel, so its
-        field grows by less than the kernel's extent.
-        """
-        axes = zip(self.scale, self.shift, self.field, kernel_size, stride, padding, dilation)
-        result = []
-        for scale, shift, field, k, s, p, d in axes:
-            step = s // math.gcd(s, d)
-            last_tap = (k - 1) // step * step
-            fine = scale / s
-            result.append((
-                fine,
-                shift - fine * (Fraction(d * (k - 1), 2) - p),
-                field + fine * d * last_tap,
-            ))
-        return Grid(*zip(*result))
+    def cropped(self, offset: Pair) -> Grid:
+        """Return the grid of the map that begins at cell `offset` of this one."""
+        return Grid(self.rows.cropped(offset[0]), self.columns.cropped(offset[1]))
+
+    def fused(self, other: Grid) -> Grid:
+        """Return the grid of the sum of this map and one on the same grid."""
+        return Grid(self.rows.fused(other.rows), self.columns.fused(other.columns))
 
     def offset_of(self, target: Grid) -> Pair:
         """Return the cell of this grid that lies under cell (0, 0) of `target`.
@@ -200,9 +270,7 @@ class Grid:
                 f"only grids of the same scale can be laid onto each other, got "
                 f"{_text(self.scale)} and {_text(target.scale)}"
             )
-        offset = tuple(
-            (t - a) / s for t, a, s in zip(target.shift, self.shift, self.scale)
-        )
+        offset = self.rows.offset_of(target.rows), self.columns.offset_of(target.columns)
         if any(o.denominator != 1 or o < 0 for o in offset):
             raise ValueError(
                 f"expected a crop offset of whole cells from 0, got {_text(offset)}: choose "

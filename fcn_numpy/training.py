@@ -2,7 +2,9 @@
 
 Each network starts from the weights of the one before. A run lives in a folder and can be killed
 at any moment: a checkpoint holds all that the next step depends on (weights, velocities, the
-state of the random generator, the losses so far), and is replaced in one piece.
+number of the step, the losses so far), and is replaced in one piece.
+
+Each batch is split between workers (`fcn_numpy.workers`), which send back its gradient.
 """
 
 from __future__ import annotations
@@ -27,9 +29,13 @@ from fcn_numpy.metrics import Scores, confusion_matrix, segmentation_scores
 from fcn_numpy.models import FCN, TINY, Classifier, FCN8s, FCN16s, FCN32s, convolutionalize
 from fcn_numpy.nn import Dropout2d, Module, SoftmaxCrossEntropy
 from fcn_numpy.optim import SGD
+from fcn_numpy.workers import Workers
 
 SEGMENTERS = {"fcn32s": FCN32s, "fcn16s": FCN16s, "fcn8s": FCN8s}
 STAGES = ("classifier", *SEGMENTERS)
+# Every batch is split into so many parts, whatever the number of cores: so a run gives the same
+# result to the bit wherever there is one core or more.
+SHARES = 2
 CHECKPOINT = "checkpoint.npz"
 CONFIG = "config.json"
 HISTORY = "history.csv"
@@ -202,10 +208,8 @@ class _Run:
 
     def stage(self, index):
         """Train one stage from its start, or from the checkpoint if that lies in it."""
-        settings = self.settings
-        # One generator for the initialisation, the batches and the dropout of a stage.
-        rng = np.random.default_rng((settings.seed, index))
-        model = _model(STAGES[index], settings, rng)
+        name, settings = STAGES[index], self.settings
+        model = _model(name, settings, np.random.default_rng((settings.seed, index)))
         if index:
             previous = _load_model(self.out, STAGES[index - 1], settings)
             state = convolutionalize(previous) if index == 1 else previous.state_dict()
@@ -215,38 +219,33 @@ class _Run:
         )
         done = 0
         if self.checkpoint and index == self.first_stage:
-            done = self._restore(model, optimiser, rng)
-        images, labels = _training_pictures(settings, index)
-        loss_of = SoftmaxCrossEntropy(ignore_index=IGNORE)
-        for step in range(done, settings.steps[index]):
-            optimiser.lr = _learning_rate(settings, index, step)
-            x, y = _batch(images, labels, settings.batch[index], rng)
-            loss = loss_of(model(normalise(x)), y)
-            if not np.isfinite(loss):
-                raise TrainingDiverged(
-                    f"the loss became {loss} in {STAGES[index]} at step {step + 1}: try a lower "
-                    f"learning rate than {settings.lr[index]:g} for this stage"
-                )
-            model.zero_grad()
-            model.backward(loss_of.backward(), need_input_grad=False)
-            optimiser.step()
-            self.history.append((index, step + 1, optimiser.lr, loss))
-            self.report(self._progress(index, step + 1, loss))
-            last = step + 1 == settings.steps[index]
-            if self.should_stop():
-                self._save(index, step + 1, model, optimiser, rng)
-                raise TrainingStopped(f"stopped in {STAGES[index]} after step {step + 1}")
-            if (step + 1) % settings.checkpoint_every == 0 and not last:
-                self._save(index, step + 1, model, optimiser, rng)
-        weights.save(self.out / f"{STAGES[index]}.npz", model.state_dict())
+            done = self._restore(model, optimiser)
+        steps = settings.steps[index]
+        with Workers([_Share(settings, index, number) for number in range(SHARES)]) as workers:
+            for step in range(done, steps):
+                optimiser.lr = _learning_rate(settings, index, step)
+                loss = _compute_gradients(model, workers, step)
+                if not np.isfinite(loss):
+                    raise TrainingDiverged(
+                        f"the loss became {loss} in {name} at step {step + 1}: try a lower "
+                        f"learning rate than {settings.lr[index]:g} for this stage"
+                    )
+                optimiser.step()
+                self.history.append((index, step + 1, optimiser.lr, loss))
+                self.report(self._progress(index, step + 1, loss))
+                stop = self.should_stop()
+                if stop or ((step + 1) % settings.checkpoint_every == 0 and step + 1 < steps):
+                    self._save(index, step + 1, model, optimiser)
+                if stop:
+                    raise TrainingStopped(f"stopped in {name} after step {step + 1}")
+        weights.save(self.out / f"{name}.npz", model.state_dict())
         self._write_history()
 
-    def _save(self, index, step, model, optimiser, rng):
+    def _save(self, index, step, model, optimiser):
         state = {
             "stage": np.int64(index),
             "step": np.int64(step),
             "history": np.array(self.history, np.float64),
-            "rng": np.frombuffer(json.dumps(rng.bit_generator.state).encode(), np.uint8),
         }
         for name, value in model.state_dict().items():
             state[f"weight.{name}"] = value
@@ -255,13 +254,12 @@ class _Run:
         weights.save(self.out / CHECKPOINT, state)
         self._write_history()
 
-    def _restore(self, model, optimiser, rng):
+    def _restore(self, model, optimiser):
         state = self.checkpoint
         own = {n.removeprefix("weight."): v for n, v in state.items() if n.startswith("weight.")}
         model.load_state_dict(own)
         for number, velocity in enumerate(optimiser.velocities):
             velocity[...] = state[f"velocity.{number}"]
-        rng.bit_generator.state = json.loads(state["rng"].tobytes())
         return int(state["step"])
 
     def _write_history(self):
@@ -301,14 +299,70 @@ def _load_model(out: Path, name: str, settings: Settings) -> Module:
     return model
 
 
-def _training_pictures(settings: Settings, index: int) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class _Share:
+    """A worker's part of a stage: every SHARES-th picture, and its part of each batch."""
+
+    settings: Settings
+    index: int
+    number: int
+
+    def start(self) -> Callable[[tuple[int, np.ndarray]], tuple[float, np.ndarray]]:
+        """Draw the pictures and build the network; return what computes a step's gradients."""
+        settings, index = self.settings, self.index
+        images, labels = _training_pictures(settings, index, self.number)
+        model = _model(STAGES[index], settings, np.random.default_rng(0))
+        dropouts = [m for m in model.modules() if isinstance(m, Dropout2d)]
+        loss_of = SoftmaxCrossEntropy(ignore_index=IGNORE)
+        size = -(-settings.batch[index] // SHARES)
+
+        def compute(task):
+            step, values = task
+            # Batch and dropout follow from the step alone, so that a resumed run needs no more.
+            rng = np.random.default_rng((settings.seed, index, step, self.number))
+            for dropout in dropouts:
+                dropout.rng = rng
+            _unpack(values, [p.data for p in model.parameters()])
+            x, y = _batch(images, labels, size, rng)
+            loss = loss_of(model(normalise(x)), y)
+            model.zero_grad()
+            model.backward(loss_of.backward(), need_input_grad=False)
+            return loss, _pack([p.grad for p in model.parameters()])
+
+        return compute
+
+
+def _compute_gradients(model: Module, workers: Workers, step: int) -> float:
+    """Set the gradients of the model to the mean of the workers'; return the mean loss."""
+    answers = workers.do((step, _pack([p.data for p in model.parameters()])))
+    total = answers[0][1]
+    for _, grads in answers[1:]:
+        total += grads
+    total /= len(answers)
+    _unpack(total, [p.grad for p in model.parameters()])
+    return sum(loss for loss, _ in answers) / len(answers)
+
+
+def _pack(arrays: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([a.ravel() for a in arrays])
+
+
+def _unpack(values: np.ndarray, arrays: list[np.ndarray]) -> None:
+    start = 0
+    for a in arrays:
+        a[...] = values[start : start + a.size].reshape(a.shape)
+        start += a.size
+
+
+def _training_pictures(
+    settings: Settings, index: int, share: int
+) -> tuple[np.ndarray, np.ndarray]:
+    seed = settings.seed * SHARES + share
     if index == 0:
-        return single_shapes(
-            settings.n_single, settings.single_size, SINGLE_SEED + settings.seed
-        )
-    return toy_shapes(
-        settings.n_train, settings.size, TRAIN_SEED + settings.seed, rim=settings.rim
-    )
+        n = -(-settings.n_single // SHARES)
+        return single_shapes(n, settings.single_size, SINGLE_SEED + seed)
+    n = -(-settings.n_train // SHARES)
+    return toy_shapes(n, settings.size, TRAIN_SEED + seed, rim=settings.rim)
 
 
 def _learning_rate(settings: Settings, index: int, step: int) -> float:

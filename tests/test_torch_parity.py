@@ -435,7 +435,7 @@ def assert_same_gradient(actual, tensor):
     assert_close(actual / size, expected / size, 1e-10)
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 64, 64), (2, 3, 50, 61)])
+@pytest.mark.parametrize("shape", [(1, 3, 64, 64), (1, 3, 50, 61)])
 @pytest.mark.parametrize(("network", "torch_network", "backbone", "pad", "crops"), NETWORKS)
 def test_whole_networks_and_all_their_gradients(
     network, torch_network, backbone, pad, crops, shape

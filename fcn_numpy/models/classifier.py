@@ -21,7 +21,7 @@ class Classifier(Module):
     backbone : Backbone
     dtype : dtype
     rng : numpy.random.Generator, optional
-        Draws the weights (He) and what is dropped out.
+        Draws the weights (He; the last layer starts at zero) and what is dropped out.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Classifier(Module):
         self.relu7 = ReLU()
         self.drop7 = Dropout2d(rng=rng)
         self.fc8 = Linear(backbone.fc_width, n_class, dtype=dtype, rng=rng)
+        self.fc8.weight.data[...] = 0
         self._head = Sequential(
             self.flatten, self.fc6, self.relu6, self.drop6, self.fc7, self.relu7, self.drop7,
             self.fc8,

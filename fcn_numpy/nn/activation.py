@@ -22,7 +22,7 @@ class ReLU(Module):
     def backward(self, grad: np.ndarray) -> np.ndarray:
         """Return the gradient of x."""
         (y,) = self._take()
-        self._check_grad(grad, y.shape)
+        self._check_grad(grad, y.shape, y.dtype)
         return grad * (y > 0)
 
     def kinks(self) -> np.ndarray | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fcn_numpy.checks import Pair, check_array, check_dtype, pair, whole_number
+from fcn_numpy.checks import Pair, check_array, check_dtype, floating_dtype, pair, whole_number
 from fcn_numpy.convolution import conv2d, conv2d_input, conv2d_weight
 from fcn_numpy.geometry import FeatureMap, output_size, transposed_output_size
 from fcn_numpy.nn.module import Module, Parameter
@@ -33,6 +33,7 @@ def bilinear_kernel(
     Long et al., section 4 ("upsampling is initialized to bilinear interpolation"); the
     `bilinear` filler of Caffe and `get_upsampling_weight` of pytorch-fcn give the same numbers.
     """
+    dtype = floating_dtype(dtype)
     tents = []
     for k in pair(kernel_size, "kernel_size", 1):
         factor = (k + 1) // 2
@@ -48,9 +49,7 @@ def he_normal(
 
     So activations keep their size through ReLU layers (He et al., 2015).
     """
-    dtype = np.dtype(dtype)
-    if dtype.kind != "f":
-        raise ValueError(f"expected a floating dtype, got {dtype}")
+    dtype = floating_dtype(dtype)
     rng = np.random.default_rng() if rng is None else rng
     # A whole VGG16 is 134 million draws: draw them in the dtype at hand where NumPy can.
     draw = dtype if dtype in (np.float32, np.float64) else np.float64
@@ -126,6 +125,8 @@ class Conv2d(_ConvBase):
     bias : Parameter, shape (F,), or None
     """
 
+    can_skip_input_grad = True
+
     def __init__(
         self,
         in_channels: int,
@@ -156,7 +157,7 @@ class Conv2d(_ConvBase):
         (x,) = self._take()
         arguments = (self.stride, self.padding, self.dilation)
         size = output_size(x.shape[2:], self.kernel_size, *arguments)
-        self._check_grad(grad, (len(x), self.out_channels, *size))
+        self._check_grad(grad, (len(x), self.out_channels, *size), x.dtype)
         self._accumulate(grad, conv2d_weight(x, grad, self.kernel_size, *arguments))
         if not need_input_grad:
             return None
@@ -249,7 +250,8 @@ class ConvTranspose2d(_ConvBase):
     def backward(self, grad: np.ndarray) -> np.ndarray:
         """Add to the parameters' gradients; return the gradient of x."""
         (x,) = self._take()
-        self._check_grad(grad, (len(x), self.out_channels, *self._output_size(x.shape[2:])))
+        size = self._output_size(x.shape[2:])
+        self._check_grad(grad, (len(x), self.out_channels, *size), x.dtype)
         arguments = (self.stride, self.padding, self.dilation)
         self._accumulate(grad, conv2d_weight(grad, x, self.kernel_size, *arguments))
         return conv2d(grad, self.weight.data, *arguments)

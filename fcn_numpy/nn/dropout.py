@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 
 from fcn_numpy.checks import check_array
@@ -25,8 +27,8 @@ class Dropout2d(Module):
     """
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator | None = None):
-        if not 0 <= p < 1:
-            raise ValueError(f"expected p of at least 0 and below 1, got {p}")
+        if not isinstance(p, Real) or not 0 <= p < 1:
+            raise ValueError(f"expected p of at least 0 and below 1, got {p!r}")
         self.p = p
         self.rng = np.random.default_rng() if rng is None else rng
 
@@ -43,7 +45,7 @@ class Dropout2d(Module):
     def backward(self, grad: np.ndarray) -> np.ndarray:
         """Return the gradient of x."""
         factor, shape = self._take()
-        self._check_grad(grad, shape)
+        self._check_grad(grad, shape, factor.dtype)
         return grad * factor
 
     def trace(self, x: FeatureMap) -> FeatureMap:

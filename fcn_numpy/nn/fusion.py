@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from fcn_numpy.checks import Pair, check_array, check_dtype, pair
-from fcn_numpy.geometry import FeatureMap, Grid
+from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.nn.module import Module
 
 
@@ -39,14 +37,14 @@ class Crop(Module):
         check_array(x, "Crop: x", ("N", "C", "H", "W"))
         check_array(like, "Crop: like", ("N", "C", "H", "W"))
         self._check_fits(x.shape[2:], like.shape[2:])
-        self._keep(x.shape, like.shape[2:])
+        self._keep(x.shape, like.shape[2:], x.dtype)
         (top, left), (h, w) = self.offset, like.shape[2:]
         return x[:, :, top : top + h, left : left + w]
 
     def backward(self, grad: np.ndarray) -> np.ndarray:
         """Return the gradient of x."""
-        shape, (h, w) = self._take()
-        self._check_grad(grad, (*shape[:2], h, w))
+        shape, (h, w), dtype = self._take()
+        self._check_grad(grad, (*shape[:2], h, w), dtype)
         grad_x = np.zeros(shape, grad.dtype)
         top, left = self.offset
         grad_x[:, :, top : top + h, left : left + w] = grad
@@ -55,10 +53,7 @@ class Crop(Module):
     def trace(self, x: FeatureMap, like: FeatureMap) -> FeatureMap:
         """Describe the output."""
         self._check_fits(x.size, like.size)
-        shift = tuple(
-            t + s * o for t, s, o in zip(x.grid.shift, x.grid.scale, self.offset)
-        )
-        return x.to(x.channels, like.size, dataclasses.replace(x.grid, shift=shift))
+        return x.to(x.channels, like.size, x.grid.cropped(self.offset))
 
 
 class Sum(Module):
@@ -69,24 +64,23 @@ class Sum(Module):
         check_array(a, "Sum: a", (...,))
         check_array(b, "Sum: b", a.shape)
         check_dtype(b, "Sum: b", a.dtype, "a")
-        self._keep(a.shape)
+        self._keep(a.shape, a.dtype)
         return a + b
 
     def backward(self, grad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the gradients of a and b."""
-        (shape,) = self._take()
-        self._check_grad(grad, shape)
+        self._check_grad(grad, *self._take())
         return grad, grad
 
     def trace(self, a: FeatureMap, b: FeatureMap) -> FeatureMap:
         """Describe the output; the two maps must lie on the same grid."""
-        if a.shape != b.shape or a.grid.offset_of(b.grid) != (0, 0):
+        if (a.shape, a.grid.scale, a.grid.shift) != (b.shape, b.grid.scale, b.grid.shift):
             raise ValueError(
-                f"Sum expected two maps of one shape on one grid, got {a.shape} at "
-                f"{a.grid} and {b.shape} at {b.grid}"
+                f"Sum expected two maps of one shape on one grid, got {a.shape} from pixel "
+                f"{tuple(map(float, a.grid.shift))} and {b.shape} from "
+                f"{tuple(map(float, b.grid.shift))}"
             )
-        field = tuple(max(fields) for fields in zip(a.grid.field, b.grid.field))
-        return a.to(a.channels, a.size, Grid(a.grid.scale, a.grid.shift, field))
+        return a.to(a.channels, a.size, a.grid.fused(b.grid))
 
 
 class Scale(Module):
@@ -103,13 +97,12 @@ class Scale(Module):
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return factor * x, of the dtype of x."""
         check_array(x, "Scale: x", (...,))
-        self._keep(x.shape)
+        self._keep(x.shape, x.dtype)
         return x * x.dtype.type(self.factor)
 
     def backward(self, grad: np.ndarray) -> np.ndarray:
         """Return the gradient of x."""
-        (shape,) = self._take()
-        self._check_grad(grad, shape)
+        self._check_grad(grad, *self._take())
         return grad * grad.dtype.type(self.factor)
 
     def trace(self, x: FeatureMap) -> FeatureMap:

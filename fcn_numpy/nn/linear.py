@@ -16,13 +16,13 @@ class Flatten(Module):
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return x of shape (N, C * H * W)."""
         check_array(x, "Flatten: x", ("N", ...))
-        self._keep(x.shape)
+        self._keep(x.shape, x.dtype)
         return x.reshape(len(x), -1)
 
     def backward(self, grad: np.ndarray) -> np.ndarray:
         """Return the gradient of x."""
-        (shape,) = self._take()
-        self._check_grad(grad, (shape[0], int(np.prod(shape[1:]))))
+        shape, dtype = self._take()
+        self._check_grad(grad, (shape[0], int(np.prod(shape[1:]))), dtype)
         return grad.reshape(shape)
 
     def trace(self, x: FeatureMap) -> FeatureMap:
@@ -76,7 +76,7 @@ class Linear(Module):
     def backward(self, grad: np.ndarray) -> np.ndarray:
         """Add to the parameters' gradients; return the gradient of x."""
         (x,) = self._take()
-        self._check_grad(grad, (len(x), self.out_features))
+        self._check_grad(grad, (len(x), self.out_features), x.dtype)
         self.weight.grad += grad.T @ x
         if self.bias is not None:
             self.bias.grad += grad.sum(axis=0)

@@ -40,7 +40,7 @@ class SoftmaxCrossEntropy(Module):
         self.ignore_index = ignore_index
         self.reduction = reduction
         self.weight = None if weight is None else np.asarray(weight, np.float64)
-        if self.weight is not None and (self.weight.ndim != 1 or (self.weight < 0).any()):
+        if self.weight is not None and (self.weight.ndim != 1 or not (self.weight >= 0).all()):
             raise ValueError("expected weight to be a list of numbers of at least 0")
 
     def _check(self, scores, labels):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fcn_numpy.checks import check_array
+from fcn_numpy.checks import check_array, check_dtype, floating_dtype
 from fcn_numpy.geometry import FeatureMap
 
 
@@ -63,6 +63,8 @@ class Module:
     """
 
     training = True
+    # Whether backward takes `need_input_grad`.
+    can_skip_input_grad = False
     _kept: tuple | None = None
 
     def __call__(self, *inputs: Any) -> Any:
@@ -94,8 +96,10 @@ class Module:
         kept, self._kept = self._kept, None
         return kept
 
-    def _check_grad(self, grad, shape):
-        check_array(grad, f"{type(self).__name__}.backward: grad", shape)
+    def _check_grad(self, grad, shape, dtype):
+        name = f"{type(self).__name__}.backward: grad"
+        check_array(grad, name, shape)
+        check_dtype(grad, name, dtype, "what forward was given")
 
     def kinks(self) -> np.ndarray | None:
         """Return which piece of the layer the last forward was on; None for a smooth layer.
@@ -157,9 +161,7 @@ class Module:
 
     def astype(self, dtype: np.typing.DTypeLike) -> Module:
         """Turn all parameters into another floating dtype, in place. Returns the module."""
-        dtype = np.dtype(dtype)
-        if dtype.kind != "f":
-            raise ValueError(f"expected a floating dtype, got {dtype}")
+        dtype = floating_dtype(dtype)
         for parameter in self.parameters():
             parameter.data = parameter.data.astype(dtype)
             parameter.grad = parameter.grad.astype(dtype)
@@ -230,6 +232,8 @@ class Sequential(Module):
         Named "0", "1", ... in state_dict.
     """
 
+    can_skip_input_grad = True
+
     def __init__(self, *layers: Module):
         if not layers:
             raise ValueError("expected at least one layer")
@@ -243,10 +247,15 @@ class Sequential(Module):
         return x
 
     def backward(self, grad: np.ndarray, need_input_grad: bool = True) -> np.ndarray | None:
-        """Return the gradient of the first layer's input, unless told not to compute it."""
-        layers = [layer for _, layer in self.children()]
-        for layer in reversed(layers[1:]):
+        """Return the gradient of the first layer's input, unless told not to."""
+        first, *others = (layer for _, layer in self.children())
+        for layer in reversed(others):
             grad = layer.backward(grad)
         if need_input_grad:
-            return layers[0].backward(grad)
-        return layers[0].backward(grad, need_input_grad=False)
+            return first.backward(grad)
+        # A convolution has something to save here; to other layers it makes no difference.
+        if first.can_skip_input_grad:
+            first.backward(grad, need_input_grad=False)
+        else:
+            first.backward(grad)
+        return None

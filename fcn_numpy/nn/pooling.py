@@ -68,26 +68,32 @@ class MaxPool2d(Module):
         """Return y of shape (N, C, Ho, Wo) for x of shape (N, C, H, W)."""
         check_array(x, "MaxPool2d: x", ("N", "C", "H", "W"))
         h, w = self._padded_size(x.shape[2:])
-        if self.padding == (0, 0) and h <= x.shape[2] and w <= x.shape[3]:
-            padded = x[:, :, :h, :w]
+        (top, left), (n, c, hx, wx) = self.padding, x.shape
+        if (top, left) == (0, 0) and h <= hx and w <= wx:
+            padded, inside = x[:, :, :h, :w], np.ones((1, 1, h, w), bool)
         else:
-            (top, left), (n, c, hx, wx) = self.padding, x.shape
-            padded = np.full((n, c, max(h, top + hx), max(w, left + wx)), -np.inf, x.dtype)
-            padded[:, :, top : top + hx, left : left + wx] = x
-            padded = padded[:, :, :h, :w]
-        cells = self._cells(padded)
-        y = next(cells).copy()
+            shape = (max(h, top + hx), max(w, left + wx))
+            padded, inside = np.full((n, c, *shape), -np.inf, x.dtype), np.zeros((1, 1, *shape), bool)
+            for array, values in ((padded, x), (inside, True)):
+                array[:, :, top : top + hx, left : left + wx] = values
+            padded, inside = padded[:, :, :h, :w], inside[:, :, :h, :w]
+        y = np.full((n, c, *self._output_size((hx, wx))), -np.inf, x.dtype)
         winner = np.zeros(y.shape, np.min_scalar_type(np.prod(self.kernel_size) - 1))
-        for index, cell in enumerate(cells, 1):
-            np.copyto(winner, index, where=cell > y)
+        found = np.zeros((1, 1, *y.shape[2:]), bool)
+        for index, (cell, real) in enumerate(zip(self._cells(padded), self._cells(inside))):
+            # The first cell that is no padding wins for the time being, even if it is -inf.
+            better = cell > y
+            better |= real & ~found
+            found |= real
+            np.copyto(winner, index, where=better)
             np.maximum(y, cell, out=y)
-        self._keep(winner, x.shape)
+        self._keep(winner, x.shape, x.dtype)
         return y
 
     def backward(self, grad: np.ndarray) -> np.ndarray:
         """Return the gradient of x."""
-        winner, (n, c, hx, wx) = self._take()
-        self._check_grad(grad, winner.shape)
+        winner, (n, c, hx, wx), dtype = self._take()
+        self._check_grad(grad, winner.shape, dtype)
         (top, left), (h, w) = self.padding, self._padded_size((hx, wx))
         padded = np.zeros((n, c, max(h, top + hx), max(w, left + wx)), grad.dtype)
         for index, cell in enumerate(self._cells(padded[:, :, :h, :w])):

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import signal
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -329,7 +330,7 @@ def _add_gradcheck(commands):
         "Hold the backward pass of layers and models to central differences in float64. The\n"
         "relative error must be at most 1e-6; what lies on a kink of a ReLU or a max-pool is\n"
         "left out and counted. Exit status 1 if any fails.\n\n"
-        "Names: " + ", ".join(CASES) + ".",
+        + textwrap.fill("Names: " + ", ".join(CASES) + ".", 80),
     )
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="layers or models to check (default: all)"

@@ -29,6 +29,9 @@ class SGD:
     momentum : float
         At least 0 and below 1.
     weight_decay : float
+    clip_gradients : float, optional
+        Where the L2 norm of all gradients together is above this, they are scaled down to it
+        before the step. Fixed parameters do not count.
 
     Attributes
     ----------
@@ -42,6 +45,7 @@ class SGD:
         lr: float,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
+        clip_gradients: float | None = None,
     ):
         self.parameters = list(parameters)
         if not self.parameters:
@@ -52,6 +56,9 @@ class SGD:
             raise ValueError(
                 f"expected lr and weight_decay of at least 0, got {lr} and {weight_decay}"
             )
+        if clip_gradients is not None and not clip_gradients > 0:
+            raise ValueError(f"expected clip_gradients above 0, got {clip_gradients}")
+        self.clip_gradients = clip_gradients
         self.lr = lr
         self.momentum = momentum
         self.weight_decay = weight_decay
@@ -59,16 +66,24 @@ class SGD:
 
     def step(self) -> None:
         """Update each parameter from its gradient."""
+        scale = self._gradient_scale()
         for parameter, velocity in zip(self.parameters, self.velocities):
-            rate = self.lr * parameter.lr_mult
             if parameter.lr_mult == 0:
                 continue
+            rate = self.lr * parameter.lr_mult
             velocity *= self.momentum
-            velocity += rate * parameter.grad
+            velocity += (rate * scale) * parameter.grad
             decay = self.weight_decay * parameter.decay_mult
             if decay:
                 velocity += (rate * decay) * parameter.data
             parameter.data -= velocity
+
+    def _gradient_scale(self):
+        if self.clip_gradients is None:
+            return 1.0
+        learnt = [p.grad for p in self.parameters if p.lr_mult != 0]
+        norm = np.sqrt(sum(np.sum(np.square(g), dtype=np.float64) for g in learnt))
+        return float(self.clip_gradients / norm) if norm > self.clip_gradients else 1.0
 
     def zero_grad(self) -> None:
         """Set the gradient of each parameter to zeros."""

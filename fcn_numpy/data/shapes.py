@@ -39,7 +39,7 @@ def toy_shapes(
     *,
     rim: bool = False,
     shapes: tuple[int, int] = (2, 5),
-    radius: tuple[float, float] = (0.1, 0.25),
+    radius: tuple[float, float] = (0.09, 0.19),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw n pictures of shapes that overlap, in any colour, turned any way, with noise.
 
@@ -112,7 +112,7 @@ def single_shapes(n: int, size: int = 72, seed: int = 0) -> tuple[np.ndarray, np
         rng = np.random.default_rng((seed, i))
         classes[i] = rng.integers(len(CLASSES))
         kinds = classes[i : i + 1] if classes[i] else classes[:0]
-        _draw(images[i], labels, kinds, (0.18, 0.42), False, rng, middle=True)
+        _draw(images[i], labels, kinds, (0.16, 0.34), False, rng, middle=True)
     return images, classes
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fcn_numpy.checks import whole_number
+from fcn_numpy.checks import check_array, whole_number
+from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.models.vgg import VGG16, Backbone, add_stages
 from fcn_numpy.nn import Dropout2d, Flatten, Linear, Module, ReLU, Sequential
 
@@ -60,11 +61,12 @@ class Classifier(Module):
         """Return scores of shape (N, n_class) for images of shape (N, 3, size, size)."""
         largest = self.input_size
         smallest = largest - 2 ** len(self.backbone.widths) + 1
-        size = image.size if hasattr(image, "grid") else image.shape[2:]
-        if not all(smallest <= n <= largest for n in size):
+        if not isinstance(image, FeatureMap):
+            check_array(image, "Classifier: image", ("N", 3, "H", "W"))
+        if not all(smallest <= n <= largest for n in image.shape[2:]):
             raise ValueError(
                 f"a Classifier on {self.backbone.name} takes heights and widths of {smallest} to "
-                f"{largest}, got {tuple(size)}"
+                f"{largest}, got {tuple(image.shape[2:])}"
             )
         x = image
         for stage in self._stages:

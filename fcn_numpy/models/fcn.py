@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fcn_numpy.checks import Pair, check_array, whole_number
-from fcn_numpy.geometry import FeatureMap, trace
+from fcn_numpy.checks import Pair, check_array, pair, whole_number
+from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.models.vgg import TINY, VGG16, Backbone, add_stages
 from fcn_numpy.nn import (
     Conv2d,
@@ -166,9 +166,12 @@ class FCN(Module):
             For a size that the backbone's padding cannot bring back to itself. The message lists
             the sizes that it can; for VGG16 these are all.
         """
-        if isinstance(image, np.ndarray):
+        if not isinstance(image, FeatureMap):
             check_array(image, f"{type(self).__name__}: image", ("N", 3, "H", "W"))
-            self._check_size(image.shape[2:])
+        self._check_size(image.shape[2:])
+        return self._segment(image)
+
+    def _segment(self, image):
         scores, pools = self._coarse_scores(image)
         for skip in self._skips:
             coarse = skip.upsample(scores)
@@ -217,7 +220,7 @@ class FCN(Module):
         Each axis counts for itself: (h, w) is taken if (h, h) and (w, w) are.
         """
         try:
-            trace(self, size)
+            self._segment(FeatureMap(3, pair(size, "size", 1)))
         except ValueError:
             return False
         return True

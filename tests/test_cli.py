@@ -1,0 +1,295 @@
+"""The command line as a user types it: words, files and exit statuses."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fcn_numpy import cli, data, weights
+from fcn_numpy.cli import main
+from fcn_numpy.models import TINY, FCN8s
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "shapes"
+    assert main(["train", "--quick", "--out", str(out)]) == 0
+    return out
+
+
+def failed(capsys, *arguments, status=2):
+    """Return the one line that a failed command writes."""
+    try:
+        got = main(list(arguments))
+    except SystemExit as stop:
+        got = stop.code
+    out, err = capsys.readouterr()
+    assert got == status
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in err
+    return err
+
+
+def test_train_leaves_pictures_and_ends_with_a_table(tmp_path, capsys):
+    out = tmp_path / "deep" / "run"
+    assert main(["train", "--quick", "--out", str(out)]) == 0
+    words = capsys.readouterr().out
+    for name in ("predictions.png", "curves.png"):
+        with Image.open(out / name) as picture:
+            assert min(picture.size) > 300
+            assert len(picture.convert("RGB").getcolors(10**6)) > 50
+    assert re.search(r"pixel acc\. +mean acc\. +mean IU +f\.w\. IU", words)
+    for name in ("fcn32s", "fcn16s", "fcn8s"):
+        assert re.search(rf"^{name}( +\d\.\d{{3}}){{8}}$", words, re.M)
+    # Piped, so plain lines.
+    assert "\r" not in words
+    assert re.search(r"classifier +step +12/12 +loss \d+\.\d+ +\d+ images/s +\d+:\d\d left", words)
+
+
+def test_train_does_not_overwrite(run, capsys):
+    assert "holds a run already" in failed(capsys, "train", "--quick", "--out", str(run))
+
+
+def test_resume_keeps_its_settings(run, capsys):
+    words = failed(capsys, "train", "--resume", "--seed", "3", "--out", str(run))
+    assert "--seed" in words
+
+
+def test_resume_of_nothing(tmp_path, capsys):
+    assert "holds no run" in failed(capsys, "train", "--resume", "--out", str(tmp_path / "no"))
+
+
+def test_divergence_is_one_line(tmp_path, capsys):
+    words = failed(
+        capsys, "train", "--quick", "--lr-factor", "1e30", "--out", str(tmp_path / "run")
+    )
+    assert "lower learning rate" in words
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGINT")
+def test_ctrl_c_saves_and_says_how_to_go_on(run, tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "fcn_numpy", "train", "--out", str(out)]
+    process = subprocess.Popen(
+        [*command, "--quick"], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 200
+    while not (out / "checkpoint.npz").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    words, _ = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert "saved" in words
+    assert f"fcn-numpy train --resume --out {out}" in words
+    subprocess.run([*command, "--resume"], env=ENVIRONMENT, check=True, timeout=300)
+    assert (out / "fcn8s.npz").read_bytes() == (run / "fcn8s.npz").read_bytes()
+
+
+def test_evaluate_repeats_the_table(run, capsys):
+    assert main(["evaluate", str(run)]) == 0
+    table = capsys.readouterr().out
+    assert len(table.splitlines()) == 4
+    assert main(["evaluate", str(run), "--images", "2", "--seed", "5"]) == 0
+    assert capsys.readouterr().out != table
+
+
+def test_evaluate_without_a_run(tmp_path, capsys):
+    assert "holds no run" in failed(capsys, "evaluate", str(tmp_path))
+
+
+def test_predict_writes_labels_and_an_overlay(run, tmp_path, capsys):
+    images, _ = data.toy_shapes(1, 96, 3)
+    data.write_image(tmp_path / "a.png", images[0])
+    Image.new("L", (70, 33), 90).save(tmp_path / "grey.jpg")
+    out = tmp_path / "out"
+    assert main([
+        "predict", "--weights", str(run / "fcn8s.npz"), str(tmp_path / "a.png"),
+        str(tmp_path / "grey.jpg"), "--out", str(out),
+    ]) == 0
+    assert "a.png: background" in capsys.readouterr().out
+    assert sorted(p.name for p in out.iterdir()) == [
+        "a_labels.png", "a_overlay.png", "grey_labels.png", "grey_overlay.png"
+    ]
+    with Image.open(out / "grey_labels.png") as picture:
+        assert (picture.mode, picture.size) == ("P", (70, 33))
+        assert np.asarray(picture).max() <= 3
+    with Image.open(out / "a_overlay.png") as picture:
+        assert (picture.mode, picture.size) == ("RGB", (96, 96))
+
+
+def test_predict_refuses_what_is_no_picture(run, tmp_path, capsys):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\n but no more")
+    out = tmp_path / "out"
+    command = ["predict", "--weights", str(run / "fcn8s.npz"), "--out", str(out)]
+    assert "bad.png" in failed(capsys, *command, str(bad))
+    assert "no.png" in failed(capsys, *command, str(tmp_path / "no.png"))
+    assert not out.exists()
+
+
+def test_predict_refuses_what_is_no_weights(tmp_path, capsys):
+    image = tmp_path / "a.png"
+    Image.new("RGB", (64, 64)).save(image)
+    text = tmp_path / "w.npz"
+    text.write_text("no")
+    assert "w.npz" in failed(capsys, "predict", "--weights", str(text), str(image))
+    weights.save(text, {"x": np.zeros(3)})
+    assert "no weights of an FCN" in failed(capsys, "predict", "--weights", str(text), str(image))
+    weights.save(text, FCN8s(7, TINY).state_dict())
+    assert "4 classes" in failed(capsys, "predict", "--weights", str(text), str(image))
+
+
+def test_two_pictures_of_one_name(run, tmp_path, capsys):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (64, 64)).save(tmp_path / folder / "x.png")
+    words = failed(
+        capsys, "predict", "--weights", str(run / "fcn8s.npz"),
+        str(tmp_path / "a" / "x.png"), str(tmp_path / "b" / "x.png"),
+    )
+    assert "collide" in words
+
+
+def test_gradcheck_table(capsys):
+    assert main(["gradcheck", "ReLU", "conv2d"]) == 0
+    words = capsys.readouterr().out
+    assert re.search(r"^relu +\d\.\de-\d\d +\d+ +\d+  elements$", words, re.M)
+    assert "2 right, 0 wrong." in words
+
+
+def test_gradcheck_fails_with_status_1(capsys, monkeypatch):
+    from fcn_numpy import gradcases
+    from fcn_numpy.nn import ReLU
+
+    class Wrong(ReLU):
+        def backward(self, grad):
+            return 1.01 * super().backward(grad)
+
+    case = (lambda rng: (Wrong(), (rng.standard_normal((3, 4)),)))
+    monkeypatch.setitem(gradcases.CASES, "wrong", case)
+    assert main(["gradcheck", "wrong", "relu"]) == 1
+    words = capsys.readouterr().out
+    assert re.search(r"^wrong +FAILED: the gradient of input 0 at \(\d, \d\) is wrong", words, re.M)
+    assert "1 right, 1 wrong." in words
+
+
+def test_gradcheck_of_something_unknown(capsys):
+    assert "there are conv2d" in failed(capsys, "gradcheck", "nonsense")
+
+
+def test_every_layer_case_passes(capsys):
+    from fcn_numpy import gradcases
+
+    assert main(["gradcheck", *gradcases.LAYERS]) == 0
+    assert f"{len(gradcases.LAYERS)} right, 0 wrong." in capsys.readouterr().out
+
+
+def test_summary_of_the_paper(capsys):
+    """Table 1 of the paper: FCN-VGG16 has 134 M parameters, receptive field 404, stride 32."""
+    assert main(["summary", "fcn32s"]) == 0
+    words = capsys.readouterr().out
+    # Without its fixed upsampling, which is no more than 1.8 M zeros and tents.
+    assert re.search(r"^parameters +136,\d{3},\d{3}", words, re.M)
+    assert re.search(r"^receptive field +404 ", words, re.M)
+    assert re.search(r"^stride +32 ", words, re.M)
+    assert re.search(r"^crop offsets +crop 19$", words, re.M)
+    assert re.search(r"^fc6 +Conv2d +4096x8x8 +32 +404 +102,764,544 ", words, re.M)
+
+
+def test_summary_of_a_size(capsys):
+    assert main(["summary", "FCN-8s", "--backbone", "tiny", "--size", "64", "128"]) == 0
+    words = capsys.readouterr().out
+    assert re.search(r"^crop +Crop +21x64x128 ", words, re.M)
+    assert "crop offsets     crop_pool4 1, crop_pool3 1, crop 12" in words
+
+
+def test_summary_of_a_size_that_does_not_fit(capsys):
+    words = failed(capsys, "summary", "fcn8s", "--backbone", "tiny", "--size", "100", "64")
+    assert "113 to 128" in words
+
+
+def test_summary_of_something_unknown(capsys):
+    assert "fcn32s, fcn16s" in failed(capsys, "summary", "resnet")
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "gradcheck", "summary"])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    words = capsys.readouterr().out
+    assert f"usage: fcn-numpy {command}" in words
+    assert max(map(len, words.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["nonsense"], ["train", "--seed", "-1"], ["train", "--seed", "x"],
+    ["train", "--lr-factor", "0"], ["train", "--lr-factor", "nan"], ["summary"],
+    ["summary", "fcn8s", "--size", "0", "3"], ["predict", "x.png"], ["evaluate"],
+])
+def test_wrong_words_are_one_line(arguments, capsys):
+    assert "error:" in failed(capsys, *arguments)
+
+
+def test_module_and_version():
+    result = subprocess.run(
+        [sys.executable, "-m", "fcn_numpy", "--version"],
+        env=ENVIRONMENT, capture_output=True, text=True, check=True,
+    )
+    assert re.fullmatch(r"fcn-numpy \d+\.\d+\.\d+\n", result.stdout)
+
+
+def test_nothing_but_plotting_imports_matplotlib():
+    code = (
+        "import sys; import fcn_numpy.training, fcn_numpy.cli, fcn_numpy.plotting;"
+        "sys.exit('matplotlib' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=True)
+
+
+class Terminal:
+    """A stream that says it is a terminal."""
+
+    def __init__(self):
+        self.written = []
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        self.written.append(text)
+
+    def flush(self):
+        pass
+
+
+def test_on_a_terminal_one_line_updates():
+    from fcn_numpy.progress import ProgressLine
+    from fcn_numpy.training import Progress
+
+    stream = Terminal()
+    line = ProgressLine(stream)
+    for step in range(1, 4):
+        line(Progress("fcn8s", step, 3, 0.5, step * 10.0, 30.0, 10.0, 8))
+    text = "".join(stream.written)
+    assert text.count("\n") == 1
+    assert text.endswith("\n")
+    assert text.startswith("\r")
+    assert "step    3/3" in text
+    assert "0:00 left" in text
+
+
+def test_table_shows_a_missing_class():
+    from fcn_numpy.metrics import segmentation_scores
+
+    hist = np.zeros((4, 4), np.int64)
+    hist[0, 0] = 3
+    assert "nan" in cli._table({"fcn8s": segmentation_scores(hist)})

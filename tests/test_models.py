@@ -1,0 +1,727 @@
+"""The FCN and its classifier: sizes, names, starting values, gradients, how weights move on."""
+
+import numpy as np
+import pytest
+
+from fcn_numpy.geometry import trace
+from fcn_numpy.models import (
+    FCN,
+    TINY,
+    VGG16,
+    Backbone,
+    Classifier,
+    FCN8s,
+    FCN8sAtOnce,
+    FCN16s,
+    FCN32s,
+    convolutionalize,
+    fcn_for,
+)
+from fcn_numpy.nn import Dropout2d, SoftmaxCrossEntropy, bilinear_kernel
+from fcn_numpy.optim import SGD
+
+# VGG16's stages and padding, but as narrow as can be.
+NARROW = Backbone("NARROW", (2, 3, 3, 4, 4), (2, 2, 3, 3, 3), 5, 7, 100)
+# TINY's geometry, with one channel.
+THIN = Backbone("THIN", (1, 1, 1, 1, 1), (2, 2, 3, 3, 3), 1, 3, 17)
+MODELS = [FCN32s, FCN16s, FCN8s, FCN8sAtOnce]
+# Narrow as well, but wide enough that no layer is asleep: gradients reach everything.
+AWAKE = Backbone("AWAKE", (4, 6, 8, 8, 8), (1, 1, 1, 1, 1), 16, 7, 100)
+# The same with a window of 65 to 96 pixels and little padding.
+SEEN_WHOLE = Backbone("SEEN_WHOLE", (4, 6, 8, 8, 8), (1, 1, 1, 1, 1), 16, 3, 17)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def normal(*shape, seed=0, dtype=np.float32):
+    return rng(seed).standard_normal(shape).astype(dtype)
+
+
+def randomized(model, seed=9):
+    """Give the parameters that start at zero, scores and biases, other values."""
+    draw = rng(seed)
+    for name, p in model.named_parameters():
+        if name.endswith("bias"):
+            p.data[...] = 0.1 + 0.1 * draw.random(p.data.shape)
+        elif not p.data.any():
+            p.data[...] = 0.5 * draw.standard_normal(p.data.shape)
+    return model
+
+
+# ---------------------------------------------------------------- sizes
+
+
+@pytest.mark.parametrize("model_class", [FCN32s, FCN16s, FCN8s])
+def test_padded_by_100_every_size_comes_out_as_it_went_in(model_class):
+    model = model_class(2, NARROW, rng=rng()).eval()
+    sizes = [(n, n) for n in range(1, 41)] + [(1, 40), (33, 2), (64, 31), (7, 65), (20, 97)]
+    got = [model(np.zeros((1, 3, *size), np.float32)).shape for size in sizes]
+    assert got == [(1, 2, *size) for size in sizes]
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+@pytest.mark.parametrize("size", [64, 128])
+def test_tiny_takes_64_and_128(model_class, size):
+    x = np.zeros((1, 3, size, size), np.float32)
+    assert model_class(4, TINY, rng=rng()).eval()(x).shape == (1, 4, size, size)
+
+
+def listed_sizes(message):
+    """Read '1 to 3, 7' out of the message, as a set of sizes."""
+    text = message.split("width of ")[1].split(" and so on")[0]
+    sizes = set()
+    for part in text.split(", "):
+        first, *last = (int(n) for n in part.split(" to "))
+        sizes.update(range(first, (last[0] if last else first) + 1))
+    return sizes
+
+
+@pytest.mark.parametrize("model_class", [FCN32s, FCN16s, FCN8s])
+def test_other_sizes_are_an_error_that_lists_the_right_ones(model_class):
+    model = model_class(2, THIN, rng=rng()).eval()
+    with pytest.raises(ValueError, match=rf"{model_class.__name__}.*got \(32, 32\)") as info:
+        model(np.zeros((1, 3, 32, 32), np.float32))
+    listed = listed_sizes(str(info.value))
+    assert {64, 128} <= listed
+    for n in range(1, 141):
+        if n in listed:
+            x = np.zeros((1, 3, n, n), np.float32)
+            assert model(x).shape == (1, 2, n, n)
+        else:
+            # The layers themselves cannot do it: the list leaves no size out.
+            with pytest.raises(ValueError):
+                trace(model, n)
+
+
+def test_fcn8s_on_tiny_leaves_sizes_out_between_those_it_takes():
+    model = FCN8s(2, THIN, rng=rng()).eval()
+    with pytest.raises(ValueError, match="49 to 64, 81 to 96, 113 to 128"):
+        model(np.zeros((1, 3, 65, 65), np.float32))
+
+
+@pytest.mark.parametrize("size", [(64, 49), (128, 64), (50, 90)])
+def test_height_and_width_may_differ(size):
+    model = FCN8s(2, THIN, rng=rng()).eval()
+    assert model(np.zeros((2, 3, *size), np.float32)).shape == (2, 2, *size)
+    for wrong in [(size[0], 65), (65, size[1])]:
+        with pytest.raises(ValueError, match="takes images"):
+            model(np.zeros((2, 3, *wrong), np.float32))
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+def test_pictures_of_a_batch_do_not_mix(model_class):
+    model = randomized(model_class(2, AWAKE, dtype=np.float64, rng=rng())).eval()
+    x = normal(3, 3, 9, 7, dtype=np.float64)
+    together = model(x)
+    for i in range(3):
+        np.testing.assert_allclose(together[i], model(x[i : i + 1])[0], rtol=1e-10, atol=1e-12)
+    assert (together[0] != together[1]).any()
+
+
+# ---------------------------------------------------------------- names and shapes
+
+
+def named(*layers):
+    return [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
+
+
+VGG_NAMES = named(
+    "conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3",
+    "conv4_1", "conv4_2", "conv4_3", "conv5_1", "conv5_2", "conv5_3", "fc6", "fc7",
+)
+NAMES = {
+    FCN32s: [*VGG_NAMES, *named("score_fr"), "upscore.weight"],
+    FCN16s: [
+        *VGG_NAMES, *named("score_fr", "score_pool4"), "upscore2.weight", "upscore16.weight",
+    ],
+    FCN8s: [
+        *VGG_NAMES, *named("score_fr", "score_pool3", "score_pool4"),
+        "upscore2.weight", "upscore8.weight", "upscore_pool4.weight",
+    ],
+}
+NAMES[FCN8sAtOnce] = NAMES[FCN8s]
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+@pytest.mark.parametrize("backbone", [NARROW, TINY])
+def test_names_are_those_of_pytorch_fcn(model_class, backbone):
+    state = model_class(3, backbone, rng=rng()).state_dict()
+    assert sorted(state) == sorted(NAMES[model_class])
+
+
+@pytest.fixture(scope="module")
+def vgg16():
+    """The real one: 134 million parameters, so it is built once."""
+    return FCN8s(rng=rng())
+
+
+def test_the_real_fcn8s_has_the_published_shapes(vgg16):
+    shapes = {name: value.data.shape for name, value in vgg16.named_parameters()}
+    expected, channels = {}, 3
+    for stage, (width, convs) in enumerate(
+        zip((64, 128, 256, 512, 512), (2, 2, 3, 3, 3)), 1
+    ):
+        for i in range(1, convs + 1):
+            expected[f"conv{stage}_{i}.weight"] = (width, channels, 3, 3)
+            expected[f"conv{stage}_{i}.bias"] = (width,)
+            channels = width
+    expected |= {
+        "fc6.weight": (4096, 512, 7, 7), "fc6.bias": (4096,),
+        "fc7.weight": (4096, 4096, 1, 1), "fc7.bias": (4096,),
+        "score_fr.weight": (21, 4096, 1, 1), "score_fr.bias": (21,),
+        "score_pool3.weight": (21, 256, 1, 1), "score_pool3.bias": (21,),
+        "score_pool4.weight": (21, 512, 1, 1), "score_pool4.bias": (21,),
+        "upscore2.weight": (21, 21, 4, 4), "upscore_pool4.weight": (21, 21, 4, 4),
+        "upscore8.weight": (21, 21, 16, 16),
+    }
+    assert shapes == expected
+    # 14,714,688 in the thirteen convolutions, 102,764,544 in fc6, 16,781,312 in fc7, 86,037 +
+    # 10,773 + 5,397 in the scores, 2 * 7,056 + 112,896 in the upsampling.
+    assert sum(p.data.size for p in vgg16.parameters()) == 134_489_759
+
+
+def test_the_real_fcn8s_crops_at_5_9_and_31(vgg16):
+    offsets = {name: m.offset for name, m in vgg16.named_modules() if hasattr(m, "offset")}
+    assert offsets == {"crop_pool4": (5, 5), "crop_pool3": (9, 9), "crop": (31, 31)}
+    assert vgg16.conv1_1.padding == (100, 100) and vgg16.fc6.padding == (0, 0)
+    assert VGG16.pad == 100
+    assert vgg16.drop6.p == vgg16.drop7.p == 0.5
+    assert all(vgg16_pool.ceil_mode for vgg16_pool in (vgg16.pool1, vgg16.pool5))
+
+
+def test_the_real_fcn8s_starts_as_he_has_it(vgg16):
+    for name, p in vgg16.named_parameters():
+        if name.startswith(("conv", "fc")) and name.endswith("weight"):
+            fan_in = np.prod(p.data.shape[1:])
+            sample = p.data.reshape(-1)[:200_000].astype(np.float64)
+            # Four standard errors of a mean, and of a standard deviation.
+            n = sample.size
+            assert abs(sample.mean()) < 4 * np.sqrt(2 / fan_in / n), name
+            assert sample.std() == pytest.approx(np.sqrt(2 / fan_in), rel=4 / np.sqrt(2 * n)), name
+
+
+def test_the_real_fcn8s_traces_to_the_size_of_the_picture(vgg16):
+    for size in [(1, 1), (224, 224), (375, 500), (500, 334)]:
+        assert trace(vgg16, size)[-1].output.shape == (1, 21, *size)
+
+
+# ---------------------------------------------------------------- starting values
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+def test_scores_and_biases_start_at_zero(model_class):
+    for name, p in model_class(3, NARROW, rng=rng()).named_parameters():
+        if name.startswith("score") or name.endswith("bias"):
+            assert not p.data.any(), name
+        else:
+            assert p.data.any(), name
+
+
+def test_a_classifier_s_last_layer_and_biases_start_at_zero():
+    for name, p in Classifier(3, NARROW, rng=rng()).named_parameters():
+        assert p.data.any() != (name.startswith("fc8") or name.endswith("bias")), name
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+def test_upsampling_starts_bilinear_for_each_class_by_itself(model_class):
+    model = model_class(3, NARROW, rng=rng())
+    names = [name for name, _ in model.named_parameters() if name.startswith("upscore")]
+    assert names
+    for name in names:
+        weight = dict(model.named_parameters())[name].data
+        kernel = bilinear_kernel(weight.shape[2])
+        for a in range(3):
+            for b in range(3):
+                expected = kernel if a == b else np.zeros_like(kernel)
+                np.testing.assert_array_equal(weight[a, b], expected)
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+@pytest.mark.parametrize("learn", [False, True])
+def test_multipliers(model_class, learn):
+    model = model_class(3, NARROW, learn_upsampling=learn, rng=rng())
+    for name, p in model.named_parameters():
+        if name.startswith("upscore"):
+            assert p.lr_mult == (1 if learn else 0), name
+        elif name.endswith("bias"):
+            assert (p.lr_mult, p.decay_mult) == (2, 0), name
+        else:
+            assert (p.lr_mult, p.decay_mult) == (1, 1), name
+
+
+def test_the_same_generator_gives_the_same_network_and_another_another():
+    a, b, c = (FCN8s(2, NARROW, rng=rng(seed)).state_dict() for seed in (1, 1, 2))
+    assert all((a[name] == b[name]).all() for name in a)
+    assert (a["fc6.weight"] != c["fc6.weight"]).any()
+    assert (a["conv5_1.weight"] != a["conv5_2.weight"]).any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_dtype_throughout(dtype):
+    model = FCN8s(2, NARROW, dtype=dtype, rng=rng())
+    scores = model(normal(1, 3, 9, 7, dtype=dtype))
+    assert scores.dtype == dtype
+    assert model.backward(np.ones_like(scores)).dtype == dtype
+    assert {p.data.dtype for p in model.parameters()} == {np.dtype(dtype)}
+    assert {p.grad.dtype for p in model.parameters()} == {np.dtype(dtype)}
+
+
+# ---------------------------------------------------------------- learning and gradients
+
+
+@pytest.mark.parametrize("model_class, size", [(FCN32s, 128), (FCN8s, 64)])
+def test_a_new_network_learns(model_class, size):
+    model = model_class(2, SEEN_WHOLE, rng=rng())
+    model.drop6.p = model.drop7.p = 0.0
+    image, labels = normal(1, 3, size, size), np.zeros((1, size, size), np.uint8)
+    labels[:, :, : size // 4] = 1
+    image[:, :, :, : size // 4] += 2
+    criterion = SoftmaxCrossEntropy()
+    optimiser = SGD(model.parameters(), lr=0.01, momentum=0.9)
+    below = {n: p for n, p in model.named_parameters() if n.startswith(("conv", "fc"))}
+    losses, moved = [], []
+    for _ in range(16):
+        losses.append(criterion(model(image), labels))
+        optimiser.zero_grad()
+        model.backward(criterion.backward(), need_input_grad=False)
+        moved.append([name for name, p in below.items() if p.grad.any()])
+        optimiser.step()
+    # Zero scores: at first all classes are equally likely, and nothing passes the score layers.
+    assert losses[0] == pytest.approx(np.log(2), rel=1e-6)
+    assert moved[0] == []
+    assert moved[1] == list(below)
+    # Who only knows how frequent each class is gets to 0.562.
+    frequency = -(0.25 * np.log(0.25) + 0.75 * np.log(0.75))
+    assert losses[-1] < frequency - 0.1
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+def test_without_the_image_gradient_the_others_are_the_same(model_class):
+    x, grads = normal(1, 3, 9, 7), []
+    for need in (True, False):
+        model = randomized(model_class(2, AWAKE, rng=rng()))
+        scores = model(x)
+        returned = model.backward(normal(*scores.shape, seed=1), need)
+        assert (returned is None) != need
+        grads.append({name: p.grad for name, p in model.named_parameters()})
+    assert returned is None
+    for name in grads[0]:
+        np.testing.assert_array_equal(grads[0][name], grads[1][name])
+    assert grads[0]["conv1_1.weight"].any()
+
+
+def test_the_image_gradient_has_the_image_s_shape():
+    model = randomized(FCN8s(2, AWAKE, rng=rng()))
+    x = normal(2, 3, 9, 7)
+    grad = model.backward(np.ones_like(model(x)))
+    assert grad.shape == x.shape and grad.any()
+
+
+def test_gradients_add_up_until_they_are_cleared():
+    model = randomized(FCN8s(2, AWAKE, rng=rng())).train()
+    model.drop6.p = model.drop7.p = 0.0
+    x = normal(1, 3, 9, 7)
+    once = None
+    for times in (1, 2):
+        model.backward(np.ones_like(model(x)))
+        if times == 1:
+            once = {name: p.grad.copy() for name, p in model.named_parameters()}
+    for name, p in model.named_parameters():
+        np.testing.assert_array_equal(p.grad, 2 * once[name], err_msg=name)
+    model.zero_grad()
+    assert not any(p.grad.any() for p in model.parameters())
+
+
+def listen(layer, heard):
+    """Note the gradient that a layer is handed, and the one that it returns."""
+    backward = layer.backward
+
+    def noting(grad, *rest):
+        result = backward(grad, *rest)
+        heard[layer] = (np.array(grad), np.array(result))
+        return result
+
+    layer.backward = noting
+
+
+@pytest.mark.parametrize("model_class", [FCN16s, FCN8s, FCN8sAtOnce])
+def test_the_two_gradients_of_a_pool_are_added(model_class):
+    model = randomized(model_class(2, AWAKE, dtype=np.float64, rng=rng()))
+    fused = [4] if model_class is FCN16s else [4, 3]
+    heard = {}
+    for stage in fused:
+        pool = getattr(model, f"pool{stage}")
+        onward = getattr(model, f"conv{stage + 1}_1")
+        aside = getattr(model, f"scale_pool{stage}", None) or getattr(model, f"score_pool{stage}")
+        for layer in (pool, onward, aside):
+            listen(layer, heard)
+    scores = model(normal(1, 3, 9, 7, dtype=np.float64))
+    model.backward(normal(*scores.shape, dtype=np.float64))
+    for stage in fused:
+        pool = getattr(model, f"pool{stage}")
+        onward = getattr(model, f"conv{stage + 1}_1")
+        aside = getattr(model, f"scale_pool{stage}", None) or getattr(model, f"score_pool{stage}")
+        assert heard[onward][1].any() and heard[aside][1].any()
+        np.testing.assert_allclose(
+            heard[pool][0], heard[onward][1] + heard[aside][1], rtol=1e-12, atol=1e-15
+        )
+
+
+def test_no_array_of_the_caller_is_changed():
+    model = randomized(FCN8s(2, AWAKE, rng=rng()))
+    x = normal(1, 3, 9, 7)
+    before = x.copy()
+    scores = model(x)
+    grad = np.ones_like(scores)
+    model.backward(grad)
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_array_equal(grad, np.ones_like(grad))
+
+
+@pytest.mark.parametrize("prepare", ["new", "eval", "twice"])
+def test_backward_needs_a_forward_in_train_mode(prepare):
+    model = FCN8s(2, NARROW, rng=rng())
+    grad = np.zeros((1, 2, 5, 5), np.float32)
+    if prepare == "eval":
+        model.eval()
+    if prepare != "new":
+        model(normal(1, 3, 5, 5))
+    if prepare == "twice":
+        model.backward(grad)
+    with pytest.raises(RuntimeError, match="forward in train mode"):
+        model.backward(grad)
+
+
+def test_in_eval_mode_nothing_is_kept():
+    model = FCN8s(2, NARROW, rng=rng())
+    model(normal(1, 3, 5, 5))
+    model.eval()
+    model(normal(1, 3, 5, 5))
+    kept = [name for name, m in model.named_modules() if m._kept is not None]
+    assert kept == []
+
+
+# ---------------------------------------------------------------- at once, and stage by stage
+
+
+def test_at_once_is_fcn8s_with_smaller_pools():
+    # Scaling a pool's activations is scaling the weights of its 1 x 1 scores.
+    at_once = randomized(FCN8sAtOnce(2, AWAKE, dtype=np.float64, rng=rng())).eval()
+    plain = FCN8s(2, AWAKE, dtype=np.float64, rng=rng()).eval()
+    plain.load_state_dict(at_once.state_dict())
+    x = normal(1, 3, 9, 7, dtype=np.float64)
+    assert not np.allclose(at_once(x), plain(x))
+    plain.score_pool4.weight.data *= 0.01
+    plain.score_pool3.weight.data *= 0.0001
+    np.testing.assert_allclose(at_once(x), plain(x), rtol=1e-10)
+
+
+def test_the_factors_of_at_once_reach_the_gradients():
+    nets = []
+    for model_class in (FCN8sAtOnce, FCN8s):
+        model = randomized(model_class(2, AWAKE, dtype=np.float64, rng=rng()))
+        model.drop6.p = model.drop7.p = 0.0
+        nets.append(model)
+    at_once, plain = nets
+    x = normal(1, 3, 9, 7, dtype=np.float64)
+    for model in nets:
+        model.backward(np.ones_like(model(x)))
+    for stage, factor in ((4, 0.01), (3, 0.0001)):
+        name = f"score_pool{stage}"
+        np.testing.assert_allclose(
+            getattr(at_once, name).weight.grad, factor * getattr(plain, name).weight.grad,
+            rtol=1e-9,
+        )
+        np.testing.assert_allclose(
+            getattr(at_once, name).bias.grad, getattr(plain, name).bias.grad, rtol=1e-9
+        )
+
+
+@pytest.mark.parametrize(
+    "coarse, fine, missing, unexpected",
+    [
+        (
+            FCN32s, FCN16s,
+            ["score_pool4.bias", "score_pool4.weight", "upscore16.weight", "upscore2.weight"],
+            ["upscore.weight"],
+        ),
+        (
+            FCN16s, FCN8s,
+            ["score_pool3.bias", "score_pool3.weight", "upscore8.weight", "upscore_pool4.weight"],
+            ["upscore16.weight"],
+        ),
+        (FCN8s, FCN8sAtOnce, [], []),
+    ],
+)
+def test_the_next_stage_takes_the_weights_of_the_last(coarse, fine, missing, unexpected):
+    old = randomized(coarse(2, NARROW, rng=rng(1)))
+    new = fine(2, NARROW, rng=rng(2))
+    before, given = new.state_dict(), old.state_dict()
+    if missing:
+        with pytest.raises(ValueError, match="missing"):
+            new.load_state_dict(given)
+    report = new.load_state_dict(given, strict=False)
+    assert sorted(report.missing) == missing
+    assert sorted(report.unexpected) == unexpected
+    after = new.state_dict()
+    for name in after:
+        source = before if name in missing else given
+        np.testing.assert_array_equal(after[name], source[name], err_msg=name)
+
+
+@pytest.mark.parametrize("coarse, fine, stride", [(FCN32s, FCN16s, 32), (FCN16s, FCN8s, 16)])
+def test_a_new_stage_starts_from_the_picture_of_the_last(coarse, fine, stride):
+    old = randomized(coarse(3, AWAKE, dtype=np.float64, rng=rng(1))).eval()
+    new = fine(3, AWAKE, dtype=np.float64, rng=rng(2)).eval()
+    new.load_state_dict(old.state_dict(), strict=False)
+    # The coarse scores, and where their cells lie by the trace of the network.
+    layer, heard = "score_fr" if stride == 32 else "fuse_pool4", []
+    forward = getattr(old, layer).forward
+    getattr(old, layer).forward = lambda *inputs: heard.append(forward(*inputs)) or heard[-1]
+    x = 3 * normal(1, 3, 96, 128, dtype=np.float64)
+    a, b = old(x), new(x)
+    del getattr(old, layer).forward
+    (grid,) = (s.output.grid for s in trace(old, (96, 128)) if s.name == layer)
+    assert grid.scale == (stride, stride)
+    # Upsampling by 2 and then by s/2 cuts the corners of the tent at the cells themselves. In
+    # the middle half between two cells both ways draw the same straight line.
+    between = [
+        np.abs(((np.arange(n) - float(shift)) / stride) % 1 - 0.5) <= 0.25
+        for n, shift in zip((96, 128), grid.shift)
+    ]
+    same = between[0][:, None] & between[1]
+    assert 0.2 < same.mean() < 0.35
+    np.testing.assert_allclose(b[..., same], a[..., same], rtol=1e-9, atol=1e-12)
+    # Elsewhere a corner is cut by an eighth of the change of slope, on each axis.
+    (cells,) = heard
+    cells = np.pad(cells, ((0, 0), (0, 0), (2, 2), (2, 2)))  # there are zeros around the map
+    bend = sum(np.abs(np.diff(cells, 2, axis=axis)).max() for axis in (2, 3))
+    assert 0 < np.abs(a - b).max() <= bend / 8
+    assert (a.argmax(axis=1) == b.argmax(axis=1)).mean() > 0.95
+
+
+# ---------------------------------------------------------------- dropout and traces
+
+
+@pytest.mark.parametrize("model_class", [FCN8s, Classifier])
+def test_eval_mode_draws_nothing_and_train_mode_does(model_class):
+    x = normal(1, 3, 80, 80)
+    models = [randomized(model_class(3, SEEN_WHOLE, rng=rng(5))) for _ in range(2)]
+    if model_class is FCN8s:
+        x = x[:, :, :64, :64]
+    first, second = ([model(x) for _ in range(3)] for model in models)
+    for a, b in zip(first, second):
+        np.testing.assert_array_equal(a, b)
+    assert (first[0] != first[1]).any() and (first[1] != first[2]).any()
+    states = [str(m.rng.bit_generator.state) for m in models[0].modules() if hasattr(m, "rng")]
+    models[0].eval()
+    quiet = [models[0](x) for _ in range(2)]
+    np.testing.assert_array_equal(*quiet)
+    assert states == [
+        str(m.rng.bit_generator.state) for m in models[0].modules() if hasattr(m, "rng")
+    ]
+    for layer in models[1].modules():
+        if isinstance(layer, Dropout2d):
+            layer.p = 0.0
+    np.testing.assert_allclose(models[1](x), quiet[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "model, size",
+    [(model_class(2, NARROW, rng=rng()), (9, 38)) for model_class in MODELS]
+    + [(FCN8s(2, TINY, rng=rng()), (64, 49)), (Classifier(3, TINY, rng=rng()), (65, 96))],
+    ids=lambda v: type(v).__name__ if not isinstance(v, tuple) else str(v),
+)
+def test_a_trace_tells_the_real_shapes(model, size):
+    steps = trace(model, size)
+    real = []
+
+    def wrap(name, layer):
+        forward = layer.forward
+
+        def noting(*inputs):
+            output = forward(*inputs)
+            real.append((name, [x.shape for x in inputs], output.shape))
+            return output
+
+        layer.forward = noting
+
+    layers = [(name, m) for name, m in model.named_modules() if not list(m.children())]
+    for name, layer in layers:
+        wrap(name, layer)
+    model(np.zeros((1, 3, *size), np.float32))
+    for _, layer in layers:
+        del layer.forward
+
+    def array_shape(feature_map, name):
+        # A fully connected layer's map of one cell is a row of numbers.
+        shape = feature_map.shape
+        return shape[:2] if name in rows and shape[2:] == (1, 1) else shape
+
+    rows = {"flatten", "fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "fc8"}
+    rows = rows if isinstance(model, Classifier) else set()
+    traced = [
+        (s.name, [array_shape(x, s.name if s.name != "flatten" else "") for x in s.inputs],
+         array_shape(s.output, s.name))
+        for s in steps
+    ]
+    assert traced == real
+    assert sorted(name for name, *_ in traced) == sorted(name for name, _ in layers)
+
+
+# ---------------------------------------------------------------- the classifier
+
+
+@pytest.mark.parametrize("backbone, smallest, largest", [(TINY, 65, 96), (NARROW, 193, 224)])
+def test_a_classifier_takes_the_sizes_it_was_made_for(backbone, smallest, largest):
+    model = Classifier(3, backbone, rng=rng()).eval()
+    assert model.input_size == largest
+    for size in [(smallest, smallest), (largest, largest), (smallest, largest)]:
+        assert model(np.zeros((2, 3, *size), np.float32)).shape == (2, 3)
+    for size in [(smallest - 1, largest), (largest, largest + 1), (1, 1)]:
+        with pytest.raises(ValueError, match=f"{smallest} to {largest}, got"):
+            model(np.zeros((2, 3, *size), np.float32))
+
+
+def test_a_classifier_s_first_convolution_keeps_the_size():
+    assert Classifier(3, NARROW, rng=rng()).conv1_1.padding == (1, 1)
+
+
+def test_a_classifier_s_backward_without_the_image():
+    grads, x = [], normal(2, 3, 80, 80)
+    for need in (True, False):
+        model = randomized(Classifier(3, SEEN_WHOLE, rng=rng()))
+        returned = model.backward(np.ones_like(model(x)), need)
+        assert (returned.shape == x.shape) if need else (returned is None)
+        grads.append([p.grad for p in model.parameters()])
+    for a, b in zip(*grads):
+        np.testing.assert_array_equal(a, b)
+        assert a.any()
+
+
+@pytest.mark.parametrize("size", [(96, 96), (65, 80)])
+def test_the_convolutional_network_computes_what_the_classifier_did(size):
+    classifier = randomized(Classifier(3, TINY, dtype=np.float64, rng=rng(1))).eval()
+    fcn = FCN32s(2, TINY, dtype=np.float64, rng=rng(2)).eval()
+    report = fcn.load_state_dict(convolutionalize(classifier), strict=False)
+    assert sorted(report.missing) == ["score_fr.bias", "score_fr.weight", "upscore.weight"]
+    assert report.unexpected == []
+    # With the classifier's own padding, the whole image is one position of fc6's kernel.
+    fcn.conv1_1.padding = (1, 1)
+    x = normal(2, 3, *size, dtype=np.float64)
+    maps, rows = x, x
+    for name in [n for n, m in fcn.named_modules() if not list(m.children())]:
+        if name == "score_fr":
+            break
+        if name == "fc6":
+            rows = classifier.flatten(rows)
+        maps, rows = getattr(fcn, name)(maps), getattr(classifier, name)(rows)
+    assert name == "score_fr"
+    assert maps.shape == (2, TINY.fc_width, 1, 1) and maps.any()
+    np.testing.assert_allclose(maps[..., 0, 0], rows, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(classifier.fc8(rows), classifier(x), rtol=1e-12)
+
+
+def test_convolutionalizing_only_reshapes():
+    classifier = randomized(Classifier(3, NARROW, rng=rng()))
+    old, new = classifier.state_dict(), convolutionalize(classifier)
+    assert set(old) - set(new) == {"fc8.weight", "fc8.bias"}
+    assert new["fc6.weight"].shape == (5, 4, 7, 7)
+    assert new["fc7.weight"].shape == (5, 5, 1, 1)
+    for name in new:
+        assert new[name].dtype == old[name].dtype
+        np.testing.assert_array_equal(new[name].ravel(), old[name].ravel(), err_msg=name)
+        new[name][...] = 0  # and they are copies
+    for name, value in classifier.state_dict().items():
+        np.testing.assert_array_equal(value, old[name], err_msg=name)
+
+
+# ---------------------------------------------------------------- bad arguments
+
+
+@pytest.mark.parametrize(
+    "skips", [(3,), (3, 4), (5,), (4, 2), (4, 3, 2, 1), (4, 4), {3: 1.0}], ids=str
+)
+def test_skips_that_leave_a_stage_out_are_an_error(skips):
+    with pytest.raises(ValueError, match="skips"):
+        FCN(THIN, skips, rng=rng())
+
+
+def test_one_more_skip_than_published_works():
+    model = randomized(FCN(TINY, (4, 3, 2), n_class=2, rng=rng())).eval()
+    size = next(n for n in range(100, 200) if taken(model, n))
+    scores = model(normal(1, 3, size, size))
+    assert scores.shape == (1, 2, size, size)
+    assert "upscore4.weight" in model.state_dict() and "score_pool2.weight" in model.state_dict()
+
+
+def taken(model, size):
+    try:
+        trace(model, size)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.zeros((1, 3, 9, 9), np.float64),
+        np.zeros((1, 3, 9, 9), np.uint8),
+        np.zeros((3, 9, 9), np.float32),
+        np.zeros((1, 4, 9, 9), np.float32),
+        np.zeros((0, 3, 9, 9), np.float32),
+        np.zeros((1, 3, 0, 9), np.float32),
+        [[1.0]],
+    ],
+    ids=["float64", "uint8", "no batch", "4 channels", "no image", "no rows", "list"],
+)
+@pytest.mark.parametrize("model_class", [FCN8s, Classifier])
+def test_bad_images_are_an_error(model_class, x):
+    with pytest.raises(ValueError, match="expected|takes"):
+        model_class(2, NARROW, rng=rng())(x)
+
+
+@pytest.mark.parametrize("model_class", [*MODELS, Classifier])
+@pytest.mark.parametrize("n_class", [0, -1, 2.0, None])
+def test_a_bad_number_of_classes_is_an_error(model_class, n_class):
+    with pytest.raises(ValueError, match="n_class"):
+        model_class(n_class, THIN, rng=rng())
+
+
+@pytest.mark.parametrize("widths, convs", [((), ()), ((1, 2), (1,))])
+def test_a_backbone_needs_a_number_of_convolutions_for_each_width(widths, convs):
+    with pytest.raises(ValueError, match="widths"):
+        Backbone("BAD", widths, convs, 1, 1, 1)
+
+
+# ---------------------------------------------------------------- the network that weights need
+
+
+@pytest.mark.parametrize("model_class", [FCN32s, FCN16s, FCN8s])
+def test_weights_tell_which_network_they_belong_to(model_class):
+    old = randomized(model_class(5, TINY, rng=rng())).eval()
+    new = fcn_for(old.state_dict()).eval()
+    assert type(new) is model_class
+    x = normal(1, 3, 64, 64)
+    np.testing.assert_array_equal(new(x), old(x))
+
+
+@pytest.mark.parametrize(
+    "lost", ["score_fr.weight", "fc6.weight", "upscore8.weight", "conv1_1.bias"]
+)
+def test_weights_without_a_part_are_an_error(lost):
+    state = FCN8s(2, TINY, rng=rng()).state_dict()
+    del state[lost]
+    with pytest.raises(ValueError):
+        fcn_for(state)
+
+
+def test_weights_of_other_networks_are_an_error():
+    for state in ({}, Classifier(3, TINY, rng=rng()).state_dict()):
+        with pytest.raises(ValueError, match="no weights of an FCN"):
+            fcn_for(state)
+    with pytest.raises(ValueError, match="backbone"):
+        fcn_for(FCN8s(2, SEEN_WHOLE, rng=rng()).state_dict())

@@ -11,7 +11,8 @@ Pair = tuple[int, int]
 
 def whole_number(value: int, name: str, minimum: int) -> int:
     """Return an int that is at least `minimum`, or raise ValueError."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < minimum:
+    whole = type(value) is int or (isinstance(value, Integral) and not isinstance(value, bool))
+    if not whole or value < minimum:
         raise ValueError(f"expected {name} to be an int of at least {minimum}, got {value!r}")
     return int(value)
 

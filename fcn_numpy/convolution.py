@@ -32,9 +32,10 @@ import scipy.sparse
 from fcn_numpy.checks import Pair, check_array, check_dtype, pair
 from fcn_numpy.geometry import output_size
 
-# Size of the buffer for a band of columns. Large enough for an efficient matrix product, small
-# enough that a full FCN-8s does not need gigabytes.
-BAND_BYTES = 8 * 2**20
+# A band of columns is to stay in the processor's cache between being written and multiplied, but
+# has at least so many columns that the matrix product is worth its start.
+BAND_BYTES = 512 * 1024
+BAND_CELLS = 512
 
 
 def im2col(
@@ -64,9 +65,8 @@ def im2col(
         If x is not four-dimensional or no window fits.
     """
     check_array(x, "x", ("N", "C", "H", "W"), kinds="fiub")
-    kernel, strides, pads, dilations = _arguments(kernel_size, stride, padding, dilation)
-    output_size(x.shape[2:], kernel, strides, pads, dilations)  # or say that no window fits
-    windows = _windows(_padded(x, pads), kernel, strides, dilations)
+    arguments = _arguments(kernel_size, stride, padding, dilation)
+    windows = _windows(_padded(x, arguments[2]), output_size(x.shape[2:], *arguments), arguments)
     n, c, kh, kw, ho, wo = windows.shape
     return windows.copy().reshape(n, c * kh * kw, ho * wo)
 
@@ -327,14 +327,13 @@ def _padded(x, padding):
     return padded
 
 
-def _windows(padded, kernel, stride, dilation):
+def _windows(padded, size, arguments):
     """View of a padded x, shape (N, C, kh, kw, Ho, Wo): all windows, nothing copied."""
-    n, c, h, w = padded.shape
-    ho, wo = output_size((h, w), kernel, stride, 0, dilation)
+    kernel, stride, _, dilation = arguments
     sn, sc, sh, sw = padded.strides
     return np.lib.stride_tricks.as_strided(
         padded,
-        (n, c, *kernel, ho, wo),
+        (*padded.shape[:2], *kernel, *size),
         (sn, sc, sh * dilation[0], sw * dilation[1], sh * stride[0], sw * stride[1]),
         writeable=False,
     )
@@ -345,15 +344,21 @@ def _bands(x: np.ndarray, arguments: tuple) -> Iterator[tuple[int, slice, np.nda
 
     `columns` has shape (C * kh * kw, cells) and is overwritten by the next band.
     """
-    kernel, stride, padding, dilation = arguments
+    kernel, _, (ph, pw), _ = arguments
     n, c, h, w = x.shape
-    ho, wo = output_size((h, w), *arguments)
+    ho, wo = size = output_size((h, w), *arguments)
+    # One padded image at a time: it is still in the cache when its windows are read.
+    padded = _padded(x[:1], (ph, pw))
+    inside = padded[0, :, ph : ph + h, pw : pw + w]
+    windows = _windows(padded, size, arguments)[0]
     taps = c * kernel[0] * kernel[1]
-    rows = min(ho, max(1, BAND_BYTES // (taps * wo * x.itemsize)))
+    rows = min(ho, max(BAND_BYTES // (taps * wo * x.itemsize), -(-BAND_CELLS // wo)))
     buffer = np.empty(taps * rows * wo, x.dtype)
     for image in range(n):
-        # One image at a time: its padded copy is still in the cache when its windows are read.
-        windows = _windows(_padded(x[image : image + 1], padding), kernel, stride, dilation)[0]
+        if image and (ph or pw):
+            inside[...] = x[image]
+        elif image:
+            windows = _windows(x[image : image + 1], size, arguments)[0]
         for top in range(0, ho, rows):
             bottom = min(top + rows, ho)
             cols = buffer[: taps * (bottom - top) * wo]

@@ -79,9 +79,9 @@ class Settings:
     """
 
     seed: int = 0
-    steps: tuple[int, ...] = (200, 150, 100, 450)
+    steps: tuple[int, ...] = (250, 150, 100, 450)
     batch: tuple[int, ...] = (32, 8, 8, 8)
-    lr: tuple[float, ...] = (0.05, 0.2, 0.2, 0.2)
+    lr: tuple[float, ...] = (0.1, 0.2, 0.2, 0.2)
     momentum: float = 0.9
     weight_decay: float = 5e-4
     clip_gradients: float = 0.5

@@ -118,9 +118,40 @@ def test_biases_learn_twice_as_fast_as_weights():
     assert layer.weight.data.item() == pytest.approx(weight - 0.1, rel=1e-6)
 
 
+@pytest.mark.parametrize("clip, scale", [(None, 1), (13.5, 1), (13.0, 1), (6.5, 0.5), (0.13, 0.01)])
+def test_gradients_are_clipped_by_the_norm_of_all_together(clip, scale):
+    # 3, 4 and 12 have the norm 13; a fixed parameter's gradient does not count.
+    a, b = parameter([0.0, 0.0], grad=[3.0, 4.0]), parameter([[0.0]], grad=12.0, lr_mult=2.0)
+    fixed = parameter([5.0], grad=1e6, lr_mult=0.0)
+    SGD([a, fixed, b], lr=0.1, momentum=0.0, clip_gradients=clip).step()
+    np.testing.assert_allclose(a.data, [-0.3 * scale, -0.4 * scale], rtol=1e-12)
+    np.testing.assert_allclose(b.data, [[-2.4 * scale]], rtol=1e-12)
+    np.testing.assert_array_equal(fixed.data, [5.0])
+    np.testing.assert_array_equal(a.grad, [3.0, 4.0])
+
+
+def test_clipping_leaves_weight_decay_and_momentum_alone():
+    w = parameter([2.0], grad=10.0)
+    optimiser = SGD([w], lr=0.1, momentum=0.5, weight_decay=0.1, clip_gradients=1.0)
+    optimiser.step()
+    np.testing.assert_allclose(w.data, [2 - 0.1 * (1 + 0.1 * 2)], rtol=1e-12)
+    w.grad[...] = 0
+    optimiser.step()
+    np.testing.assert_allclose(w.data, [1.88 - (0.06 + 0.1 * 0.1 * 1.88)], rtol=1e-12)
+
+
+def test_very_large_gradients_are_clipped_too():
+    # The square of 1e20 is beyond float32, and clipping is there for just such gradients.
+    w = parameter([0.0, 0.0], grad=[3e20, -4e20], dtype=np.float32)
+    SGD([w], lr=1.0, momentum=0.0, clip_gradients=1.0).step()
+    np.testing.assert_allclose(w.data, [-0.6, 0.8], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
+        ({"lr": 0.1, "clip_gradients": 0.0}, "clip_gradients"),
+        ({"lr": 0.1, "clip_gradients": -1.0}, "clip_gradients"),
         ({"lr": -0.1}, "lr"),
         ({"lr": 0.1, "momentum": 1.0}, "momentum"),
         ({"lr": 0.1, "momentum": -0.1}, "momentum"),

@@ -225,7 +225,7 @@ def test_a_wrong_byte_is_an_error_or_harmless(tmp_path, good_bytes):
     places = [*range(table, len(good_bytes)), *rng.integers(0, table, 100)]
     wrong = []
     for place in places:
-        for flip in (0x01, 0x04, 0x0C, 0xFF)[: 4 if place >= table else 1]:
+        for flip in (0x04, 0x0C, 0xFF)[: 3 if place >= table else 1]:
             data = bytearray(good_bytes)
             data[place] ^= flip
             try:

@@ -81,14 +81,15 @@ class FCN(Module):
     ):
         factors = dict(skips) if isinstance(skips, Mapping) else dict.fromkeys(skips, 1.0)
         n_stages = len(backbone.widths)
-        if list(factors) != list(range(n_stages - 1, 1, -1))[: len(factors)]:
+        if tuple(skips) != tuple(range(n_stages - 1, 1, -1))[: len(skips)]:
             raise ValueError(
                 f"expected skips from stage {n_stages - 1} on, one by one down to at most 2, got "
-                f"{tuple(factors)}"
+                f"{tuple(skips)}"
             )
         self.backbone = backbone
         self.n_class = whole_number(n_class, "n_class", 1)
         self._sizes_that_fit: set = set()
+        self._sizes_named = ""
         options = {"dtype": dtype, "rng": np.random.default_rng() if rng is None else rng}
 
         self._stages = add_stages(self, backbone, backbone.pad, **options)
@@ -207,10 +208,12 @@ class FCN(Module):
         if size in self._sizes_that_fit:
             return
         if not self.takes(size):
-            smaller = [n for n in range(1, 8 * 2 ** len(self.backbone.widths)) if self.takes(n)]
+            if not self._sizes_named:
+                numbers = range(1, 8 * 2 ** len(self.backbone.widths))
+                self._sizes_named = _ranges([n for n in numbers if self.takes(n)])
             raise ValueError(
                 f"{type(self).__name__} on {self.backbone.name} takes images with a height and a "
-                f"width of {_ranges(smaller)} and so on, got {tuple(size)}"
+                f"width of {self._sizes_named} and so on, got {tuple(size)}"
             )
         self._sizes_that_fit.add(size)
 

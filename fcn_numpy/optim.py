@@ -52,7 +52,7 @@ class SGD:
             raise ValueError("expected at least one parameter, got none")
         if not 0 <= momentum < 1:
             raise ValueError(f"expected momentum of at least 0 and below 1, got {momentum}")
-        if lr < 0 or weight_decay < 0:
+        if not (lr >= 0 and weight_decay >= 0):
             raise ValueError(
                 f"expected lr and weight_decay of at least 0, got {lr} and {weight_decay}"
             )
@@ -82,7 +82,7 @@ class SGD:
         if self.clip_gradients is None:
             return 1.0
         learnt = [p.grad for p in self.parameters if p.lr_mult != 0]
-        norm = np.sqrt(sum(np.sum(np.square(g), dtype=np.float64) for g in learnt))
+        norm = np.sqrt(sum(np.sum(np.square(g, dtype=np.float64)) for g in learnt))
         return float(self.clip_gradients / norm) if norm > self.clip_gradients else 1.0
 
     def zero_grad(self) -> None:

@@ -94,12 +94,10 @@ def draw_curves(
         )
         start += len(own)
     left.set(
-        xlabel="step", ylabel="softmax cross-entropy", title="Loss while training", ylim=(0, None)
+        xlabel="step", ylabel="softmax cross-entropy", title="Loss while training",
+        xlim=(0, start), ylim=(0, 1.15 * np.percentile(losses, 99.5)),
     )
-    left.set_xlim(0, max(start, 1))
-    left.margins(y=0.2)
-    left.set_ylim(0, 1.15 * np.percentile(losses, 99.5))
-    left.legend(loc="lower left", frameon=True)
+    left.legend(loc="center right", frameon=True)
     names = [TITLES.get(name, name) for name in mean_iu]
     bars = right.bar(names, list(mean_iu.values()), color=["#56B4E9", "#0072B2", "#003E63"])
     right.bar_label(bars, fmt="%.3f")
@@ -155,6 +153,8 @@ def draw_predictions(
         Patch(facecolor=colour, edgecolor="0.3", label=name)
         for name, colour in zip(class_names, CLASS_COLOURS)
     ]
+    if (labels >= len(CLASS_COLOURS)).any():
+        patches.append(Patch(facecolor=IGNORE_COLOUR, edgecolor="0.3", label="does not count"))
     figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), frameon=False)
     _save(figure, path)
 

@@ -18,6 +18,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,8 @@ class Settings:
         to 0 as ``lr * (1 - step / steps) ** 0.9``, after `warmup` steps in which it rises.
     momentum, weight_decay, clip_gradients, dropout : float
         As of `fcn_numpy.optim.SGD`; without clipping, the large learning rates that a few hundred
-        steps need would destroy what a network has learnt before. Dropout is that of the FCNs; the classifier has none, it is small enough.
+        steps need would destroy what a network has learnt before. Dropout is that of the FCNs;
+        the classifier has none, it is small enough.
     warmup : int
     n_train, n_single, n_test : int
         Pictures to train the FCNs and the classifier on, and held-out pictures.
@@ -79,7 +81,7 @@ class Settings:
     """
 
     seed: int = 0
-    steps: tuple[int, ...] = (250, 150, 100, 450)
+    steps: tuple[int, ...] = (250, 150, 100, 550)
     batch: tuple[int, ...] = (32, 8, 8, 8)
     lr: tuple[float, ...] = (0.1, 0.2, 0.2, 0.2)
     momentum: float = 0.9
@@ -181,10 +183,11 @@ def train(
         out.mkdir(parents=True, exist_ok=True)
         _write_config(out, settings)
     if not (out / SCORES).exists():
-        run = _Run(out, settings, report, should_stop)
-        for index in range(run.first_stage, len(STAGES)):
-            run.stage(index)
-        scores = evaluate(out)
+        with _workers(settings) as workers:
+            run = _Run(out, settings, workers, report, should_stop)
+            for index in range(run.first_stage, len(STAGES)):
+                run.stage(index)
+            scores = _score(workers, out, settings, settings.n_test, seed=0)
         text = {name: {**s._asdict(), "iu": s.iu.tolist()} for name, s in scores.items()}
         _write_text(out / SCORES, json.dumps(text, indent=2) + "\n")
         (out / CHECKPOINT).unlink(missing_ok=True)
@@ -194,9 +197,10 @@ def train(
 class _Run:
     """A run on its way: where it is, and the losses so far."""
 
-    def __init__(self, out, settings, report, should_stop):
+    def __init__(self, out, settings, workers, report, should_stop):
         self.out = out
         self.settings = settings
+        self.workers = workers
         self.report = report
         self.should_stop = should_stop
         self.checkpoint = {}
@@ -225,23 +229,23 @@ class _Run:
         if self.checkpoint and index == self.first_stage:
             done = self._restore(model, optimiser)
         steps = settings.steps[index]
-        with Workers([_Share(settings, index, number) for number in range(SHARES)]) as workers:
-            for step in range(done, steps):
-                optimiser.lr = _learning_rate(settings, index, step)
-                loss = _compute_gradients(model, workers, step)
-                if not np.isfinite(loss):
-                    raise TrainingDiverged(
-                        f"the loss became {loss} in {name} at step {step + 1}: try a lower "
-                        f"learning rate than {settings.lr[index]:g} for this stage"
-                    )
-                optimiser.step()
-                self.history.append((index, step + 1, optimiser.lr, loss))
-                self.report(self._progress(index, step + 1, loss))
-                stop = self.should_stop()
-                if stop or ((step + 1) % settings.checkpoint_every == 0 and step + 1 < steps):
-                    self._save(index, step + 1, model, optimiser)
-                if stop:
-                    raise TrainingStopped(f"stopped in {name} after step {step + 1}")
+        self.workers.do(("begin", index))
+        for step in range(done, steps):
+            optimiser.lr = _learning_rate(settings, index, step)
+            loss = _compute_gradients(model, self.workers, step)
+            if not np.isfinite(loss):
+                raise TrainingDiverged(
+                    f"the loss became {loss} in {name} at step {step + 1}: try a lower learning "
+                    f"rate than {settings.lr[index]:g} for this stage"
+                )
+            optimiser.step()
+            self.history.append((index, step + 1, optimiser.lr, loss))
+            self.report(self._progress(index, step + 1, loss))
+            stop = self.should_stop()
+            if stop or ((step + 1) % settings.checkpoint_every == 0 and step + 1 < steps):
+                self._save(index, step + 1, model, optimiser)
+            if stop:
+                raise TrainingStopped(f"stopped in {name} after step {step + 1}")
         weights.save(self.out / f"{name}.npz", model.state_dict())
         self._write_history()
 
@@ -305,42 +309,77 @@ def _load_model(out: Path, name: str, settings: Settings) -> Module:
 
 @dataclass(frozen=True)
 class _Share:
-    """A worker's part of a stage: every SHARES-th picture, and its part of each batch."""
+    """What a worker is told: the run, and which of the SHARES parts of each batch is its own."""
 
     settings: Settings
-    index: int
     number: int
 
-    def start(self) -> Callable[[tuple[int, np.ndarray]], tuple[float, np.ndarray]]:
-        """Draw the pictures and build the network; return what computes a step's gradients."""
-        settings, index = self.settings, self.index
+    def start(self) -> Callable[[tuple], Any]:
+        """Return what does the tasks (name of a method of `_Worker`, its arguments)."""
         # A loss that is no number is reported by the process that asked for it, in words.
         np.seterr(over="ignore", invalid="ignore")
-        images, labels = _training_pictures(settings, index, self.number)
-        model = _model(STAGES[index], settings, np.random.default_rng(0))
-        dropouts = [m for m in model.modules() if isinstance(m, Dropout2d)]
-        loss_of = SoftmaxCrossEntropy(ignore_index=IGNORE)
-        size = -(-settings.batch[index] // SHARES)
+        worker = _Worker(self.settings, self.number)
+        return lambda task: getattr(worker, task[0])(*task[1:])
 
-        def compute(task):
-            step, values = task
-            # Batch and dropout follow from the step alone, so that a resumed run needs no more.
-            rng = np.random.default_rng((settings.seed, index, step, self.number))
-            for dropout in dropouts:
-                dropout.rng = rng
-            _unpack(values, [p.data for p in model.parameters()])
-            x, y = _batch(images, labels, size, rng)
-            loss = loss_of(model(normalise(x)), y)
-            model.zero_grad()
-            model.backward(loss_of.backward(), need_input_grad=False)
-            return loss, _pack([p.grad for p in model.parameters()])
 
-        return compute
+class _Worker:
+    """The part of a run that a worker process does."""
+
+    def __init__(self, settings, number):
+        self.settings = settings
+        self.number = number
+        self.pictures = {}
+        self.loss_of = SoftmaxCrossEntropy(ignore_index=IGNORE)
+
+    def begin(self, index):
+        """Make ready for a stage."""
+        self.index = index
+        self.model = _model(STAGES[index], self.settings, np.random.default_rng(0))
+        kind = min(index, 1)  # the three FCNs learn from the same pictures
+        if kind not in self.pictures:
+            self.pictures = {kind: _training_pictures(self.settings, kind, self.number)}
+        self.images, self.labels = self.pictures[kind]
+
+    def step(self, step, values):
+        """Return loss and gradients of this worker's part of a batch, for given parameters."""
+        model, settings = self.model, self.settings
+        # Batch and dropout follow from the step alone, so that a resumed run needs no more.
+        rng = np.random.default_rng((settings.seed, self.index, step, self.number))
+        for module in model.modules():
+            if isinstance(module, Dropout2d):
+                module.rng = rng
+        _unpack(values, [p.data for p in model.parameters()])
+        size = -(-settings.batch[self.index] // SHARES)
+        x, y = _batch(self.images, self.labels, size, rng)
+        loss = self.loss_of(model(normalise(x)), y)
+        model.zero_grad()
+        model.backward(self.loss_of.backward(), need_input_grad=False)
+        return loss, _pack([p.grad for p in model.parameters()])
+
+    def score(self, out, name, n, seed):
+        """Return the confusion matrix of this worker's part of n held-out pictures."""
+        images, labels = toy_shapes(n, TEST_SIZE, TEST_SEED + seed, rim=self.settings.rim)
+        own = slice(self.number, None, SHARES)
+        if not len(images[own]):
+            return np.zeros((len(CLASSES), len(CLASSES)), np.int64)
+        predictions = predict(_load_model(out, name, self.settings), images[own])
+        return confusion_matrix(labels[own], predictions, len(CLASSES), IGNORE)
+
+
+def _workers(settings: Settings) -> Workers:
+    return Workers([_Share(settings, number) for number in range(SHARES)])
+
+
+def _score(workers: Workers, out: Path, settings: Settings, n: int, seed: int) -> dict[str, Scores]:
+    return {
+        name: segmentation_scores(sum(workers.do(("score", out, name, n, seed))))
+        for name in SEGMENTERS
+    }
 
 
 def _compute_gradients(model: Module, workers: Workers, step: int) -> float:
     """Set the gradients of the model to the mean of the workers'; return the mean loss."""
-    answers = workers.do((step, _pack([p.data for p in model.parameters()])))
+    answers = workers.do(("step", step, _pack([p.data for p in model.parameters()])))
     total = answers[0][1]
     for _, grads in answers[1:]:
         total += grads
@@ -468,18 +507,12 @@ def evaluate(out: str | os.PathLike, n: int | None = None, seed: int = 0) -> dic
     """
     out = Path(out)
     settings = read_settings(out)
-    images, labels = toy_shapes(
-        n or settings.n_test, TEST_SIZE, TEST_SEED + seed, rim=settings.rim
-    )
-    scores = {}
     for name in SEGMENTERS:
         if not (out / f"{name}.npz").exists():
             raise ValueError(f"{out} has no {name}.npz: the run has not come so far, resume it")
-        predictions = predict(_load_model(out, name, settings), images)
-        scores[name] = segmentation_scores(
-            confusion_matrix(labels, predictions, len(CLASSES), IGNORE)
-        )
-    return scores
+        _load_model(out, name, settings)  # or say what is wrong with it
+    with _workers(settings) as workers:
+        return _score(workers, out, settings, n or settings.n_test, seed)
 
 
 def read_settings(out: str | os.PathLike) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -57,16 +58,43 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
     ValueError
         If it is no .npz file of numbers, or damaged. Pickled objects are never loaded.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array")
-            state = {name: archive[name] for name in archive.files}
-        for name, value in state.items():
-            if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
-                raise ValueError(f"{name} is no array of numbers")
-    except (ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, SyntaxError,
-            TypeError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(f"{os.fspath(path)} is no .npz file of weights: {reason[0]}") from error
+    state = {}
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                end = 0
+                for info in archive.infolist():
+                    # A damaged table of contents may have lost members: they must follow each
+                    # other without a gap, from the beginning of the file to the table.
+                    if info.header_offset != end or not info.filename.endswith(".npy"):
+                        raise ValueError(f"{info.filename} is not where it should be")
+                    state[info.filename.removesuffix(".npy")] = _read_member(archive, info)
+                    file.seek(end + 26)
+                    name_length, extra_length = struct.unpack("<HH", file.read(4))
+                    end += 30 + name_length + extra_length + info.compress_size
+                if end != archive.start_dir:
+                    raise ValueError("members are missing")
+        except MemoryError as error:
+            raise _no_weights(path, "an array in it claims to be larger than memory") from error
+        except (ValueError, EOFError, KeyError, NotImplementedError, OSError, OverflowError,
+                RuntimeError, SyntaxError, TypeError, struct.error, zipfile.BadZipFile,
+                zlib.error) as error:
+            raise _no_weights(path, str(error).strip() or type(error).__name__) from error
     return state
+
+
+def _read_member(archive, info):
+    with archive.open(info) as member:
+        value = np.lib.format.read_array(member, allow_pickle=False)
+        # Reading on to the end also compares the checksum.
+        if member.read(1):
+            raise ValueError(f"{info.filename} is longer than its header says")
+    if value.dtype.kind not in "fiub":
+        raise ValueError(f"{info.filename} is no array of numbers")
+    return value
+
+
+def _no_weights(path, reason):
+    return ValueError(
+        f"{os.fspath(path)} is no .npz file of weights: {reason.splitlines()[0]}"
+    )

@@ -173,11 +173,13 @@ def test_gradcheck_fails_with_status_1(capsys, monkeypatch):
         def backward(self, grad):
             return 1.01 * super().backward(grad)
 
-    case = (lambda rng: (Wrong(), (rng.standard_normal((3, 4)),)))
+    def case(rng):
+        return Wrong(), (rng.standard_normal((3, 4)),)
+
     monkeypatch.setitem(gradcases.CASES, "wrong", case)
     assert main(["gradcheck", "wrong", "relu"]) == 1
     words = capsys.readouterr().out
-    assert re.search(r"^wrong +FAILED: the gradient of input 0 at \(\d, \d\) is wrong", words, re.M)
+    assert re.search(r"^wrong +FAILED: the gradient of input 0 at \(\d, \d\) is", words, re.M)
     assert "1 right, 1 wrong." in words
 
 

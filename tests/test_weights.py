@@ -292,7 +292,10 @@ def test_a_foreign_file_is_an_error(tmp_path, data):
         load_bytes(tmp_path, data)
 
 
-@pytest.mark.parametrize("data", [b"", b"words", b"PK\x03\x04" + b"\0" * 40, npy(np.arange(3.0))])
+@pytest.mark.parametrize(
+    "data", [b"", b"words", b"PK\x03\x04" + b"\0" * 40, npy(np.arange(3.0))],
+    ids=["empty", "text", "zip head", "npy"],
+)
 def test_a_file_that_is_not_taken_is_closed_again(tmp_path, data):
     # An open file cannot be deleted or replaced on Windows.
     with warnings.catch_warnings(record=True) as caught:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fcn_numpy.checks import whole_number
+from fcn_numpy.checks import Pair, pair, whole_number
 
 CLASSES = ("background", "circle", "square", "triangle")
 IGNORE = 255
@@ -38,7 +38,7 @@ def toy_shapes(
     seed: int = 0,
     *,
     rim: bool = False,
-    shapes: tuple[int, int] = (2, 5),
+    shapes: int | Pair = (2, 5),
     radius: tuple[float, float] = (0.09, 0.19),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw n pictures of shapes that overlap, in any colour, turned any way, with noise.
@@ -56,7 +56,7 @@ def toy_shapes(
     rim : bool
         Whether the pixels around each shape, one wide, are labelled 255 (ignore), as PASCAL VOC
         does.
-    shapes : (int, int)
+    shapes : int or (int, int)
         Least and largest number of shapes in a picture. There are fewer where no room is left:
         of each shape at least 60 % stay visible.
     radius : (float, float)
@@ -71,11 +71,12 @@ def toy_shapes(
         0 background, 1 circle, 2 square, 3 triangle (`CLASSES`), 255 ignore.
     """
     n, size, seed = _check(n, size, seed)
-    least, most = shapes
-    if not 0 <= whole_number(least, "shapes", 0) <= whole_number(most, "shapes", 0):
+    least, most = pair(shapes, "shapes")
+    if least > most:
         raise ValueError(f"expected shapes to be (least, largest), got {shapes}")
-    if not 0 < radius[0] <= radius[1] <= 0.5:
-        raise ValueError(f"expected radius to be (least, largest) from 0 to 0.5, got {radius}")
+    radii = np.ravel(radius)
+    if radii.dtype.kind not in "fiu" or radii.size != 2 or not 0 < radii[0] <= radii[1] <= 0.5:
+        raise ValueError(f"expected radius to be (least, largest), up to 0.5, got {radius}")
     images = np.empty((n, 3, size, size), np.float32)
     labels = np.zeros((n, size, size), np.uint8)
     for i in range(n):

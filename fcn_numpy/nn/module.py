@@ -101,12 +101,12 @@ class Module:
         check_array(grad, name, shape)
         check_dtype(grad, name, dtype, "what forward was given")
 
-    def kinks(self) -> np.ndarray | None:
-        """Return which piece of the layer the last forward was on; None for a smooth layer.
+    def kinks(self, *inputs: np.ndarray) -> np.ndarray | None:
+        """Return on which smooth piece of the layer's function inputs lie; None for a smooth layer.
 
-        Two inputs with the same array lie on the same smooth piece of the layer's function. A
-        ReLU gives the signs of its input, a max-pool the winner of each window. `gradcheck` asks
-        for it, to see whether a finite difference has stepped across a kink.
+        Inputs with the same array lie on the same piece. A ReLU gives the signs of its input, a
+        max-pool the winner of each window. `gradcheck` asks for it, to see whether a finite
+        difference has stepped across a kink.
         """
         return None
 

@@ -64,20 +64,23 @@ class MaxPool2d(Module):
             (o - 1) * s + k for o, s, k in zip(windows, self.stride, self.kernel_size)
         )
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return y of shape (N, C, Ho, Wo) for x of shape (N, C, H, W)."""
-        check_array(x, "MaxPool2d: x", ("N", "C", "H", "W"))
+    def _padded(self, x):
+        """Return the padded map, and where it is x and not padding."""
         h, w = self._padded_size(x.shape[2:])
         (top, left), (n, c, hx, wx) = self.padding, x.shape
         if (top, left) == (0, 0) and h <= hx and w <= wx:
-            padded, inside = x[:, :, :h, :w], np.ones((1, 1, h, w), bool)
-        else:
-            shape = (max(h, top + hx), max(w, left + wx))
-            padded, inside = np.full((n, c, *shape), -np.inf, x.dtype), np.zeros((1, 1, *shape), bool)
-            for array, values in ((padded, x), (inside, True)):
-                array[:, :, top : top + hx, left : left + wx] = values
-            padded, inside = padded[:, :, :h, :w], inside[:, :, :h, :w]
-        y = np.full((n, c, *self._output_size((hx, wx))), -np.inf, x.dtype)
+            return x[:, :, :h, :w], np.ones((1, 1, h, w), bool)
+        size = max(h, top + hx), max(w, left + wx)
+        padded, inside = np.full((n, c, *size), -np.inf, x.dtype), np.zeros((1, 1, *size), bool)
+        for array, values in ((padded, x), (inside, True)):
+            array[:, :, top : top + hx, left : left + wx] = values
+        return padded[:, :, :h, :w], inside[:, :, :h, :w]
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return y of shape (N, C, Ho, Wo) for x of shape (N, C, H, W)."""
+        check_array(x, "MaxPool2d: x", ("N", "C", "H", "W"))
+        padded, inside = self._padded(x)
+        y = np.full((*x.shape[:2], *self._output_size(x.shape[2:])), -np.inf, x.dtype)
         winner = np.zeros(y.shape, np.min_scalar_type(np.prod(self.kernel_size) - 1))
         found = np.zeros((1, 1, *y.shape[2:]), bool)
         for index, (cell, real) in enumerate(zip(self._cells(padded), self._cells(inside))):
@@ -100,9 +103,16 @@ class MaxPool2d(Module):
             cell += grad * (winner == index)
         return padded[:, :, top : top + hx, left : left + wx]
 
-    def kinks(self) -> np.ndarray | None:
-        """Return the winner of each window."""
-        return None if self._kept is None else self._kept[0]
+    def kinks(self, x: np.ndarray) -> np.ndarray:
+        """Return the winner of each window.
+
+        Cells that differ by no more than rounding count as equal, and the first of them as the
+        winner: whole areas of a map are equal where a network sees only its own padding.
+        """
+        cells = np.stack(list(self._cells(self._padded(x)[0])))
+        best = cells.max(axis=0)
+        slack = 2**10 * np.finfo(x.dtype).eps * np.abs(best)
+        return np.argmax(cells >= best - slack, axis=0)
 
     def trace(self, x: FeatureMap) -> FeatureMap:
         """Describe the output."""

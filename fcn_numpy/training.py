@@ -81,7 +81,7 @@ class Settings:
     """
 
     seed: int = 0
-    steps: tuple[int, ...] = (250, 150, 100, 550)
+    steps: tuple[int, ...] = (250, 250, 150, 350)
     batch: tuple[int, ...] = (32, 8, 8, 8)
     lr: tuple[float, ...] = (0.1, 0.2, 0.2, 0.2)
     momentum: float = 0.9

@@ -160,11 +160,12 @@ def draw_predictions(
 
 
 def _running_mean(values, width):
-    """Mean over a window around each value, smaller towards the ends."""
+    """Mean over a window around each value, cut off at the ends."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(len(values))
-    reach = np.minimum(width // 2, np.minimum(index, len(values) - 1 - index))
-    return (sums[index + reach + 1] - sums[index - reach]) / (2 * reach + 1)
+    first = np.maximum(index - width // 2, 0)
+    end = np.minimum(index + width // 2 + 1, len(values))
+    return (sums[end] - sums[first]) / (end - first)
 
 
 def _figure(size, rows, columns, **options):

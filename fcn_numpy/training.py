@@ -81,7 +81,7 @@ class Settings:
     """
 
     seed: int = 0
-    steps: tuple[int, ...] = (250, 250, 150, 350)
+    steps: tuple[int, ...] = (220, 240, 120, 300)
     batch: tuple[int, ...] = (32, 8, 8, 8)
     lr: tuple[float, ...] = (0.1, 0.2, 0.2, 0.2)
     momentum: float = 0.9
@@ -190,7 +190,7 @@ def train(
             scores = _score(workers, out, settings, settings.n_test, seed=0)
         text = {name: {**s._asdict(), "iu": s.iu.tolist()} for name, s in scores.items()}
         _write_text(out / SCORES, json.dumps(text, indent=2) + "\n")
-        (out / CHECKPOINT).unlink(missing_ok=True)
+    (out / CHECKPOINT).unlink(missing_ok=True)
     return read_scores(out)
 
 

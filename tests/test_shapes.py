@@ -317,7 +317,7 @@ def test_bad_arguments_are_an_error(draw, arguments, words):
     "arguments",
     [
         {"shapes": (3, 2)}, {"shapes": (-1, 2)}, {"shapes": (0.5, 2)}, {"shapes": (1, 2, 3)},
-        {"shapes": 3}, {"shapes": (2,)},
+        {"shapes": "three"}, {"shapes": (2,)},
         {"radius": (0.3, 0.2)}, {"radius": (0.0, 0.2)}, {"radius": (0.1, 0.6)},
         {"radius": (0.1, float("nan"))}, {"radius": 0.2}, {"radius": (0.1,)},
     ],

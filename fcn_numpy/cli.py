@@ -226,10 +226,10 @@ def _table(scores: Mapping[str, Scores]) -> str:
     from fcn_numpy.data import CLASSES
 
     heads = ("pixel acc.", "mean acc.", "mean IU", "f.w. IU", *(f"IU {c}" for c in CLASSES))
-    lines = [f"{'':9}" + "".join(f"{head:>15}" for head in heads)]
+    lines = ["  ".join([" " * 6, *heads])]
     for name, s in scores.items():
-        values = (*s[:4], *s.iu)
-        lines.append(f"{name:9}" + "".join(f"{value:15.3f}" for value in values))
+        values = zip(heads, (*s[:4], *s.iu))
+        lines.append("  ".join([f"{name:6}", *(f"{v:{len(head)}.3f}" for head, v in values)]))
     return "\n".join(lines)
 
 

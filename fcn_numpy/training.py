@@ -81,7 +81,7 @@ class Settings:
     """
 
     seed: int = 0
-    steps: tuple[int, ...] = (220, 240, 120, 300)
+    steps: tuple[int, ...] = (180, 200, 100, 260)
     batch: tuple[int, ...] = (32, 8, 8, 8)
     lr: tuple[float, ...] = (0.1, 0.2, 0.2, 0.2)
     momentum: float = 0.9

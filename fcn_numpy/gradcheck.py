@@ -277,12 +277,12 @@ class _Check:
         return TensorReport(worst, checked, left_out, self.by_element)
 
     def compare(self, x, grad, support, values):
-        """Compare along the direction that has `values` at the flat indices `support`.
+        """Compare along the direction that is `values` at the flat indices `support`, 0 elsewhere.
 
         Returns the relative error at the step where it is least, and the difference there; None
         twice if every step crosses a kink.
         """
-        values = values[support] if values.size == x.size else values
+        values = values[support]
         analytic = float(grad.ravel()[support] @ values)
         typical = np.abs(grad).max() if len(support) == 1 else np.linalg.norm(grad)
         # Below the second floor a difference is mere rounding of the output.

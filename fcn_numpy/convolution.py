@@ -20,22 +20,58 @@ test against.
 ``w.reshape(F, -1) @ im2col(x)``. The columns hold every pixel up to kh * kw times, so the
 functions here never build all of them: they fill one buffer with the columns of a band of output
 rows, multiply, and go on with the next band.
+
+Where it is faster, float32 convolutions with 3x3 kernels go through `fcn_numpy.winograd` instead
+(its `suits` has the rule); ``with algorithm("im2col"):`` prevents that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse
 
+from fcn_numpy import winograd
 from fcn_numpy.checks import Pair, check_array, check_dtype, pair
 from fcn_numpy.geometry import output_size
+from fcn_numpy.windows import padded, windows
 
 # A band of columns is to stay in the processor's cache between being written and multiplied, but
 # has at least so many columns that the matrix product is worth its start.
 BAND_BYTES = 512 * 1024
 BAND_CELLS = 512
+
+ALGORITHMS = "auto", "im2col"
+_ALGORITHM = ContextVar("algorithm", default="auto")
+
+
+@contextmanager
+def algorithm(name: str) -> Iterator[None]:
+    """Choose how convolutions are computed inside a with block, layers' ones included.
+
+    Parameters
+    ----------
+    name : {"auto", "im2col"}
+        "auto", as it is outside of any block: Winograd's algorithm for float32 and 3x3 kernels at
+        stride 1 with at least 32 channels in and out, im2col for all else. "im2col": im2col always.
+        In float32 its rounding errors are about a tenth of Winograd's.
+
+    Raises
+    ------
+    ValueError
+        If there is no algorithm of this name.
+    """
+    if name not in ALGORITHMS:
+        raise ValueError(f"expected algorithm {' or '.join(map(repr, ALGORITHMS))}, got {name!r}")
+    token = _ALGORITHM.set(name)
+    try:
+        yield
+    finally:
+        _ALGORITHM.reset(token)
 
 
 def im2col(
@@ -66,9 +102,10 @@ def im2col(
     """
     check_array(x, "x", ("N", "C", "H", "W"), kinds="fiub")
     arguments = _arguments(kernel_size, stride, padding, dilation)
-    windows = _windows(_padded(x, arguments[2]), output_size(x.shape[2:], *arguments), arguments)
-    n, c, kh, kw, ho, wo = windows.shape
-    return windows.copy().reshape(n, c * kh * kw, ho * wo)
+    kernel, stride, padding, dilation = arguments
+    size = output_size(x.shape[2:], *arguments)
+    cols = windows(padded(x, padding), size, kernel, stride, dilation).copy()
+    return cols.reshape(len(x), -1, size[0] * size[1])
 
 
 def col2im(
@@ -109,9 +146,9 @@ def col2im(
     if cols.shape[1] % (kh * kw):
         raise ValueError(f"expected cols of shape (N, C*{kh}*{kw}, {ho * wo}), got {cols.shape}")
     n, c = cols.shape[0], cols.shape[1] // (kh * kw)
-    padded = _padded_zeros((n, c), size, arguments, cols.dtype)
-    _add_windows(padded, cols.reshape(n, c, kh, kw, ho, wo), arguments)
-    return _without_padding(padded, size, arguments[2])
+    out = _padded_zeros((n, c), size, arguments, cols.dtype)
+    _add_windows(out, cols.reshape(n, c, kh, kw, ho, wo), arguments)
+    return _without_padding(out, size, arguments[2])
 
 
 def conv2d(
@@ -120,6 +157,8 @@ def conv2d(
     stride: int | Pair = 1,
     padding: int | Pair = 0,
     dilation: int | Pair = 1,
+    *,
+    bias: np.ndarray | None = None,
 ) -> np.ndarray:
     """Convolve x with w: C x.
 
@@ -129,6 +168,8 @@ def conv2d(
     w : ndarray, shape (F, C, kh, kw), dtype of x
     stride, padding, dilation : int or pair of int
         Height first.
+    bias : ndarray, shape (F,), dtype of x, optional
+        Added to each output map while it is at hand.
 
     Returns
     -------
@@ -142,12 +183,19 @@ def conv2d(
     _check_weight(w)
     check_array(x, "x", ("N", w.shape[1], "H", "W"))
     check_dtype(x, "x", w.dtype, "w")
+    if bias is not None:
+        check_array(bias, "bias", (w.shape[0],))
+        check_dtype(bias, "bias", w.dtype, "w")
     arguments = _arguments(w.shape[2:], stride, padding, dilation)
     ho, wo = output_size(x.shape[2:], *arguments)
+    if _takes_winograd(x.dtype, w.shape[:2], arguments):
+        return winograd.conv2d(x, w, arguments[2], bias)
     matrix = w.reshape(w.shape[0], -1)
     y = np.empty((x.shape[0], w.shape[0], ho * wo), x.dtype)
     for image, cells, cols in _bands(x, arguments):
-        np.matmul(matrix, cols, out=y[image, :, cells])
+        band = np.matmul(matrix, cols, out=y[image, :, cells])
+        if bias is not None:
+            band += bias[:, None]
     return y.reshape(x.shape[0], w.shape[0], ho, wo)
 
 
@@ -164,9 +212,11 @@ def conv2d_input(
     It is the gradient of the loss by the input of `conv2d`, given the gradient by its output.
     Read forwards, it is the transposed ("backwards strided") convolution that upsamples.
 
-    Each cell of grad_y is multiplied with the kernel and added to the window it came from. At
-    stride 1 that is itself a convolution, of grad_y with the kernel turned by 180 degrees and its
-    two channel axes exchanged.
+    Each cell of grad_y is multiplied with the kernel and added to the window it came from. Or,
+    seen from a cell of the result: it is a sum over the few cells of grad_y whose windows hold
+    it. At stride 1 that is itself a convolution, of grad_y with the kernel turned by 180 degrees
+    and its two channel axes exchanged. At stride s it is s * s of them, one for each remainder of
+    the cell's row and column by s, each with every s-th tap of the kernel.
 
     Parameters
     ----------
@@ -191,29 +241,101 @@ def conv2d_input(
     size = pair(input_size, "input_size", 1)
     check_array(grad_y, "grad_y", ("N", w.shape[0], *output_size(size, *arguments)))
     check_dtype(grad_y, "grad_y", w.dtype, "w")
-    if arguments[1] == (1, 1):
-        return _conv2d_input_stride_1(grad_y, w, arguments)
+    axes = [_Axis(*numbers) for numbers in zip(size, grad_y.shape[2:], *arguments)]
+    # A strided kernel with holes would need another convolution for each; that is left to the
+    # scatter, as are small maps with large kernels, where most of the kernel's taps would meet
+    # the zeros around grad_y.
+    simple = all(axis.stride == 1 or axis.dilation == 1 for axis in axes)
+    if simple and np.prod([axis.collecting for axis in axes]) <= 2 * np.prod(
+        [axis.scattering for axis in axes]
+    ):
+        return _collected(grad_y, w, axes)
+    return _scattered(grad_y, w, size, arguments)
+
+
+class _Axis(NamedTuple):
+    """One axis of a transposed convolution: its input's size n, its output's size m, the rest."""
+
+    n: int
+    m: int
+    kernel: int
+    stride: int
+    padding: int
+    dilation: int
+
+    @property
+    def taps(self):
+        """Taps that each of the convolutions has, one for each remainder by the stride."""
+        return -(-self.kernel // self.stride)
+
+    @property
+    def first(self):
+        """The cell of each of these convolutions' maps that holds the first cell of the input."""
+        return self.padding // self.stride
+
+    @property
+    def cells(self):
+        """Cells of each of these maps, so that together they hold the whole input."""
+        return -(-(self.padding + self.n) // self.stride) - self.first
+
+    @property
+    def collecting(self):
+        return self.cells * self.stride * self.taps
+
+    @property
+    def scattering(self):
+        return self.m * self.kernel
+
+    @property
+    def overhang(self):
+        """How far the first window begins before grad_y, and the last one ends behind it."""
+        before = self.dilation * (self.taps - 1) - self.first
+        return before, self.first + self.cells - self.m
+
+
+def _collected(grad_y, w, axes):
+    """Cᵀ grad_y as a convolution of grad_y, with s * s times the channels, then interlaced."""
+    n, (f, c) = len(grad_y), w.shape[:2]
+    (sh, sw), (th, tw) = ([getattr(axis, name) for axis in axes] for name in ("stride", "taps"))
+    # Tap t of remainder r is the kernel's tap r + s t, turned round: (C, sh, sw, F, th, tw).
+    filled = w
+    if (th * sh, tw * sw) != w.shape[2:]:
+        filled = np.zeros((f, c, th * sh, tw * sw), w.dtype)
+        filled[:, :, : w.shape[2], : w.shape[3]] = w
+    turned = filled.reshape(f, c, th, sh, tw, sw)[:, :, ::-1, :, ::-1].transpose(1, 3, 5, 0, 2, 4)
+    turned = turned.reshape(c * sh * sw, f, th, tw)
+    # Windows may begin inside of grad_y, where the convolution's own padding was the larger one:
+    # the outermost cells of grad_y saw nothing but padding.
+    cuts, pads, parts = [], [], []
+    for axis in axes:
+        before, behind = axis.overhang
+        cuts.append(slice(max(-before, 0), axis.m - max(-behind, 0)))
+        pads.append(max(before, behind, 0))
+        start = pads[-1] - max(before, 0)
+        parts.append(slice(start, start + axis.cells))
+    dilation = tuple(axis.dilation if axis.stride == 1 else 1 for axis in axes)
+    y = conv2d(grad_y[:, :, cuts[0], cuts[1]], turned, 1, tuple(pads), dilation)
+    y = y[:, :, parts[0], parts[1]]
+    if (sh, sw) == (1, 1):
+        return np.ascontiguousarray(y)
+    # What is (remainder, cell) on each axis becomes cell * s + remainder.
+    y = y.reshape(n, c, sh, sw, *y.shape[2:]).transpose(0, 1, 4, 2, 5, 3)
+    y = y.reshape(n, c, y.shape[2] * sh, y.shape[4] * sw)
+    top, left = (axis.padding - axis.first * axis.stride for axis in axes)
+    return np.ascontiguousarray(y[:, :, top : top + axes[0].n, left : left + axes[1].n])
+
+
+def _scattered(grad_y, w, size, arguments):
+    """Cᵀ grad_y by its definition: columns, added back to where they came from."""
     n, f, ho, wo = grad_y.shape
     _, c, kh, kw = w.shape
     matrix = w.reshape(f, -1).T
-    padded = _padded_zeros((n, c), size, arguments, grad_y.dtype)
+    out = _padded_zeros((n, c), size, arguments, grad_y.dtype)
     y = grad_y.reshape(n, f, ho * wo)
     images = max(1, BAND_BYTES // (matrix.shape[0] * ho * wo * y.itemsize))
     for some in (slice(i, i + images) for i in range(0, n, images)):
-        _add_windows(padded[some], (matrix @ y[some]).reshape(-1, c, kh, kw, ho, wo), arguments)
-    return _without_padding(padded, size, arguments[2])
-
-
-def _conv2d_input_stride_1(grad_y, w, arguments):
-    kernel, _, padding, dilation = arguments
-    turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-    # All windows that touch a cell of the input: pad grad_y by what the kernel overhangs, less
-    # the convolution's own padding. Where that padding was the larger one, the outermost cells
-    # of grad_y saw nothing but padding: they are cut off.
-    overhang = [d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding)]
-    cut = tuple(slice(max(-o, 0), n - max(-o, 0)) for o, n in zip(overhang, grad_y.shape[2:]))
-    pad = tuple(max(o, 0) for o in overhang)
-    return conv2d(grad_y[:, :, cut[0], cut[1]], np.ascontiguousarray(turned), 1, pad, dilation)
+        _add_windows(out[some], (matrix @ y[some]).reshape(-1, c, kh, kw, ho, wo), arguments)
+    return _without_padding(out, size, arguments[2])
 
 
 def conv2d_weight(
@@ -223,6 +345,8 @@ def conv2d_weight(
     stride: int | Pair = 1,
     padding: int | Pair = 0,
     dilation: int | Pair = 1,
+    *,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Gradient of the loss by the weight of `conv2d`, given the gradient by its output.
 
@@ -236,6 +360,8 @@ def conv2d_weight(
     kernel_size : int or pair of int
     stride, padding, dilation : int or pair of int
         As they were given to `conv2d`.
+    out : ndarray, shape (F, C, kh, kw), dtype of x, C order, optional
+        Where to write the result.
 
     Returns
     -------
@@ -252,13 +378,28 @@ def conv2d_weight(
     check_array(grad_y, "grad_y", (x.shape[0], "F", *size))
     check_dtype(grad_y, "grad_y", x.dtype, "x")
     n, f = grad_y.shape[:2]
+    shape = (f, x.shape[1], *arguments[0])
+    if out is None:
+        out = np.empty(shape, x.dtype)
+    check_array(out, "out", shape)
+    check_dtype(out, "out", x.dtype, "x")
+    if not out.flags.c_contiguous:
+        raise ValueError("expected out in C order")
+    if _takes_winograd(x.dtype, shape[:2], arguments):
+        return winograd.conv2d_weight(x, grad_y, arguments[2], out)
     y = grad_y.reshape(n, f, -1)
-    kh, kw = arguments[0]
-    total = np.zeros((x.shape[1] * kh * kw, f), x.dtype)
+    total = out.reshape(f, -1)
+    if n == 1 and y.shape[2] <= BAND_CELLS:
+        # All in one band, of a layer whose weight may be as large as fc6's: without a detour.
+        (_, _, cols), = _bands(x, arguments)
+        np.matmul(y[0], cols.T, out=total)
+        return out
+    turned = np.zeros(total.shape[::-1], x.dtype)
     for image, cells, cols in _bands(x, arguments):
         # This way round, not y @ cols.T, the long matrix is read along its rows.
-        total += cols @ y[image, :, cells].T
-    return np.ascontiguousarray(total.T).reshape(f, x.shape[1], kh, kw)
+        turned += cols @ y[image, :, cells].T
+    total[...] = turned.T
+    return out
 
 
 def conv_matrix(
@@ -317,26 +458,8 @@ def _arguments(kernel_size, stride, padding, dilation):
     )
 
 
-def _padded(x, padding):
-    """x with zeros around it; x itself where there is no padding."""
-    if padding == (0, 0):
-        return x
-    (n, c, h, w), (ph, pw) = x.shape, padding
-    padded = np.zeros((n, c, h + 2 * ph, w + 2 * pw), x.dtype)
-    padded[:, :, ph : ph + h, pw : pw + w] = x
-    return padded
-
-
-def _windows(padded, size, arguments):
-    """View of a padded x, shape (N, C, kh, kw, Ho, Wo): all windows, nothing copied."""
-    kernel, stride, _, dilation = arguments
-    sn, sc, sh, sw = padded.strides
-    return np.lib.stride_tricks.as_strided(
-        padded,
-        (*padded.shape[:2], *kernel, *size),
-        (sn, sc, sh * dilation[0], sw * dilation[1], sh * stride[0], sw * stride[1]),
-        writeable=False,
-    )
+def _takes_winograd(dtype, channels, arguments):
+    return _ALGORITHM.get() == "auto" and winograd.suits(dtype, channels, *arguments)
 
 
 def _bands(x: np.ndarray, arguments: tuple) -> Iterator[tuple[int, slice, np.ndarray]]:
@@ -344,13 +467,17 @@ def _bands(x: np.ndarray, arguments: tuple) -> Iterator[tuple[int, slice, np.nda
 
     `columns` has shape (C * kh * kw, cells) and is overwritten by the next band.
     """
-    kernel, _, (ph, pw), _ = arguments
+    kernel, stride, (ph, pw), dilation = arguments
     n, c, h, w = x.shape
+    if kernel == stride == (1, 1) and (ph, pw) == (0, 0):
+        # The columns of a 1x1 convolution are the map itself.
+        yield from ((image, slice(0, h * w), x[image].reshape(c, -1)) for image in range(n))
+        return
     ho, wo = size = output_size((h, w), *arguments)
     # One padded image at a time: it is still in the cache when its windows are read.
-    padded = _padded(x[:1], (ph, pw))
-    inside = padded[0, :, ph : ph + h, pw : pw + w]
-    windows = _windows(padded, size, arguments)[0]
+    whole = padded(x[0], (ph, pw))
+    inside = whole[:, ph : ph + h, pw : pw + w]
+    view = windows(whole, size, kernel, stride, dilation)
     taps = c * kernel[0] * kernel[1]
     rows = min(ho, max(BAND_BYTES // (taps * wo * x.itemsize), -(-BAND_CELLS // wo)))
     buffer = np.empty(taps * rows * wo, x.dtype)
@@ -358,11 +485,11 @@ def _bands(x: np.ndarray, arguments: tuple) -> Iterator[tuple[int, slice, np.nda
         if image and (ph or pw):
             inside[...] = x[image]
         elif image:
-            windows = _windows(x[image : image + 1], size, arguments)[0]
+            view = windows(x[image], size, kernel, stride, dilation)
         for top in range(0, ho, rows):
             bottom = min(top + rows, ho)
             cols = buffer[: taps * (bottom - top) * wo]
-            np.copyto(cols.reshape(c, *kernel, bottom - top, wo), windows[..., top:bottom, :])
+            np.copyto(cols.reshape(c, *kernel, bottom - top, wo), view[..., top:bottom, :])
             yield image, slice(top * wo, bottom * wo), cols.reshape(taps, -1)
 
 
@@ -371,20 +498,20 @@ def _padded_zeros(lead, size, arguments, dtype):
     return np.zeros((*lead, *(n + 2 * p for n, p in zip(size, padding))), dtype)
 
 
-def _add_windows(padded, windows, arguments):
+def _add_windows(out, cols, arguments):
     """Add windows (N, C, kh, kw, Ho, Wo) to where they lie in the padded image, one tap a time."""
     (kh, kw), (sh, sw), _, (dh, dw) = arguments
-    ho, wo = windows.shape[4:]
+    ho, wo = cols.shape[4:]
     for a in range(kh):
         for b in range(kw):
             rows = slice(a * dh, a * dh + (ho - 1) * sh + 1, sh)
             columns = slice(b * dw, b * dw + (wo - 1) * sw + 1, sw)
-            padded[:, :, rows, columns] += windows[:, :, a, b]
+            out[:, :, rows, columns] += cols[:, :, a, b]
 
 
-def _without_padding(padded, size, padding):
+def _without_padding(x, size, padding):
     (h, w), (ph, pw) = size, padding
-    return np.ascontiguousarray(padded[:, :, ph : ph + h, pw : pw + w])
+    return np.ascontiguousarray(x[:, :, ph : ph + h, pw : pw + w])
 
 
 def _check_weight(w):

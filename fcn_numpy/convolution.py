@@ -27,7 +27,7 @@ Where it is faster, float32 convolutions with 3x3 kernels go through `fcn_numpy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -38,12 +38,14 @@ import scipy.sparse
 from fcn_numpy import winograd
 from fcn_numpy.checks import Pair, check_array, check_dtype, pair
 from fcn_numpy.geometry import output_size
+from fcn_numpy.threads import SMALL_PRODUCT, share_out
 from fcn_numpy.windows import padded, windows
 
-# A band of columns is to stay in the processor's cache between being written and multiplied, but
-# has at least so many columns that the matrix product is worth its start.
+# A band of columns is to stay in the processor's cache between being written and multiplied. If its
+# product is small, it is one of many that are shared out between threads, if it has at least
+# MIN_CELLS columns. If not, it has MAX_CELLS at least, so that BLAS's threads are worth their start.
 BAND_BYTES = 512 * 1024
-BAND_CELLS = 512
+MIN_CELLS, MAX_CELLS = 256, 1024
 
 ALGORITHMS = "auto", "im2col"
 _ALGORITHM = ContextVar("algorithm", default="auto")
@@ -192,10 +194,14 @@ def conv2d(
         return winograd.conv2d(x, w, arguments[2], bias)
     matrix = w.reshape(w.shape[0], -1)
     y = np.empty((x.shape[0], w.shape[0], ho * wo), x.dtype)
-    for image, cells, cols in _bands(x, arguments):
-        band = np.matmul(matrix, cols, out=y[image, :, cells])
-        if bias is not None:
-            band += bias[:, None]
+
+    def work(bands):
+        for image, cells, cols in _columns(x, arguments, bands):
+            band = np.matmul(matrix, cols, out=y[image, :, cells])
+            if bias is not None:
+                band += bias[:, None]
+
+    share_out(work, *_bands(x, len(w), arguments))
     return y.reshape(x.shape[0], w.shape[0], ho, wo)
 
 
@@ -388,17 +394,25 @@ def conv2d_weight(
     if _takes_winograd(x.dtype, shape[:2], arguments):
         return winograd.conv2d_weight(x, grad_y, arguments[2], out)
     y = grad_y.reshape(n, f, -1)
-    total = out.reshape(f, -1)
-    if n == 1 and y.shape[2] <= BAND_CELLS:
-        # All in one band, of a layer whose weight may be as large as fc6's: without a detour.
-        (_, _, cols), = _bands(x, arguments)
-        np.matmul(y[0], cols.T, out=total)
+    matrix = out.reshape(f, -1)
+    bands, small = _bands(x, f, arguments)
+    if len(bands) == 1:
+        # fc6's weight is 400 MB large: nothing but the product itself.
+        (image, _, cols), = _columns(x, arguments, bands)
+        np.matmul(y[image], cols.T, out=matrix)
         return out
-    turned = np.zeros(total.shape[::-1], x.dtype)
-    for image, cells, cols in _bands(x, arguments):
-        # This way round, not y @ cols.T, the long matrix is read along its rows.
-        turned += cols @ y[image, :, cells].T
-    total[...] = turned.T
+
+    def work(bands):
+        total = np.zeros(matrix.shape[::-1], x.dtype)
+        for image, cells, cols in _columns(x, arguments, bands):
+            # This way round, not y @ cols.T, the long matrix is read along its rows.
+            total += cols @ np.ascontiguousarray(y[image, :, cells].T)
+        return total.T
+
+    first, *others = share_out(work, bands, small)
+    matrix[...] = first
+    for other in others:
+        matrix += other
     return out
 
 
@@ -462,35 +476,63 @@ def _takes_winograd(dtype, channels, arguments):
     return _ALGORITHM.get() == "auto" and winograd.suits(dtype, channels, *arguments)
 
 
-def _bands(x: np.ndarray, arguments: tuple) -> Iterator[tuple[int, slice, np.ndarray]]:
-    """Yield (image, cells, columns) for one band of output rows after the other.
+class _Band(NamedTuple):
+    """Some rows of the output for one image."""
+
+    image: int
+    top: int
+    bottom: int
+
+
+def _bands(x, f, arguments):
+    """Cut the output into bands; return them, and whether their matrix products are small.
+
+    They are, if bands of a good size can be.
+    """
+    ho, wo = output_size(x.shape[2:], *arguments)
+    taps = x.shape[1] * arguments[0][0] * arguments[0][1]
+    in_cache = BAND_BYTES // (taps * x.itemsize)
+    cells = min(SMALL_PRODUCT // (f * taps), in_cache)
+    small = cells >= max(MIN_CELLS, wo)
+    if not small:
+        cells = max(in_cache, MAX_CELLS)
+    rows = max(1, cells // wo)
+    bands = [
+        _Band(image, top, min(top + rows, ho))
+        for image in range(len(x))
+        for top in range(0, ho, rows)
+    ]
+    return bands, small
+
+
+def _columns(
+    x: np.ndarray, arguments: tuple, bands: Sequence[_Band]
+) -> Iterator[tuple[int, slice, np.ndarray]]:
+    """Yield (image, cells, columns) for one band after the other.
 
     `columns` has shape (C * kh * kw, cells) and is overwritten by the next band.
     """
-    kernel, stride, (ph, pw), dilation = arguments
+    kernel, stride, padding, dilation = arguments
     n, c, h, w = x.shape
-    if kernel == stride == (1, 1) and (ph, pw) == (0, 0):
-        # The columns of a 1x1 convolution are the map itself.
-        yield from ((image, slice(0, h * w), x[image].reshape(c, -1)) for image in range(n))
-        return
     ho, wo = size = output_size((h, w), *arguments)
-    # One padded image at a time: it is still in the cache when its windows are read.
-    whole = padded(x[0], (ph, pw))
-    inside = whole[:, ph : ph + h, pw : pw + w]
-    view = windows(whole, size, kernel, stride, dilation)
-    taps = c * kernel[0] * kernel[1]
-    rows = min(ho, max(BAND_BYTES // (taps * wo * x.itemsize), -(-BAND_CELLS // wo)))
-    buffer = np.empty(taps * rows * wo, x.dtype)
-    for image in range(n):
-        if image and (ph or pw):
-            inside[...] = x[image]
-        elif image:
-            view = windows(x[image], size, kernel, stride, dilation)
-        for top in range(0, ho, rows):
-            bottom = min(top + rows, ho)
-            cols = buffer[: taps * (bottom - top) * wo]
-            np.copyto(cols.reshape(c, *kernel, bottom - top, wo), view[..., top:bottom, :])
-            yield image, slice(top * wo, bottom * wo), cols.reshape(taps, -1)
+    plain = kernel == stride == (1, 1) and padding == (0, 0)
+    rows = max(band.bottom - band.top for band in bands)
+    buffer = np.empty(0 if plain else c * kernel[0] * kernel[1] * rows * wo, x.dtype)
+    current = None
+    for image, top, bottom in bands:
+        cells = slice(top * wo, bottom * wo)
+        if plain:
+            # The columns of a 1x1 convolution are the map itself.
+            yield image, cells, x[image].reshape(c, -1)[:, cells]
+            continue
+        if image != current:
+            # One padded image at a time: it is still in the cache when its windows are read.
+            view = windows(padded(x[image], padding), size, kernel, stride, dilation)
+            current = image
+        view_of_band = view[..., top:bottom, :]
+        cols = buffer[: view_of_band.size].reshape(view_of_band.shape)
+        np.copyto(cols, view_of_band)
+        yield image, cells, cols.reshape(-1, (bottom - top) * wo)
 
 
 def _padded_zeros(lead, size, arguments, dtype):

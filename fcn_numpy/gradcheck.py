@@ -197,9 +197,9 @@ class _Check:
         """Return the module's forward, made to note on which smooth piece its inputs lie."""
         forward = module.forward
 
-        def noting(*inputs):
+        def noting(*inputs, **options):
             self.pieces.append(module.kinks(*inputs))
-            return forward(*inputs)
+            return forward(*inputs, **options)
 
         return noting
 

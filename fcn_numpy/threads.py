@@ -14,6 +14,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import numpy as np
+
+# BLAS libraries multiply matrices of up to about so many multiplications on the calling thread, and
+# wake their own threads for more. Work made of such small products is what `share_out` is good for.
+SMALL_PRODUCT = 1_000_000
+
+# A piece of an array that is worked on at a time, and the size from which on threads gain.
+PIECE_BYTES = 1 << 20
+LARGE_BYTES = 1 << 24
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -29,13 +39,16 @@ def thread_count() -> int:
     return os.cpu_count() or 1
 
 
-def share_out(work: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -> list[Result]:
+def share_out(
+    work: Callable[[Sequence[Item]], Result], items: Sequence[Item], several: bool = True
+) -> list[Result]:
     """Call ``work(items[k::n])`` on thread k of n; return the results, thread by thread.
 
     Which items go together depends on n alone, never on time: sums over the results are the same
-    in each run. With one thread, or one item, it is a plain call.
+    in each run. With one thread or one item, or if `several` threads are not wanted, it is a plain
+    call.
     """
-    n = min(thread_count(), len(items))
+    n = min(thread_count(), len(items)) if several else 1
     if n <= 1:
         return [work(items)]
     with ThreadPoolExecutor(n - 1) as pool:
@@ -45,3 +58,27 @@ def share_out(work: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -
         ]
         first = work(items[0::n])
     return [first, *(other.result() for other in others)]
+
+
+def share_out_pieces(work: Callable[[tuple], None], x: np.ndarray) -> None:
+    """Call ``work(index)`` for the index of each piece of x, on several threads if x is large.
+
+    A piece is some channels of one image, few enough to stay in the cache while several operations
+    go over it.
+    """
+    if x.ndim < 2:
+        work((...,))
+        return
+    plane = x[0, 0].nbytes if x.size else 1
+    channels = max(1, PIECE_BYTES // max(1, plane))
+    pieces = [
+        (image, slice(first, first + channels))
+        for image in range(x.shape[0])
+        for first in range(0, x.shape[1], channels)
+    ]
+
+    def work_on(some):
+        for index in some:
+            work(index)
+
+    share_out(work_on, pieces, x.nbytes >= LARGE_BYTES)

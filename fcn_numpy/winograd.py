@@ -38,7 +38,7 @@ import numpy as np
 
 from fcn_numpy.checks import Pair
 from fcn_numpy.geometry import output_size
-from fcn_numpy.threads import share_out
+from fcn_numpy.threads import SMALL_PRODUCT, share_out
 from fcn_numpy.windows import windows
 
 POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
@@ -48,9 +48,6 @@ WINDOW = TILE + KERNEL - 1
 
 # Of fewer channels the transforms cost more than the products save.
 MIN_CHANNELS = 32
-# BLAS libraries multiply matrices of up to about so many multiplications on the calling thread.
-# Blocks of tiles below it are shared out between threads; of above, BLAS's own threads do better.
-SMALL_PRODUCT = 1_000_000
 # Tiles in a block: enough for the matrix product, and few enough to stay in the cache.
 MIN_TILES, MAX_TILES = 40, 256
 
@@ -145,10 +142,6 @@ class _Plan(NamedTuple):
         ]
         return cls(blocks, small)
 
-    def run(self, work):
-        """Run `work` on the blocks, on several threads if BLAS does not start its own."""
-        return share_out(work, self.blocks) if self.small else [work(self.blocks)]
-
     def transform(self, matrix, values, out):
         """Multiply `matrix` with values of shape (cells, channels, tiles) along the cells."""
         if self.small:
@@ -227,7 +220,7 @@ def conv2d(
 
     with _Workspace.borrow() as workspace:
         weights = _transformed_weight(w, workspace)
-        plan.run(work)
+        share_out(work, plan.blocks, several=plan.small)
     return y
 
 
@@ -273,9 +266,9 @@ def conv2d_weight(
                     np.matmul(m, v, out=total)
                 else:
                     total += np.matmul(m, v, out=workspace.array("part", *total.shape))
-            return total.reshape(len(_G), -1).T @ _G
+            return np.matmul(total.transpose(1, 2, 0), _G)
 
-    first, *others = plan.run(work)
+    first, *others = share_out(work, plan.blocks, several=plan.small)
     np.copyto(out, first.reshape(out.shape))
     for other in others:
         out += other.reshape(out.shape)

@@ -292,7 +292,7 @@ def test_bands_do_not_change_the_result(
 
     whole = results()
     monkeypatch.setattr(fcn_numpy.convolution, "BAND_BYTES", band_bytes)
-    monkeypatch.setattr(fcn_numpy.convolution, "BAND_CELLS", 1)
+    monkeypatch.setattr(fcn_numpy.convolution, "MAX_CELLS", 1)
     for banded, one in zip(results(), whole):
         assert_close(banded, one, 1e-13)
 

@@ -68,6 +68,7 @@ class _ConvBase(Module):
 
     weight: Parameter
     bias: Parameter | None
+    returns_new = True
 
     def __init__(self, in_channels, out_channels, kernel_size, stride, padding, dilation):
         self.in_channels = whole_number(in_channels, "in_channels", 1)
@@ -88,15 +89,12 @@ class _ConvBase(Module):
                 f"{type(self).__name__} expected {self.in_channels} channels, got {x.channels}"
             )
 
-    def _add_bias(self, y):
+    def _add_grad(self, grad, x_of_c, y_of_c):
+        """Add to the gradients, given that of the output, and C's input and gradient of output."""
+        arguments = (self.kernel_size, self.stride, self.padding, self.dilation)
+        self.weight.add_grad(conv2d_weight, x_of_c, y_of_c, *arguments)
         if self.bias is not None:
-            y += self.bias.data[:, None, None]
-        return y
-
-    def _accumulate(self, grad, grad_weight):
-        self.weight.grad += grad_weight
-        if self.bias is not None:
-            self.bias.grad += grad.sum(axis=(0, 2, 3))
+            self.bias.add_grad(np.sum, grad, axis=(0, 2, 3))
 
 
 class Conv2d(_ConvBase):
@@ -148,9 +146,11 @@ class Conv2d(_ConvBase):
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return y of shape (N, F, Ho, Wo) for x of shape (N, C, H, W)."""
         self._check_input(x)
-        y = conv2d(x, self.weight.data, self.stride, self.padding, self.dilation)
+        bias = None if self.bias is None else self.bias.data
+        arguments = (self.stride, self.padding, self.dilation)
+        y = conv2d(x, self.weight.data, *arguments, bias=bias)
         self._keep(x)
-        return self._add_bias(y)
+        return y
 
     def backward(self, grad: np.ndarray, need_input_grad: bool = True) -> np.ndarray | None:
         """Add to the parameters' gradients; return the gradient of x, unless told not to."""
@@ -158,7 +158,7 @@ class Conv2d(_ConvBase):
         arguments = (self.stride, self.padding, self.dilation)
         size = output_size(x.shape[2:], self.kernel_size, *arguments)
         self._check_grad(grad, (len(x), self.out_channels, *size), x.dtype)
-        self._accumulate(grad, conv2d_weight(x, grad, self.kernel_size, *arguments))
+        self._add_grad(grad, x, grad)
         if not need_input_grad:
             return None
         return conv2d_input(grad, self.weight.data, x.shape[2:], *arguments)
@@ -244,17 +244,18 @@ class ConvTranspose2d(_ConvBase):
         self._check_input(x)
         size = self._output_size(x.shape[2:])
         y = conv2d_input(x, self.weight.data, size, self.stride, self.padding, self.dilation)
+        if self.bias is not None:
+            y += self.bias.data[:, None, None]
         self._keep(x)
-        return self._add_bias(y)
+        return y
 
     def backward(self, grad: np.ndarray) -> np.ndarray:
         """Add to the parameters' gradients; return the gradient of x."""
         (x,) = self._take()
         size = self._output_size(x.shape[2:])
         self._check_grad(grad, (len(x), self.out_channels, *size), x.dtype)
-        arguments = (self.stride, self.padding, self.dilation)
-        self._accumulate(grad, conv2d_weight(grad, x, self.kernel_size, *arguments))
-        return conv2d(grad, self.weight.data, *arguments)
+        self._add_grad(grad, grad, x)
+        return conv2d(grad, self.weight.data, self.stride, self.padding, self.dilation)
 
     def trace(self, x: FeatureMap) -> FeatureMap:
         """Describe the output."""

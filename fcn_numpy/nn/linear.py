@@ -49,6 +49,8 @@ class Linear(Module):
     bias : Parameter, shape (F,), or None
     """
 
+    returns_new = True
+
     def __init__(
         self,
         in_features: int,
@@ -77,9 +79,9 @@ class Linear(Module):
         """Add to the parameters' gradients; return the gradient of x."""
         (x,) = self._take()
         self._check_grad(grad, (len(x), self.out_features), x.dtype)
-        self.weight.grad += grad.T @ x
+        self.weight.add_grad(np.matmul, grad.T, x)
         if self.bias is not None:
-            self.bias.grad += grad.sum(axis=0)
+            self.bias.add_grad(np.sum, grad, axis=0)
         return grad @ self.weight.data
 
     def trace(self, x: FeatureMap) -> FeatureMap:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ class Parameter:
     data : ndarray
         The value.
     grad : ndarray
-        Sum of the gradients that backward has added since the last `zero_grad`.
+        Sum of the gradients that backward has added since the last `zero_grad`; zeros before.
     lr_mult, decay_mult : float
         What the optimiser multiplies its learning rate and its weight decay with, as Caffe's
         fields of the same names. An lr_mult of 0 fixes the parameter.
@@ -27,13 +27,40 @@ class Parameter:
 
     def __init__(self, data: np.ndarray, lr_mult: float = 1.0, decay_mult: float = 1.0):
         self.data = data
-        self.grad = np.zeros(data.shape, data.dtype)
+        self._grad = np.zeros(data.shape, data.dtype)
+        # Zeros are written only if somebody looks: the first gradient overwrites the array.
+        self._is_zero = True
         self.lr_mult = lr_mult
         self.decay_mult = decay_mult
 
+    @property
+    def grad(self) -> np.ndarray:
+        """Sum of the gradients that backward has added since the last `zero_grad`."""
+        if self._is_zero:
+            self._grad[...] = 0
+            self._is_zero = False
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: np.ndarray) -> None:
+        self._grad = value
+        self._is_zero = False
+
+    def add_grad(self, function: Callable[..., np.ndarray], *args: Any, **kwargs: Any) -> None:
+        """Add ``function(*args, **kwargs)`` to the gradient.
+
+        The function takes `out`, the array to write its result to, as NumPy's functions do. The
+        first gradient after `zero_grad` is so written to its place at once.
+        """
+        if self._is_zero:
+            function(*args, **kwargs, out=self._grad)
+            self._is_zero = False
+        else:
+            self._grad += function(*args, **kwargs)
+
     def zero_grad(self) -> None:
         """Set the gradient to zeros."""
-        self.grad[...] = 0
+        self._is_zero = True
 
     def __repr__(self) -> str:
         return f"Parameter(shape={self.data.shape}, dtype={self.data.dtype})"
@@ -65,16 +92,21 @@ class Module:
     training = True
     # Whether backward takes `need_input_grad`.
     can_skip_input_grad = False
+    # Whether forward and backward take `overwrite`: permission to write the result to the input.
+    can_overwrite = False
+    # Whether what forward and backward return is new, and not kept by the layer either, so that
+    # the layer that is given it may overwrite it.
+    returns_new = False
     _kept: tuple | None = None
 
-    def __call__(self, *inputs: Any) -> Any:
-        """Return forward of arrays, or trace of a `FeatureMap`."""
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Return forward of arrays, with options if it has any, or trace of a `FeatureMap`."""
         if isinstance(inputs[0], FeatureMap):
             output = self.trace(*inputs)
             if type(self).trace is not Module.trace:
                 output.record(self, inputs, output)
             return output
-        return self.forward(*inputs)
+        return self.forward(*inputs, **options)
 
     def forward(self, *inputs: np.ndarray) -> np.ndarray:
         """Compute the output; defined by each layer."""
@@ -242,15 +274,22 @@ class Sequential(Module):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return the last layer's output."""
+        new = False
         for _, layer in self.children():
-            x = layer(x)
+            x = layer(x, overwrite=True) if new and layer.can_overwrite else layer(x)
+            new = layer.returns_new
         return x
 
     def backward(self, grad: np.ndarray, need_input_grad: bool = True) -> np.ndarray | None:
         """Return the gradient of the first layer's input, unless told not to."""
         first, *others = (layer for _, layer in self.children())
+        new = False
         for layer in reversed(others):
-            grad = layer.backward(grad)
+            if new and layer.can_overwrite:
+                grad = layer.backward(grad, overwrite=True)
+            else:
+                grad = layer.backward(grad)
+            new = layer.returns_new
         if need_input_grad:
             return first.backward(grad)
         # A convolution has something to save here; to other layers it makes no difference.

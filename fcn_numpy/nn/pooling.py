@@ -7,6 +7,7 @@ import numpy as np
 from fcn_numpy.checks import Pair, check_array, pair
 from fcn_numpy.geometry import FeatureMap, output_size
 from fcn_numpy.nn.module import Module
+from fcn_numpy.threads import share_out_pieces
 
 
 class MaxPool2d(Module):
@@ -25,6 +26,8 @@ class MaxPool2d(Module):
     ceil_mode : bool
         Keep windows that only partly lie in the map; the published FCNs do.
     """
+
+    returns_new = True
 
     def __init__(
         self,
@@ -51,11 +54,11 @@ class MaxPool2d(Module):
     def _cells(self, padded):
         """Views of the padded map: the cell (a, b) of all windows, in reading order."""
         (kh, kw), (sh, sw) = self.kernel_size, self.stride
-        ho = (padded.shape[2] - kh) // sh + 1
-        wo = (padded.shape[3] - kw) // sw + 1
+        ho = (padded.shape[-2] - kh) // sh + 1
+        wo = (padded.shape[-1] - kw) // sw + 1
         for a in range(kh):
             for b in range(kw):
-                yield padded[:, :, a : a + (ho - 1) * sh + 1 : sh, b : b + (wo - 1) * sw + 1 : sw]
+                yield padded[..., a : a + (ho - 1) * sh + 1 : sh, b : b + (wo - 1) * sw + 1 : sw]
 
     def _padded_size(self, size):
         """Size of the map with padding, of which the windows cover all that they reach."""
@@ -64,32 +67,39 @@ class MaxPool2d(Module):
             (o - 1) * s + k for o, s, k in zip(windows, self.stride, self.kernel_size)
         )
 
-    def _padded(self, x):
-        """Return the padded map, and where it is x and not padding."""
-        h, w = self._padded_size(x.shape[2:])
-        (top, left), (n, c, hx, wx) = self.padding, x.shape
+    def _padded(self, x, fill=-np.inf):
+        """The map (..., H, W) with all that the windows reach; x itself, if that is all of it."""
+        (top, left), (hx, wx) = self.padding, x.shape[-2:]
+        h, w = self._padded_size((hx, wx))
         if (top, left) == (0, 0) and h <= hx and w <= wx:
-            return x[:, :, :h, :w], np.ones((1, 1, h, w), bool)
-        size = max(h, top + hx), max(w, left + wx)
-        padded, inside = np.full((n, c, *size), -np.inf, x.dtype), np.zeros((1, 1, *size), bool)
-        for array, values in ((padded, x), (inside, True)):
-            array[:, :, top : top + hx, left : left + wx] = values
-        return padded[:, :, :h, :w], inside[:, :, :h, :w]
+            return x[..., :h, :w]
+        padded = np.full((*x.shape[:-2], max(h, top + hx), max(w, left + wx)), fill, x.dtype)
+        padded[..., top : top + hx, left : left + wx] = x
+        return padded[..., :h, :w]
+
+    def _outside(self, size):
+        """For each cell of the windows, where it is padding; None where it never is."""
+        outside = self._cells(self._padded(np.zeros(size, bool), fill=True))
+        return [cell if cell.any() else None for cell in outside]
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return y of shape (N, C, Ho, Wo) for x of shape (N, C, H, W)."""
         check_array(x, "MaxPool2d: x", ("N", "C", "H", "W"))
-        padded, inside = self._padded(x)
-        y = np.full((*x.shape[:2], *self._output_size(x.shape[2:])), -np.inf, x.dtype)
-        winner = np.zeros(y.shape, np.min_scalar_type(np.prod(self.kernel_size) - 1))
-        found = np.zeros((1, 1, *y.shape[2:]), bool)
-        for index, (cell, real) in enumerate(zip(self._cells(padded), self._cells(inside))):
-            # The first cell that is no padding wins for the time being, even if it is -inf.
-            better = cell > y
-            better |= real & ~found
-            found |= real
-            np.copyto(winner, index, where=better)
-            np.maximum(y, cell, out=y)
+        y = np.empty((*x.shape[:2], *self._output_size(x.shape[2:])), x.dtype)
+        index_dtype = np.min_scalar_type(self.kernel_size[0] * self.kernel_size[1] - 1)
+        winner = np.empty(y.shape, index_dtype) if self.training else None
+        outside = self._outside(x.shape[2:])
+
+        def work(index):
+            cells = list(self._cells(self._padded(x[index])))
+            best = y[index]
+            np.copyto(best, cells[0])
+            for cell in cells[1:]:
+                np.maximum(best, cell, out=best)
+            if winner is not None:
+                _count_losers(cells, outside, best, winner[index])
+
+        share_out_pieces(work, x)
         self._keep(winner, x.shape, x.dtype)
         return y
 
@@ -99,8 +109,16 @@ class MaxPool2d(Module):
         self._check_grad(grad, winner.shape, dtype)
         (top, left), (h, w) = self.padding, self._padded_size((hx, wx))
         padded = np.zeros((n, c, max(h, top + hx), max(w, left + wx)), grad.dtype)
-        for index, cell in enumerate(self._cells(padded[:, :, :h, :w])):
-            cell += grad * (winner == index)
+        apart = all(s >= k for s, k in zip(self.stride, self.kernel_size))
+
+        def work(index):
+            for number, cell in enumerate(self._cells(padded[index][:, :h, :w])):
+                if apart:
+                    np.multiply(grad[index], winner[index] == number, out=cell)
+                else:
+                    cell += grad[index] * (winner[index] == number)
+
+        share_out_pieces(work, padded)
         return padded[:, :, top : top + hx, left : left + wx]
 
     def kinks(self, x: np.ndarray) -> np.ndarray:
@@ -109,7 +127,7 @@ class MaxPool2d(Module):
         Cells that differ by no more than rounding count as equal, and the first of them as the
         winner: whole areas of a map are equal where a network sees only its own padding.
         """
-        cells = np.stack(list(self._cells(self._padded(x)[0])))
+        cells = np.stack(list(self._cells(self._padded(x))))
         best = cells.max(axis=0)
         slack = 2**10 * np.finfo(x.dtype).eps * np.abs(best)
         return np.argmax(cells >= best - slack, axis=0)
@@ -118,3 +136,18 @@ class MaxPool2d(Module):
         """Describe the output."""
         grid = x.grid.convolved(self.kernel_size, self.stride, self.padding)
         return x.to(x.channels, self._output_size(x.size), grid)
+
+
+def _count_losers(cells, outside, best, winner):
+    """Write to `winner` how many cells of each window come before the first that is the best.
+
+    Padding loses even where the best is -inf.
+    """
+    winner[...] = 0
+    losing = np.ones(best.shape, bool)
+    for cell, padding in zip(cells[:-1], outside):
+        below = cell < best
+        if padding is not None:
+            below |= padding
+        losing &= below
+        winner += losing

@@ -541,8 +541,8 @@ def test_a_trace_tells_the_real_shapes(model, size):
     def wrap(name, layer):
         forward = layer.forward
 
-        def noting(*inputs):
-            output = forward(*inputs)
+        def noting(*inputs, **options):
+            output = forward(*inputs, **options)
             real.append((name, [x.shape for x in inputs], output.shape))
             return output
 

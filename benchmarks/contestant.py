@@ -1,0 +1,241 @@
+"""One contestant, in a process of its own: does each task it reads, and answers in seconds.
+
+``python contestant.py NAME THREADS`` reads tasks from standard input, one JSON list a line. The
+first time a task comes, it is prepared and done once without a clock. ``python contestant.py NAME
+THREADS TASK`` does one task in a fresh process and answers with its peak memory in bytes.
+
+Every contestant prepares a task with a function of the task's name, and returns what is to be
+timed.
+"""
+
+import json
+import os
+import sys
+import time
+
+NAME, THREADS = sys.argv[1], sys.argv[2]
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = THREADS
+
+import numpy as np  # noqa: E402  (the number of threads is read when it is imported)
+
+from fcn_numpy.models import TINY, VGG16  # noqa: E402
+
+N_CLASS = 21
+
+
+def arrays(channels, filters, size, kernel, padding):
+    """Input, weight and gradient of the output of a convolution."""
+    rng = np.random.default_rng(0)
+    out = size + 2 * padding - kernel + 1
+    shapes = (1, channels, size, size), (filters, channels, kernel, kernel), (1, filters, out, out)
+    return [rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
+
+
+def images(batch, size):
+    """A batch of pictures, and a gradient of their scores."""
+    rng = np.random.default_rng(0)
+    shapes = (batch, 3, size, size), (batch, N_CLASS, size, size)
+    return [rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
+
+
+class FcnNumpy:
+    """This package."""
+
+    def __init__(self):
+        import fcn_numpy
+
+        self.functions = fcn_numpy
+
+    def conv2d(self, *shape):
+        x, w, _ = arrays(*shape)
+        return lambda: self.functions.conv2d(x, w, padding=shape[-1])
+
+    def conv2d_input(self, *shape):
+        x, w, grad = arrays(*shape)
+        return lambda: self.functions.conv2d_input(grad, w, x.shape[2:], padding=shape[-1])
+
+    def conv2d_weight(self, *shape):
+        x, w, grad = arrays(*shape)
+        return lambda: self.functions.conv2d_weight(x, grad, w.shape[2:], padding=shape[-1])
+
+    def _model(self):
+        from fcn_numpy.models import FCN8s
+
+        model = FCN8s(N_CLASS, VGG16, rng=np.random.default_rng(0))
+        for name in ("score_fr", "score_pool4", "score_pool3"):
+            # They start at zero, which would make every gradient behind them zero too.
+            weight = getattr(model, name).weight.data
+            weight[...] = np.random.default_rng(1).standard_normal(weight.shape) * 0.01
+        return model
+
+    def forward(self, batch, size):
+        model, (x, _) = self._model().eval(), images(batch, size)
+        return lambda: model(x)
+
+    def forward_backward(self, batch, size):
+        model, (x, grad) = self._model(), images(batch, size)
+
+        def run():
+            model.zero_grad()
+            model(x)
+            model.backward(grad, need_input_grad=False)
+
+        return run
+
+    def tiny_step(self):
+        # As `fcn-numpy train` does it, between two processes.
+        from fcn_numpy import training
+        from fcn_numpy.optim import SGD
+
+        settings = training.Settings(n_train=16)
+        last = len(training.STAGES) - 1
+        model = training._model("fcn8s", settings, np.random.default_rng(0))
+        optimiser = SGD(model.parameters(), 1e-3, weight_decay=5e-4)
+        workers = training._workers(settings)
+        workers.do(("begin", last))
+
+        def run():
+            training._compute_gradients(model, workers, 0)
+            optimiser.step()
+
+        return run
+
+
+class Naive(FcnNumpy):
+    """This package with the columns of the whole batch at once."""
+
+    def __init__(self):
+        import naive
+
+        import fcn_numpy.nn.conv
+
+        self.functions = naive
+        for name in ("conv2d", "conv2d_input", "conv2d_weight"):
+            setattr(fcn_numpy.nn.conv, name, getattr(naive, name))
+
+    def tiny_step(self):
+        raise NotImplementedError("its workers would be the package's own")
+
+
+class Product(FcnNumpy):
+    """NumPy's matrix product alone, of as many multiplications: what bounds im2col."""
+
+    def conv2d(self, channels, filters, size, kernel, padding):
+        cells = (size + 2 * padding - kernel + 1) ** 2
+        rng = np.random.default_rng(0)
+        taps = channels * kernel**2
+        w = rng.standard_normal((filters, taps), dtype=np.float32)
+        # In as few pieces as fit the cache, so that memory is no bound.
+        pieces = -(-cells // 2048)
+        cols = rng.standard_normal((taps, -(-cells // pieces)), dtype=np.float32)
+        y = np.empty((filters, cols.shape[1]), np.float32)
+
+        def run():
+            for _ in range(pieces):
+                np.matmul(w, cols, out=y)
+
+        return run
+
+
+class PyTorch:
+    """PyTorch on the CPU."""
+
+    def __init__(self):
+        import torch
+
+        self.torch = torch
+        torch.set_num_threads(int(THREADS))
+
+    def _tensors(self, all_arrays):
+        return [self.torch.from_numpy(a) for a in all_arrays]
+
+    def conv2d(self, *shape):
+        x, w, _ = self._tensors(arrays(*shape))
+        return lambda: self.torch.nn.functional.conv2d(x, w, padding=shape[-1])
+
+    def conv2d_input(self, *shape):
+        x, w, grad = self._tensors(arrays(*shape))
+        return lambda: self.torch.nn.grad.conv2d_input(x.shape, w, grad, padding=shape[-1])
+
+    def conv2d_weight(self, *shape):
+        x, w, grad = self._tensors(arrays(*shape))
+        return lambda: self.torch.nn.grad.conv2d_weight(x, w.shape, grad, padding=shape[-1])
+
+    def _model(self, n_class, backbone, dropout=0.5):
+        from torch_fcn import FCN8s
+
+        return FCN8s(n_class, backbone, dropout)
+
+    def forward(self, batch, size):
+        model, (x, _) = self._model(N_CLASS, VGG16).eval(), self._tensors(images(batch, size))
+
+        def run():
+            with self.torch.no_grad():
+                model(x)
+
+        return run
+
+    def forward_backward(self, batch, size):
+        model, (x, grad) = self._model(N_CLASS, VGG16), self._tensors(images(batch, size))
+
+        def run():
+            model.zero_grad()
+            model(x).backward(grad)
+
+        return run
+
+    def tiny_step(self):
+        from torch.nn.functional import cross_entropy
+
+        from fcn_numpy.data.shapes import CLASSES
+
+        model = self._model(len(CLASSES), TINY, dropout=0.0)
+        learnt = [p for p in model.parameters() if p.requires_grad]
+        optimiser = self.torch.optim.SGD(learnt, 1e-3, momentum=0.9, weight_decay=5e-4)
+        x, _ = images(8, 128)
+        labels = np.random.default_rng(0).integers(0, len(CLASSES), (8, 128, 128))
+        x, labels = self._tensors((x, labels))
+
+        def run():
+            optimiser.zero_grad()
+            cross_entropy(model(x), labels, ignore_index=255).backward()
+            optimiser.step()
+
+        return run
+
+
+CONTESTANTS = {
+    "fcn_numpy": FcnNumpy, "naive": Naive, "PyTorch": PyTorch, "product": Product
+}
+
+
+def peak_memory():
+    """Most memory that this process has held at once, in bytes."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def main():
+    contestant = CONTESTANTS[NAME]()
+    if len(sys.argv) > 3:
+        task, *arguments = json.loads(sys.argv[3])
+        getattr(contestant, task)(*arguments)()
+        print(peak_memory())
+        return
+    prepared, run = None, None
+    for line in sys.stdin:
+        task, *arguments = json.loads(line)
+        if line != prepared:
+            run = None  # let go of the last task's arrays first
+            prepared, run = line, getattr(contestant, task)(*arguments)
+            run()
+        start = time.perf_counter()
+        run()
+        print(time.perf_counter() - start, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -108,13 +108,17 @@ def suits(
 
 
 class _Block(NamedTuple):
-    """A rectangle of tiles of one image."""
+    """A rectangle of tiles, the same of some images."""
 
-    image: int
+    images: slice
     top: int
     left: int
     rows: int
     cols: int
+
+    @property
+    def tiles(self):
+        return (self.images.stop - self.images.start) * self.rows * self.cols
 
 
 class _Plan(NamedTuple):
@@ -130,13 +134,17 @@ class _Plan(NamedTuple):
         limit = SMALL_PRODUCT // (channels[0] * channels[1])
         small = limit >= MIN_TILES
         limit = min(limit, MAX_TILES) if small else MAX_TILES
-        # Blocks of one size as far as possible, as wide as the map if they can be.
-        wide = -(-cols // -(-cols // limit))
-        high = max(1, limit // wide)
-        high = -(-rows // -(-rows // high))
+        # Blocks of one size as far as possible, as wide as the map if they can be; of small maps,
+        # several images in a block.
+        wide = _even(cols, limit)
+        high = _even(rows, limit // wide)
+        deep = _even(images, limit // (rows * cols))
         blocks = [
-            _Block(image, top, left, min(high, rows - top), min(wide, cols - left))
-            for image in range(images)
+            _Block(
+                slice(image, min(image + deep, images)), top, left,
+                min(high, rows - top), min(wide, cols - left),
+            )
+            for image in range(0, images, deep)
             for top in range(0, rows, high)
             for left in range(0, cols, wide)
         ]
@@ -151,6 +159,11 @@ class _Plan(NamedTuple):
                 matrix, values.reshape(len(values), -1), out=out.reshape(len(out), -1)
             )
         return out
+
+
+def _even(length, limit):
+    """Size of the parts, when a length is cut evenly into as few as have at most `limit`."""
+    return -(-length // -(-length // max(1, limit)))
 
 
 class _Workspace:
@@ -210,12 +223,11 @@ def conv2d(
     def work(blocks):
         with _Workspace.borrow() as workspace:
             for block in blocks:
-                tiles = block.rows * block.cols
                 # Two arrays take turns, so that what is read was written just before.
                 d = _gather(x, padding, WINDOW, block, workspace, "one")
-                v = plan.transform(_B, d, workspace.array("two", len(_B), c, tiles))
-                m = np.matmul(weights, v, out=workspace.array("one", len(_B), f, tiles))
-                y_tiles = plan.transform(_A, m, workspace.array("two", len(_A), f, tiles))
+                v = plan.transform(_B, d, workspace.array("two", len(_B), c, block.tiles))
+                m = np.matmul(weights, v, out=workspace.array("one", len(_B), f, block.tiles))
+                y_tiles = plan.transform(_A, m, workspace.array("two", len(_A), f, block.tiles))
                 _scatter(y_tiles, shift, y, block)
 
     with _Workspace.borrow() as workspace:
@@ -250,11 +262,10 @@ def conv2d_weight(
         with _Workspace.borrow() as workspace:
             total = workspace.array("total", len(_B), f, c)
             for block in blocks:
-                tiles = block.rows * block.cols
                 y_tiles = _gather(grad_y, (0, 0), TILE, block, workspace, "one")
-                m = plan.transform(_A.T, y_tiles, workspace.array("two", len(_B), f, tiles))
+                m = plan.transform(_A.T, y_tiles, workspace.array("two", len(_B), f, block.tiles))
                 d = _gather(x, padding, WINDOW, block, workspace, "one")
-                v = plan.transform(_B, d, workspace.array("three", len(_B), c, tiles))
+                v = plan.transform(_B, d, workspace.array("three", len(_B), c, block.tiles))
                 v = v.transpose(0, 2, 1)
                 if plan.small:
                     # OpenBLAS multiplies small matrices well only if the second one lies
@@ -288,7 +299,7 @@ def _transformed_weight(w, workspace):
 
 def _gather(x, padding, window, block, workspace, name):
     """Copy windows at a distance of 4 to an array of shape (window * window, channels, tiles)."""
-    c, h, w = x.shape[1:]
+    n, (c, h, w) = block.images.stop - block.images.start, x.shape[1:]
     size = block.rows, block.cols
     top, left = (TILE * b - p for b, p in zip((block.top, block.left), padding))
     high, wide = (TILE * (n - 1) + window for n in size)
@@ -296,17 +307,17 @@ def _gather(x, padding, window, block, workspace, name):
         slice(max(top, 0), max(min(top + high, h), 0)),
         slice(max(left, 0), max(min(left + wide, w), 0)),
     )
-    piece = x[(block.image, slice(None), *inside)]
-    if piece.shape[1:] != (high, wide):
+    piece = x[(block.images, slice(None), *inside)]
+    if piece.shape[2:] != (high, wide):
         # The block reaches into the padding, or ends inside its last tiles.
-        whole = workspace.array("piece", c, high, wide)
+        whole = workspace.array("piece", n, c, high, wide)
         whole[...] = 0
         down, right = max(-top, 0), max(-left, 0)
-        whole[:, down : down + piece.shape[1], right : right + piece.shape[2]] = piece
+        whole[..., down : down + piece.shape[2], right : right + piece.shape[3]] = piece
         piece = whole
-    out = workspace.array(name, window, window, c, *size)
+    out = workspace.array(name, window, window, c, n, *size)
     tiles = windows(piece, size, (window, window), (TILE, TILE))
-    np.copyto(out, tiles.transpose(1, 2, 0, 3, 4))
+    np.copyto(out, tiles.transpose(2, 3, 1, 0, 4, 5))
     return out.reshape(window**2, c, -1)
 
 
@@ -314,10 +325,11 @@ def _scatter(tiles, shift, y, block):
     """Write tiles of shape (16, F, tiles), plus `shift`, to where they lie in y."""
     top, left = TILE * block.top, TILE * block.left
     piece = y[
-        block.image, :, top : top + TILE * block.rows, left : left + TILE * block.cols
+        block.images, :, top : top + TILE * block.rows, left : left + TILE * block.cols
     ]
-    tiles = tiles.reshape(TILE, TILE, -1, block.rows, block.cols)
+    tiles = tiles.reshape(TILE, TILE, y.shape[1], len(piece), block.rows, block.cols)
+    tiles = tiles.transpose(0, 1, 3, 2, 4, 5)
     for i in range(TILE):
         for j in range(TILE):
-            cells = piece[:, i::TILE, j::TILE]
-            np.add(tiles[i, j, :, : cells.shape[1], : cells.shape[2]], shift, out=cells)
+            cells = piece[:, :, i::TILE, j::TILE]
+            np.add(tiles[i, j, :, :, : cells.shape[2], : cells.shape[3]], shift, out=cells)

@@ -83,7 +83,7 @@ class FcnNumpy:
 
         return run
 
-    def tiny_step(self):
+    def tiny_steps(self, count):
         # As `fcn-numpy train` does it, between two processes.
         from fcn_numpy import training
         from fcn_numpy.optim import SGD
@@ -96,8 +96,9 @@ class FcnNumpy:
         workers.do(("begin", last))
 
         def run():
-            training._compute_gradients(model, workers, 0)
-            optimiser.step()
+            for step in range(count):
+                training._compute_gradients(model, workers, step)
+                optimiser.step()
 
         return run
 
@@ -114,11 +115,8 @@ class Naive(FcnNumpy):
         for name in ("conv2d", "conv2d_input", "conv2d_weight"):
             setattr(fcn_numpy.nn.conv, name, getattr(naive, name))
 
-    def tiny_step(self):
-        raise NotImplementedError("its workers would be the package's own")
 
-
-class Product(FcnNumpy):
+class Product:
     """NumPy's matrix product alone, of as many multiplications: what bounds im2col."""
 
     def conv2d(self, channels, filters, size, kernel, padding):
@@ -185,7 +183,7 @@ class PyTorch:
 
         return run
 
-    def tiny_step(self):
+    def tiny_steps(self, count):
         from torch.nn.functional import cross_entropy
 
         from fcn_numpy.data.shapes import CLASSES
@@ -198,9 +196,10 @@ class PyTorch:
         x, labels = self._tensors((x, labels))
 
         def run():
-            optimiser.zero_grad()
-            cross_entropy(model(x), labels, ignore_index=255).backward()
-            optimiser.step()
+            for _ in range(count):
+                optimiser.zero_grad()
+                cross_entropy(model(x), labels, ignore_index=255).backward()
+                optimiser.step()
 
         return run
 

@@ -21,7 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 REST = 0.1  # seconds between turns; OpenBLAS's threads wait that long for more work
 
-# Name, how many there are in VGG16 or FCN-8s, channels, filters, size of the map, kernel, padding:
+# Name, how many there are in FCN-8s, channels, filters, size of the map, kernel, padding:
 # the convolutions of FCN-8s for a picture of 224 x 224.
 LAYERS = [
     ("conv1_1", 1, 3, 64, 224, 3, 100),
@@ -36,9 +36,12 @@ LAYERS = [
     ("fc6", 1, 512, 4096, 14, 7, 0),
     ("fc7", 1, 4096, 4096, 8, 1, 0),
 ]
-GRADIENTS = {
+FUNCTIONS = {
     "conv2d": "forward", "conv2d_input": "gradient of x", "conv2d_weight": "gradient of w"
 }
+ALL = ("fcn_numpy", "PyTorch", "naive")
+HEAD = ["fcn_numpy", "PyTorch", "plain im2col", "of PyTorch's", "of im2col's"]
+PARTS = ("networks", "memory", "layers", "growth")
 
 
 class Contestant:
@@ -124,12 +127,8 @@ def table(head, rows):
 def compared(label, times):
     """A row: the three times, and the ratios to the other two."""
     row = [label]
-    row += [seconds(times.median(n)) if n in times else "" for n in ("fcn_numpy", "PyTorch", "naive")]
-    return row + [f"{times.ratio(n):.2f}" if n in times else "" for n in ("PyTorch", "naive")]
-
-
-HEAD = ["fcn_numpy", "PyTorch", "plain im2col", "of PyTorch's", "of im2col's"]
-ALL = ("fcn_numpy", "PyTorch", "naive")
+    row += [seconds(times.median(n)) if n in times else "" for n in ALL]
+    return row + [f"{times.ratio(n):.2f}" if n in times else "" for n in ALL[1:]]
 
 
 def networks(bench):
@@ -138,8 +137,8 @@ def networks(bench):
         compared("FCN-8s, forward", bench.times(("forward", 1, 224), ALL)),
         compared("FCN-8s, forward and backward", bench.times(("forward_backward", 1, 224), ALL)),
         compared(
-            "tiny FCN-8s, a training step",
-            bench.times(("tiny_step",), ("fcn_numpy", "PyTorch"), 3 * bench.rounds),
+            "tiny FCN-8s, 10 training steps",
+            bench.times(("tiny_steps", 10), ("fcn_numpy", "PyTorch")),
         ),
     ]
     return table(["", *HEAD], rows)
@@ -162,7 +161,7 @@ def layers(bench):
     """Each convolution. Returns the table, and the forward times for the plot."""
     rows, forward = [], []
     for name, _, *shape in LAYERS:
-        for function, label in GRADIENTS.items():
+        for function, label in FUNCTIONS.items():
             names = (*ALL, "product") if function == "conv2d" else ALL
             times = bench.times((function, *shape), names)
             if function == "conv2d":
@@ -238,14 +237,13 @@ def machine(threads, has_torch):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parser.add_argument("--threads", type=int, default=cores, help="of each contestant (all)")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contestant (7)")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder for the results")
     parser.add_argument(
-        "--only", nargs="+", choices=("networks", "memory", "layers", "growth"),
-        default=("networks", "memory", "layers", "growth"), help="parts to measure (all)",
+        "--only", nargs="+", choices=PARTS, default=PARTS, help="parts to measure (all)"
     )
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

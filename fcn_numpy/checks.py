@@ -29,6 +29,8 @@ def pair(value: int | Pair, name: str, minimum: int = 0) -> Pair:
     minimum : int
         The smallest value allowed.
     """
+    if type(value) is tuple and list(map(type, value)) == [int, int] and min(value) >= minimum:
+        return value  # the way of most calls, which are many
     values = value if isinstance(value, (tuple, list)) else (value, value)
     if len(values) != 2:
         raise ValueError(f"expected {name} to be an int or a pair of ints, got {value!r}")
@@ -61,22 +63,25 @@ def check_array(x: np.ndarray, name: str, shape: tuple, kinds: str = "f") -> Non
     kinds : str
         Allowed kinds of dtype: "f" for floating, "iu" for integer.
     """
-    words = {"f": "floating", "iu": "integer"}.get(kinds, "numeric")
-    wanted = ", ".join("..." if s is ... else str(s) for s in shape)
-    wanted = f"expected {name} to be a {words} array of shape ({wanted}{',' * (len(shape) == 1)})"
-    if not isinstance(x, np.ndarray):
-        raise ValueError(f"{wanted}, got {type(x).__name__}")
     open_end = bool(shape) and shape[-1] is ...
     fixed = shape[:-1] if open_end else shape
+    if not isinstance(x, np.ndarray):
+        raise ValueError(f"{_wanted(name, shape, kinds)}, got {type(x).__name__}")
     if (
         x.dtype.kind not in kinds
         or x.ndim < len(fixed)
         or (x.ndim > len(fixed) and not open_end)
         or any(isinstance(s, int) and s != n for s, n in zip(fixed, x.shape))
     ):
-        raise ValueError(f"{wanted}, got {x.dtype} {x.shape}")
+        raise ValueError(f"{_wanted(name, shape, kinds)}, got {x.dtype} {x.shape}")
     if 0 in x.shape:
-        raise ValueError(f"{wanted} without an empty axis, got {x.shape}")
+        raise ValueError(f"{_wanted(name, shape, kinds)} without an empty axis, got {x.shape}")
+
+
+def _wanted(name, shape, kinds):
+    words = {"f": "floating", "iu": "integer"}.get(kinds, "numeric")
+    sizes = ", ".join("..." if s is ... else str(s) for s in shape) + "," * (len(shape) == 1)
+    return f"expected {name} to be a {words} array of shape ({sizes})"
 
 
 def check_dtype(x: np.ndarray, name: str, dtype: np.dtype, owner: str) -> None:

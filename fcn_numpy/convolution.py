@@ -27,6 +27,7 @@ Where it is faster, float32 convolutions with 3x3 kernels go through `fcn_numpy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -41,11 +42,14 @@ from fcn_numpy.geometry import output_size
 from fcn_numpy.threads import SMALL_PRODUCT, share_out
 from fcn_numpy.windows import padded, windows
 
-# A band of columns is to stay in the processor's cache between being written and multiplied. If its
-# product is small, it is one of many that are shared out between threads, if it has at least
-# MIN_CELLS columns. If not, it has MAX_CELLS at least, so that BLAS's threads are worth their start.
+# A band of columns is to stay in the processor's cache between being written and multiplied. Where
+# bands of at least MIN_CELLS columns make small products, they are shared out between threads.
+# Elsewhere bands have at least MAX_CELLS columns, so that BLAS's own threads are worth their start.
 BAND_BYTES = 512 * 1024
 MIN_CELLS, MAX_CELLS = 256, 1024
+# The transposed convolution collects if that takes at most so many times the multiplications of
+# scattering, which has more memory to write.
+MAX_COLLECTING = 2
 
 ALGORITHMS = "auto", "im2col"
 _ALGORITHM = ContextVar("algorithm", default="auto")
@@ -248,13 +252,12 @@ def conv2d_input(
     check_array(grad_y, "grad_y", ("N", w.shape[0], *output_size(size, *arguments)))
     check_dtype(grad_y, "grad_y", w.dtype, "w")
     axes = [_Axis(*numbers) for numbers in zip(size, grad_y.shape[2:], *arguments)]
-    # A strided kernel with holes would need another convolution for each; that is left to the
-    # scatter, as are small maps with large kernels, where most of the kernel's taps would meet
-    # the zeros around grad_y.
-    simple = all(axis.stride == 1 or axis.dilation == 1 for axis in axes)
-    if simple and np.prod([axis.collecting for axis in axes]) <= 2 * np.prod(
-        [axis.scattering for axis in axes]
-    ):
+    # A strided kernel with holes has no regular share of taps for each remainder. And for a large
+    # kernel on a small map, as fc6's, most windows hang over grad_y and would multiply zeros.
+    regular = all(axis.stride == 1 or axis.dilation == 1 for axis in axes)
+    collecting = math.prod(axis.collecting for axis in axes)
+    scattering = math.prod(axis.scattering for axis in axes)
+    if regular and collecting <= MAX_COLLECTING * scattering:
         return _collected(grad_y, w, axes)
     return _scattered(grad_y, w, size, arguments)
 
@@ -286,10 +289,12 @@ class _Axis(NamedTuple):
 
     @property
     def collecting(self):
+        """Multiplications along this axis by `_collected`."""
         return self.cells * self.stride * self.taps
 
     @property
     def scattering(self):
+        """Multiplications along this axis by `_scattered`."""
         return self.m * self.kernel
 
     @property
@@ -390,7 +395,7 @@ def conv2d_weight(
     check_array(out, "out", shape)
     check_dtype(out, "out", x.dtype, "x")
     if not out.flags.c_contiguous:
-        raise ValueError("expected out in C order")
+        raise ValueError(f"expected out in C order, got strides {out.strides}")
     if _takes_winograd(x.dtype, shape[:2], arguments):
         return winograd.conv2d_weight(x, grad_y, arguments[2], out)
     y = grad_y.reshape(n, f, -1)

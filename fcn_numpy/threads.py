@@ -8,7 +8,6 @@ may run on.
 
 from __future__ import annotations
 
-import contextvars
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,11 +50,14 @@ def share_out(
     n = min(thread_count(), len(items)) if several else 1
     if n <= 1:
         return [work(items)]
+    errors = np.geterr()  # a thread begins with NumPy's defaults
+
+    def in_thread(some):
+        with np.errstate(**errors):
+            return work(some)
+
     with ThreadPoolExecutor(n - 1) as pool:
-        # With its context, so that np.errstate holds in the threads too.
-        others = [
-            pool.submit(contextvars.copy_context().run, work, items[k::n]) for k in range(1, n)
-        ]
+        others = [pool.submit(in_thread, items[k::n]) for k in range(1, n)]
         first = work(items[0::n])
     return [first, *(other.result() for other in others)]
 

@@ -273,12 +273,13 @@ def test_arrays_handed_in_are_not_changed(kernel_size, stride, padding, dilation
         assert not any(np.shares_memory(result, a) for a in (x, w, grad_y, cols))
 
 
+@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("band_bytes", [1, 500, 3000])
 @pytest.mark.parametrize(
     ("kernel_size", *GEOMETRY), [(3, 1, 1, 1), (1, 1, 0, 1), (3, 2, 1, 1), ((2, 3), 1, 3, 2)]
 )
 def test_bands_do_not_change_the_result(
-    monkeypatch, band_bytes, kernel_size, stride, padding, dilation
+    monkeypatch, shared, band_bytes, kernel_size, stride, padding, dilation
 ):
     geometry = (stride, padding, dilation)
     x, w, grad_y = arrays((2, 3, 4), (11, 9), kernel_size, *geometry)
@@ -293,8 +294,42 @@ def test_bands_do_not_change_the_result(
     whole = results()
     monkeypatch.setattr(fcn_numpy.convolution, "BAND_BYTES", band_bytes)
     monkeypatch.setattr(fcn_numpy.convolution, "MAX_CELLS", 1)
+    monkeypatch.setattr(fcn_numpy.convolution, "MIN_CELLS", 1 if shared else 10**9)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
     for banded, one in zip(results(), whole):
         assert_close(banded, one, 1e-13)
+
+
+@pytest.mark.parametrize("limit", [0, 10**9], ids=["scatter", "collect"])
+@pytest.mark.parametrize(
+    ("counts", "size", "kernel_size", "stride", "padding", "dilation"), CONFIGURATIONS
+)
+def test_conv2d_input_both_ways(
+    monkeypatch, limit, counts, size, kernel_size, stride, padding, dilation
+):
+    monkeypatch.setattr(fcn_numpy.convolution, "MAX_COLLECTING", limit)
+    geometry = (stride, padding, dilation)
+    _, w, grad_y = arrays(counts, size, kernel_size, *geometry)
+    expected = loop_conv2d_input(grad_y, w, size, *geometry)
+    assert_close(conv2d_input(grad_y, w, size, *geometry), expected, 1e-12)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_bias_is_added_to_each_map(kernel_size):
+    x, w, _ = arrays((2, 3, 4), (6, 5), kernel_size, 1, 1, 1)
+    bias = np.array([1.0, -2, 0, 0.5])
+    expected = conv2d(x, w, padding=1) + bias[:, None, None]
+    assert_close(conv2d(x, w, padding=1, bias=bias), expected, 1e-14)
+
+
+@pytest.mark.parametrize("size", [(3, 3), (40, 30)], ids=["one-band", "bands"])
+def test_conv2d_weight_writes_where_it_is_told(monkeypatch, size):
+    monkeypatch.setattr(fcn_numpy.convolution, "BAND_BYTES", 1)
+    monkeypatch.setattr(fcn_numpy.convolution, "MAX_CELLS", 100)
+    x, w, grad_y = arrays((1, 3, 4), size, 3, 1, 1, 1)
+    out = np.full(w.shape, np.nan)
+    assert conv2d_weight(x, grad_y, 3, padding=1, out=out) is out
+    assert_close(out, loop_conv2d_weight(x, grad_y, (3, 3), 1, 1, 1), 1e-12)
 
 
 @pytest.mark.parametrize("larger", [0, 1, 2])
@@ -442,6 +477,31 @@ Y = np.zeros((2, 4, 6, 6))
             lambda: conv2d_weight(X.astype(int), Y, (3, 2)),
             "expected x.*floating.*got int64",
             id="weight-int",
+        ),
+        pytest.param(
+            lambda: conv2d(X, W, bias=np.zeros(3)),
+            r"expected bias.*\(4,\).*got.*\(3,\)",
+            id="bias-size",
+        ),
+        pytest.param(
+            lambda: conv2d(X, W, bias=np.zeros(4, np.float32)),
+            "expected bias of float64.*got float32",
+            id="bias-dtype",
+        ),
+        pytest.param(
+            lambda: conv2d_weight(X, Y, (3, 2), out=np.zeros((4, 3, 3, 3))),
+            r"expected out.*\(4, 3, 3, 2\).*got.*\(4, 3, 3, 3\)",
+            id="out-size",
+        ),
+        pytest.param(
+            lambda: conv2d_weight(X, Y, (3, 2), out=np.zeros(W.shape, np.float32)),
+            "expected out of float64.*got float32",
+            id="out-dtype",
+        ),
+        pytest.param(
+            lambda: conv2d_weight(X, Y, (3, 2), out=np.asfortranarray(W)),
+            "expected out in C order",
+            id="out-order",
         ),
         pytest.param(
             lambda: conv2d_weight(X, Y, 9), r"size \(8, 7\).*kernel_size \(9, 9\)", id="weight-big"

@@ -16,6 +16,7 @@ from references import (
     loop_softmax_cross_entropy,
 )
 
+from fcn_numpy import threads
 from fcn_numpy.gradcheck import gradcheck
 from fcn_numpy.nn import (
     Conv2d,
@@ -42,8 +43,8 @@ def rng():
     return np.random.default_rng(0)
 
 
-def normal(*shape, dtype=np.float64):
-    return rng().standard_normal(shape).astype(dtype)
+def normal(*shape, dtype=np.float64, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
 def check_gradients(layer, *inputs):
@@ -1040,6 +1041,38 @@ def test_a_parameter_starts_with_a_gradient_of_zeros():
     assert (parameter.lr_mult, parameter.decay_mult) == (1, 1)
 
 
+def test_gradients_are_written_or_added():
+    parameter = Parameter(np.ones(3))
+    buffer = parameter.grad
+    assert parameter.grad is buffer
+    parameter.zero_grad()
+    parameter.add_grad(np.multiply, np.arange(3.0), 2)
+    parameter.add_grad(np.add, np.arange(3.0), 1)
+    assert parameter.grad is buffer and parameter.grad.tolist() == [1, 4, 7]
+    parameter.zero_grad()
+    assert parameter.grad.tolist() == [0, 0, 0]
+    parameter.grad += 5
+    parameter.add_grad(np.multiply, np.ones(3), 2)
+    assert parameter.grad.tolist() == [7, 7, 7]
+    parameter.zero_grad()
+    parameter.grad = np.full(3, 4.0)
+    parameter.add_grad(np.multiply, np.ones(3), 2)
+    assert parameter.grad.tolist() == [6, 6, 6]
+
+
+def test_a_gradient_that_could_not_be_computed_is_none():
+    parameter = Parameter(np.ones(3))
+    parameter.zero_grad()
+
+    def failing(out):
+        out[0] = 1
+        raise RuntimeError("no gradient")
+
+    with pytest.raises(RuntimeError, match="no gradient"):
+        parameter.add_grad(failing)
+    assert not parameter.grad.any()
+
+
 def test_astype_turns_all_parameters():
     net = Net()
     assert net.astype(np.float32) is net
@@ -1071,6 +1104,70 @@ def test_sequential_is_its_layers_one_after_the_other():
     for parameter, g in zip(model.parameters(), from_model):
         assert np.array_equal(parameter.grad, g)
     assert list(model.state_dict()) == ["0.weight", "0.bias", "3.weight", "3.bias"]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (ReLU,),
+        (ReLU, ReLU),
+        (lambda: Conv2d(2, 2, 1, dtype=np.float64, rng=rng()), ReLU),
+        (lambda: Conv2d(2, 2, 1, dtype=np.float64, rng=rng()), ReLU, ReLU, lambda: Scale(2)),
+        (lambda: MaxPool2d(2), ReLU, lambda: MaxPool2d(2)),
+        (lambda: Dropout2d(0.0), ReLU, lambda: Dropout2d(0.0)),
+        (lambda: Sequential(ReLU()), ReLU, lambda: Sequential(ReLU())),
+        (Flatten, ReLU, Flatten),
+        (lambda: Scale(-1), ReLU, lambda: Scale(-1)),
+    ],
+)
+def test_working_in_place_changes_no_result_and_no_array_of_others(layers, training):
+    layers = [layer() for layer in layers]
+    model, x = Sequential(*layers), normal(2, 2, 6, 6)
+    (model.train if training else model.eval)()
+    y, before = x, x.copy()
+    outputs = [y := layer(y) for layer in layers]
+    copies = [output.copy() for output in outputs]
+    assert np.array_equal(model(x), copies[-1])
+    if training:
+        grad = normal(*y.shape, seed=1)
+        grad_before = grad.copy()
+        grad_x = model.backward(grad)
+        model(x)
+        g = grad_before
+        for layer in reversed(layers):
+            g = layer.backward(g)
+        assert np.array_equal(grad_x, g)
+        assert np.array_equal(grad, grad_before)
+    assert np.array_equal(x, before)
+    for output, copy in zip(outputs, copies):
+        assert np.array_equal(output, copy)
+
+
+def test_relu_works_in_place_if_it_may():
+    relu, x, grad = ReLU(), normal(2, 2, 3, 3), normal(2, 2, 3, 3, seed=1)
+    y, grad_x = relu(x), relu.backward(grad)
+    assert relu(x, overwrite=True) is x
+    assert np.array_equal(x, y)
+    assert relu.backward(grad, overwrite=True) is grad
+    assert np.array_equal(grad, grad_x)
+
+
+@pytest.mark.parametrize(
+    "make", [ReLU, lambda: MaxPool2d(2), lambda: MaxPool2d(3, 2, 1, ceil_mode=True)]
+)
+def test_pieces_and_threads_change_no_result(monkeypatch, make):
+    x = np.round(normal(2, 5, 7, 9), 1)
+    layer = make()
+    y = layer(x)
+    grad = gradient_like(y)
+    grad_x = layer.backward(grad)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    monkeypatch.setattr(threads, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(threads, "LARGE_BYTES", 0)
+    assert np.array_equal(layer(x), y)
+    assert np.array_equal(layer.backward(grad), grad_x)
+    assert np.array_equal(layer.eval()(x), y)
 
 
 def test_sequential_agrees_with_finite_differences():

@@ -56,6 +56,7 @@ class Workers:
                 [sys.executable, "-m", "fcn_numpy.workers"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                pipesize=1 << 20,  # a message is some MB; where the system lets us choose
                 env={**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(sys.path)},
                 # Ctrl-C in the terminal is for the parent alone.
                 start_new_session=True,

@@ -517,13 +517,15 @@ def _columns(
 
     `columns` has shape (C * kh * kw, cells) and is overwritten by the next band.
     """
-    kernel, stride, padding, dilation = arguments
+    kernel, stride, (ph, pw), dilation = arguments
     n, c, h, w = x.shape
     ho, wo = size = output_size((h, w), *arguments)
-    plain = kernel == stride == (1, 1) and padding == (0, 0)
+    plain = kernel == stride == (1, 1) and (ph, pw) == (0, 0)
     rows = max(band.bottom - band.top for band in bands)
     buffer = np.empty(0 if plain else c * kernel[0] * kernel[1] * rows * wo, x.dtype)
-    current = None
+    # One padded image at a time: it is still in the cache when its windows are read.
+    whole, current = padded(x[bands[0].image], (ph, pw)), bands[0].image
+    view = windows(whole, size, kernel, stride, dilation)
     for image, top, bottom in bands:
         cells = slice(top * wo, bottom * wo)
         if plain:
@@ -531,9 +533,11 @@ def _columns(
             yield image, cells, x[image].reshape(c, -1)[:, cells]
             continue
         if image != current:
-            # One padded image at a time: it is still in the cache when its windows are read.
-            view = windows(padded(x[image], padding), size, kernel, stride, dilation)
             current = image
+            if whole.shape == x.shape[1:]:
+                view = windows(x[image], size, kernel, stride, dilation)
+            else:
+                whole[:, ph : ph + h, pw : pw + w] = x[image]
         view_of_band = view[..., top:bottom, :]
         cols = buffer[: view_of_band.size].reshape(view_of_band.shape)
         np.copyto(cols, view_of_band)

@@ -92,7 +92,7 @@ class SoftmaxCrossEntropy(Module):
     def backward(self, grad: float = 1.0) -> np.ndarray:
         """Return the gradient of the scores, times the gradient of the loss, if one is given."""
         softmax, index, factor = self._take()
-        at_label = np.take_along_axis(softmax, index, axis=1) - 1
-        np.put_along_axis(softmax, index, at_label, axis=1)
+        classes = np.arange(softmax.shape[1]).reshape(-1, *(1,) * (softmax.ndim - 2))
+        softmax -= index == classes
         softmax *= (factor * softmax.dtype.type(grad))[:, None]
         return softmax

@@ -102,6 +102,25 @@ class FcnNumpy:
 
         return run
 
+    def _classifier(self, cells):
+        from fcn_numpy.models import Classifier
+
+        classifier = Classifier(1000, VGG16, rng=np.random.default_rng(0)).eval()
+        return classifier, images(1, classifier.input_size + 32 * (cells - 1))[0]
+
+    def dense_map(self, cells):
+        from fcn_numpy.paper import dense_classifier
+
+        classifier, image = self._classifier(cells)
+        dense = dense_classifier(classifier)
+        return lambda: dense(image)
+
+    def window_by_window(self, cells):
+        from fcn_numpy.paper import classify_windows
+
+        classifier, image = self._classifier(cells)
+        return lambda: classify_windows(classifier, image, classifier.input_size, 32)
+
 
 class Naive(FcnNumpy):
     """This package with the columns of the whole batch at once."""

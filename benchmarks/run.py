@@ -41,7 +41,7 @@ FUNCTIONS = {
 }
 ALL = ("fcn_numpy", "PyTorch", "naive")
 HEAD = ["fcn_numpy", "PyTorch", "plain im2col", "of PyTorch's", "of im2col's"]
-PARTS = ("networks", "memory", "layers", "growth")
+PARTS = ("networks", "memory", "layers", "growth", "dense")
 
 
 class Contestant:
@@ -199,6 +199,16 @@ def growth(bench):
     return table(head, rows)
 
 
+def dense(bench):
+    """A classifier as a map of 10 x 10 scores: at once, and window by window."""
+    cells = 10
+    at_once = bench.times(("dense_map", cells), ALL[:1])
+    windows = bench.times(("window_by_window", cells), ALL[:1], 1)
+    one, many = at_once.median("fcn_numpy"), windows.median("fcn_numpy")
+    rows = [[f"{cells} x {cells}", seconds(one), seconds(many), f"{many / one:.1f}"]]
+    return table(["VGG16's scores", "at once", "window by window", "times faster"], rows)
+
+
 def plot(forward, path):
     """Draw each layer's time against that of its matrix product."""
     import matplotlib
@@ -261,8 +271,9 @@ def main():
         plot(forward, options.out / "layers.png")
         sums = "; ".join(f"{n} {seconds(value)}" for n, value in totals(forward).items())
         parts += [text, f"All convolutions of FCN-8s, forward: {sums}.\n"]
-    if "growth" in options.only:
-        parts.append(growth(bench))
+    for part, measure in (("growth", growth), ("dense", dense)):
+        if part in options.only:
+            parts.append(measure(bench))
     (options.out / "results.md").write_text("\n".join(parts))
     print("\n".join(parts))
 

@@ -28,6 +28,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+
 from fcn_numpy.checks import Pair, pair
 
 
@@ -187,6 +189,15 @@ class Axis:
         spans = tuple(self.seen_from([offset + i]) for i in range(len(self.spans)))
         return Axis(self.scale, self.shift + self.scale * offset, spans)
 
+    def mixed(self, uses: np.ndarray) -> Axis:
+        """Return the axis of a map whose cell i is made of the cells j with ``uses[i, j]``.
+
+        The new cells are taken as evenly spread over the same pixels as the old ones.
+        """
+        ratio = Fraction(uses.shape[1], uses.shape[0])
+        spans = tuple(self.seen_from(np.flatnonzero(row).tolist()) for row in uses)
+        return Axis(self.scale * ratio, self.shift + self.scale * (ratio - 1) / 2, spans)
+
     def fused(self, other: Axis) -> Axis:
         """Return the axis of the sum of this map and one on the same grid."""
         spans = []
@@ -248,6 +259,12 @@ class Grid:
     def cropped(self, offset: Pair) -> Grid:
         """Return the grid of the map that begins at cell `offset` of this one."""
         return Grid(self.rows.cropped(offset[0]), self.columns.cropped(offset[1]))
+
+    def mixed(self, uses_rows: np.ndarray, uses_columns: np.ndarray) -> Grid:
+        """Return the grid of a map made by a matrix on each axis; the arguments say which entries
+        of the matrices, shape (new size, old size), are not zero.
+        """
+        return Grid(self.rows.mixed(uses_rows), self.columns.mixed(uses_columns))
 
     def fused(self, other: Grid) -> Grid:
         """Return the grid of the sum of this map and one on the same grid."""

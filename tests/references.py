@@ -124,13 +124,14 @@ def loop_conv_transpose2d(x, w, stride=1, padding=0, output_padding=0, dilation=
     return canvas[:, :, ph : canvas.shape[2] - ph, pw : canvas.shape[3] - pw]
 
 
-def loop_max_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False):
+def loop_max_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, dilation=1):
     """Return y and, for each cell of it, the (row, column) that won: the first of the largest."""
     kernel = as_pair(kernel_size)
     strides = kernel if stride is None else as_pair(stride)
+    dh, dw = dilations = as_pair(dilation)
     tops, lefts = (
-        window_starts(*a, 1, ceil_mode)
-        for a in zip(x.shape[2:], kernel, strides, as_pair(padding))
+        window_starts(*a, ceil_mode)
+        for a in zip(x.shape[2:], kernel, strides, as_pair(padding), dilations)
     )
     y = np.zeros((*x.shape[:2], len(tops), len(lefts)), x.dtype)
     winners = {}
@@ -139,8 +140,9 @@ def loop_max_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False):
     ):
         cells = [
             (row, column)
-            for row in range(max(top, 0), min(top + kernel[0], x.shape[2]))
-            for column in range(max(left, 0), min(left + kernel[1], x.shape[3]))
+            for row in range(top, top + kernel[0] * dh, dh)
+            for column in range(left, left + kernel[1] * dw, dw)
+            if 0 <= row < x.shape[2] and 0 <= column < x.shape[3]
         ]
         best = max(x[n, c, row, column] for row, column in cells)
         winners[n, c, i, j] = next(cell for cell in cells if x[n, c][cell] == best)

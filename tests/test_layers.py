@@ -2,10 +2,12 @@
 
 import pickle
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from references import (
+    as_pair,
     assert_close,
     loop_conv2d,
     loop_conv2d_input,
@@ -17,8 +19,12 @@ from references import (
 )
 
 from fcn_numpy import threads
+from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.gradcheck import gradcheck
 from fcn_numpy.nn import (
+    AdaptiveAvgPool2d,
+    BilinearResize,
+    Concat,
     Conv2d,
     ConvTranspose2d,
     Crop,
@@ -254,6 +260,64 @@ def test_max_pool2d(shape, kernel_size, stride, padding, ceil_mode, values):
     assert_close(layer.backward(grad), loop_max_pool2d_input(shape, winners, grad), 1e-12)
     if values in ("different", "negative"):
         check_gradients(layer, x)
+
+
+# (N, C, H, W), kernel_size, stride, padding, ceil_mode, dilation
+DILATED_POOLS = [
+    ((1, 1, 3, 3), 2, 1, 0, False, 2),
+    ((2, 2, 6, 7), 2, 1, 0, False, 2),
+    ((2, 1, 7, 8), 3, 2, 1, False, 2),
+    ((2, 1, 8, 7), 3, 2, 1, True, 2),
+    ((1, 2, 7, 8), (3, 2), (2, 1), (1, 0), True, (1, 3)),
+    ((1, 2, 9, 8), 2, 3, 0, True, (2, 3)),
+    ((1, 1, 9, 8), 2, 4, 1, True, 3),
+]
+
+
+@pytest.mark.parametrize("values", ["different", "ties", "all-equal", "negative"])
+@pytest.mark.parametrize("arguments", DILATED_POOLS)
+def test_dilated_max_pool2d(arguments, values):
+    shape, *window = arguments
+    x = {
+        "different": normal(*shape),
+        "ties": rng().integers(0, 2, shape).astype(np.float64),
+        "all-equal": np.full(shape, 3.0),
+        "negative": -1 - np.abs(normal(*shape)),
+    }[values]
+    layer = MaxPool2d(*window)
+    expected, winners = loop_max_pool2d(x, *window)
+    y = layer(x)
+    assert np.array_equal(y, expected)
+    grad = np.random.default_rng(1).standard_normal(y.shape)
+    assert_close(layer.backward(grad), loop_max_pool2d_input(shape, winners, grad), 1e-12)
+    if values in ("different", "negative"):
+        check_gradients(layer, x)
+
+
+def test_dilation_is_the_last_argument_of_a_pool_and_1_at_first():
+    assert MaxPool2d(2).dilation == (1, 1)
+    assert MaxPool2d(2, 2, 0, False, (2, 3)).dilation == (2, 3)
+
+
+def test_a_dilated_pool_whose_window_is_all_padding_says_so_with_minus_infinity():
+    """Taps -1 and 1 of an axis of one cell; there is no cell that a gradient could go to."""
+    layer = MaxPool2d(2, 1, 1, dilation=2)
+    assert layer(np.ones((1, 1, 1, 1))).tolist() == [[[[-np.inf]]]]
+    assert layer.backward(np.ones((1, 1, 1, 1))).tolist() == [[[[0]]]]
+
+
+@pytest.mark.parametrize("arguments", DILATED_POOLS)
+def test_a_dilated_pool_is_traced_as_it_computes(arguments):
+    shape, *window = arguments
+    layer = MaxPool2d(*window)
+    described = layer(FeatureMap(shape[1], shape[2:]))
+    assert described.shape[1:] == layer(np.zeros(shape)).shape[1:]
+    kernel, dilation = as_pair(window[0]), as_pair(window[4])
+    assert described.grid.field == tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation))
+    assert described.grid.scale == as_pair(window[1])
+    assert described.grid.shift == tuple(
+        Fraction(d * (k - 1), 2) - p for k, d, p in zip(kernel, dilation, as_pair(window[2]))
+    )
 
 
 def test_max_pool2d_ties_go_to_the_first_cell_in_reading_order():
@@ -589,11 +653,15 @@ LAYERS = {
     "MaxPool2d-padding": (
         lambda dtype: MaxPool2d(3, 2, 1, ceil_mode=True), [(2, 3, 28, 29)]
     ),
+    "MaxPool2d-dilated": (lambda dtype: MaxPool2d(3, 2, 1, dilation=2), [(2, 3, 28, 29)]),
     "ReLU": (lambda dtype: ReLU(), [(2, 3, 14, 15)]),
     "Dropout2d": (lambda dtype: Dropout2d(rng=rng()), [(20, 30, 2, 2)]),
     "Crop": (lambda dtype: Crop((1, 2)), [(2, 3, 14, 15), (1, 1, 9, 8)]),
     "Sum": (lambda dtype: Sum(), [(2, 3, 14, 15)] * 2),
+    "Concat": (lambda dtype: Concat(), [(2, 3, 14, 15)] * 2),
     "Scale": (lambda dtype: Scale(0.3), [(2, 3, 14, 15)]),
+    "AdaptiveAvgPool2d": (lambda dtype: AdaptiveAvgPool2d((3, 4)), [(2, 3, 14, 15)]),
+    "BilinearResize": (lambda dtype: BilinearResize(), [(2, 3, 14, 15), (1, 1, 9, 20)]),
     "Linear": (lambda dtype: Linear(30, 4, dtype=dtype, rng=rng()), [(20, 30)]),
     "Flatten": (lambda dtype: Flatten(), [(2, 3, 14, 15)]),
     "Sequential": (
@@ -608,7 +676,7 @@ LAYERS = {
     ),
 }
 # These keep no array, only shapes.
-KEEP_NO_ARRAY = {"Crop", "Sum", "Scale", "Flatten"}
+KEEP_NO_ARRAY = {"Crop", "Sum", "Concat", "Scale", "Flatten"}
 WITH_PARAMETERS = [
     "Conv2d", "Conv2d-1x1", "Conv2d-stride", "ConvTranspose2d", "Linear", "Sequential"
 ]
@@ -891,6 +959,9 @@ def test_another_dtype_than_the_parameters_is_named(name, own, other):
         (lambda: ConvTranspose2d(3, 2, 3, 1, 0, 1, 2), r"below the stride.*got \(1, 1\)"),
         (lambda: MaxPool2d(0), "expected kernel_size.*got 0"),
         (lambda: MaxPool2d(2, 0), "expected stride.*got 0"),
+        (lambda: MaxPool2d(2, dilation=0), "expected dilation.*got 0"),
+        (lambda: MaxPool2d(3, 1, 2, dilation=2), r"padding of at most half.*got \(2, 2\)"),
+        (lambda: MaxPool2d(3, dilation=2)(np.zeros((1, 1, 4, 8))), r"size \(4, 8\).*\(2, 2\)"),
         (lambda: MaxPool2d(3, 1, 2), r"padding of at most half.*\(3, 3\), got \(2, 2\)"),
         (lambda: MaxPool2d((4, 1), 1, (2, 1)), r"padding of at most half.*got \(2, 1\)"),
         (lambda: Crop(-1), "expected offset.*got -1"),
@@ -1154,7 +1225,11 @@ def test_relu_works_in_place_if_it_may():
 
 
 @pytest.mark.parametrize(
-    "make", [ReLU, lambda: MaxPool2d(2), lambda: MaxPool2d(3, 2, 1, ceil_mode=True)]
+    "make",
+    [
+        ReLU, lambda: MaxPool2d(2), lambda: MaxPool2d(3, 2, 1, ceil_mode=True),
+        lambda: MaxPool2d(2, 2, dilation=2),
+    ],
 )
 def test_pieces_and_threads_change_no_result(monkeypatch, make):
     x = np.round(normal(2, 5, 7, 9), 1)

@@ -1,5 +1,7 @@
 """Layers, their gradients and whole networks, held to PyTorch."""
 
+import itertools
+
 import numpy as np
 import pytest
 from references import assert_close
@@ -7,8 +9,19 @@ from references import assert_close
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: parity tests skipped")
 
 from fcn_numpy import col2im, conv2d, conv2d_input, conv2d_weight, im2col  # noqa: E402
-from fcn_numpy.models import TINY, Backbone, FCN8s, FCN8sAtOnce, FCN16s, FCN32s  # noqa: E402
+from fcn_numpy.models import (  # noqa: E402
+    TINY,
+    Backbone,
+    FCN8s,
+    FCN8sAtOnce,
+    FCN16s,
+    FCN32s,
+    PyramidPooling,
+)
 from fcn_numpy.nn import (  # noqa: E402
+    AdaptiveAvgPool2d,
+    BilinearResize,
+    Concat,
     Conv2d,
     ConvTranspose2d,
     Crop,
@@ -184,69 +197,76 @@ def test_bilinear_upsampling_is_torchs_interpolation(factor, dtype):
     assert_close(y[inside], expected[inside], TOLERANCE[dtype])
 
 
-# (N, C, H, W), kernel_size, stride, padding
+# (N, C, H, W), kernel_size, stride, padding, dilation
 POOLS = [
-    ((1, 1, 1, 1), 1, 1, 0),
-    ((2, 3, 8, 10), 2, 2, 0),
-    ((2, 3, 7, 9), 2, 2, 0),
-    ((2, 2, 9, 8), 3, 2, 1),
-    ((2, 2, 9, 10), 3, 1, 1),
-    ((1, 2, 10, 7), 3, 4, 1),
-    ((1, 2, 9, 11), (2, 3), (2, 3), (1, 1)),
-    ((1, 2, 9, 11), (4, 1), (1, 2), (2, 0)),
-    ((1, 2, 7, 7), 2, 3, 0),
-    ((1, 1, 2, 3), 4, 3, 2),
+    ((1, 1, 1, 1), 1, 1, 0, 1),
+    ((2, 3, 8, 10), 2, 2, 0, 1),
+    ((2, 3, 7, 9), 2, 2, 0, 1),
+    ((2, 2, 9, 8), 3, 2, 1, 1),
+    ((2, 2, 9, 10), 3, 1, 1, 1),
+    ((1, 2, 10, 7), 3, 4, 1, 1),
+    ((1, 2, 9, 11), (2, 3), (2, 3), (1, 1), 1),
+    ((1, 2, 9, 11), (4, 1), (1, 2), (2, 0), 1),
+    ((1, 2, 7, 7), 2, 3, 0, 1),
+    ((1, 1, 2, 3), 4, 3, 2, 1),
+    ((2, 2, 9, 8), 2, 1, 0, 2),
+    ((2, 3, 12, 11), 3, 2, 1, 2),
+    ((1, 2, 10, 13), 2, 3, 0, (3, 2)),
+    ((1, 2, 11, 10), (3, 2), (1, 4), (1, 0), (2, 3)),
+    ((1, 1, 7, 8), 2, 5, 1, 3),
 ]
 
 
 @FLOATS
 @pytest.mark.parametrize("ceil_mode", [False, True])
 @pytest.mark.parametrize("values", ["different", "ties", "all-equal"])
-@pytest.mark.parametrize(("shape", "kernel_size", "stride", "padding"), POOLS)
-def test_max_pool2d(shape, kernel_size, stride, padding, values, ceil_mode, dtype):
+@pytest.mark.parametrize(("shape", "kernel_size", "stride", "padding", "dilation"), POOLS)
+def test_max_pool2d(shape, kernel_size, stride, padding, dilation, values, ceil_mode, dtype):
     x = normal(*shape, dtype=dtype)
     if values == "ties":
         x = np.round(x)
     elif values == "all-equal":
         x[...] = -2
-    compare_pools(x, (kernel_size, stride, padding, ceil_mode))
+    compare_pools(x, (kernel_size, stride, padding, ceil_mode, dilation))
 
 
 @pytest.mark.parametrize("ceil_mode", [False, True])
 def test_max_pool2d_of_minus_infinity(ceil_mode):
     """Padding does not win: the gradient goes to the first cell of the map in each window."""
-    compare_pools(np.full((2, 2, 9, 8), -np.inf), (3, 2, 1, ceil_mode))
+    compare_pools(np.full((2, 2, 9, 8), -np.inf), (3, 2, 1, ceil_mode, 1))
+    compare_pools(np.full((2, 2, 9, 8), -np.inf), (3, 2, 1, ceil_mode, 2))
 
 
 def compare_pools(x, arguments):
     layer = MaxPool2d(*arguments)
     tensor = leaf(x)
     y = layer(x)
-    expected = F.max_pool2d(tensor, *arguments[:3], ceil_mode=arguments[3])
+    *window, ceil_mode, dilation = arguments
+    expected = F.max_pool2d(tensor, *window, dilation=dilation, ceil_mode=ceil_mode)
     assert np.array_equal(y, expected.detach().numpy())
     grad = normal(*y.shape, dtype=x.dtype, seed=1)
     expected.backward(torch.from_numpy(grad))
     assert_close(layer.backward(grad), tensor.grad.numpy(), TOLERANCE[x.dtype.type])
 
 
-def test_pool_sizes_are_torchs():
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+def test_pool_sizes_are_torchs(dilation):
     """Where torch finds an output, ours has its size; where torch finds none, it is an error."""
-    for size in range(1, 9):
-        for kernel in (1, 2, 3, 5):
-            for stride in (1, 2, 3, 4):
-                for padding in range(kernel // 2 + 1):
-                    for ceil_mode in (False, True):
-                        x = np.zeros((1, 1, size, size))
-                        arguments = (kernel, stride, padding)
-                        try:
-                            expected = F.max_pool2d(
-                                torch.from_numpy(x), *arguments, ceil_mode=ceil_mode
-                            )
-                        except RuntimeError:
-                            with pytest.raises(ValueError, match="too small"):
-                                MaxPool2d(*arguments, ceil_mode)(x)
-                        else:
-                            assert MaxPool2d(*arguments, ceil_mode)(x).shape == expected.shape
+    sizes, kernels, strides = range(1, 9), (1, 2, 3, 5), (1, 2, 3, 4)
+    for size, kernel, stride in itertools.product(sizes, kernels, strides):
+        for padding, ceil_mode in itertools.product(range(kernel // 2 + 1), (False, True)):
+            x = np.zeros((1, 1, size, size))
+            layer = MaxPool2d(kernel, stride, padding, ceil_mode, dilation)
+            try:
+                expected = F.max_pool2d(
+                    torch.from_numpy(x), kernel, stride, padding, dilation, ceil_mode
+                )
+            except RuntimeError:
+                with pytest.raises(ValueError, match="too small"):
+                    layer(x)
+            else:
+                # Where a window is nothing but padding both say -inf.
+                assert np.array_equal(layer(x), expected.numpy())
 
 
 @FLOATS
@@ -483,3 +503,66 @@ def test_training_step_has_torchs_loss_and_gradients():
     assert value == pytest.approx(expected.item(), rel=1e-10)
     for name, parameter in net.named_parameters():
         assert_same_gradient(parameter.grad, p[name])
+
+
+# --- Context ----------------------------------------------------------------------------------
+
+
+@FLOATS
+@pytest.mark.parametrize("size", [(6, 6), (5, 7), (3, 2)])
+@pytest.mark.parametrize("bins", [1, 2, 3, 6, (1, 4)])
+def test_adaptive_avg_pool2d(bins, size, dtype):
+    check_layer(
+        AdaptiveAvgPool2d(bins), lambda x: F.adaptive_avg_pool2d(x, bins),
+        normal(2, 3, *size, dtype=dtype),
+    )
+
+
+@FLOATS
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("new_size", [(1, 1), (5, 7), (12, 3), (4, 13)])
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (2, 6)])
+def test_bilinear_resize(size, new_size, align_corners, dtype):
+    like = np.zeros((1, 1, *new_size), dtype)
+    check_layer(
+        Sequential(_To(like, align_corners)),
+        lambda x: F.interpolate(x, new_size, mode="bilinear", align_corners=align_corners),
+        normal(2, 3, *size, dtype=dtype),
+    )
+
+
+class _To(BilinearResize):
+    """To a fixed size, so that it has one input as PyTorch's."""
+
+    def __init__(self, like, align_corners):
+        super().__init__(align_corners)
+        self._like = like
+
+    def forward(self, x):
+        return super().forward(x, self._like)
+
+
+@FLOATS
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_pyramid_pooling(align_corners, dtype):
+    pyramid = PyramidPooling(
+        8, align_corners=align_corners, dtype=dtype, rng=np.random.default_rng(0)
+    )
+
+    def torch_pyramid(x, **p):
+        maps = [x]
+        for b in (1, 2, 3, 6):
+            level = F.adaptive_avg_pool2d(x, b)
+            level = F.relu(F.conv2d(level, p[f"conv{b}.weight"], p[f"conv{b}.bias"]))
+            maps.append(
+                F.interpolate(level, x.shape[2:], mode="bilinear", align_corners=align_corners)
+            )
+        return torch.cat(maps, 1)
+
+    check_layer(pyramid, torch_pyramid, normal(2, 8, 7, 5, dtype=dtype))
+
+
+def test_concat():
+    check_layer(
+        Concat(), lambda *xs: torch.cat(xs, 1), normal(2, 3, 4, 5), normal(2, 1, 4, 5, seed=1)
+    )

@@ -1,6 +1,7 @@
 """FCN over a backbone, and the classifier that it is made from."""
 
 from fcn_numpy.models.classifier import Classifier, convolutionalize
+from fcn_numpy.models.context import PyramidPooling
 from fcn_numpy.models.fcn import FCN, MODELS, FCN8s, FCN8sAtOnce, FCN16s, FCN32s, fcn_for
 from fcn_numpy.models.vgg import TINY, VGG16, Backbone
 
@@ -15,6 +16,7 @@ __all__ = [
     "FCN32s",
     "FCN8s",
     "FCN8sAtOnce",
+    "PyramidPooling",
     "convolutionalize",
     "fcn_for",
 ]

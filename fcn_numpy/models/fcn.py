@@ -9,6 +9,7 @@ import numpy as np
 
 from fcn_numpy.checks import Pair, check_array, pair, whole_number
 from fcn_numpy.geometry import FeatureMap
+from fcn_numpy.models.context import PyramidPooling
 from fcn_numpy.models.vgg import TINY, VGG16, Backbone, add_stages
 from fcn_numpy.nn import (
     Conv2d,
@@ -54,6 +55,9 @@ class FCN(Module):
         for five stages. As a mapping, each with a factor for its pool before it is scored.
     n_class : int
         Classes, background included.
+    context : PyramidPooling, optional
+        What the coarsest features pass through before they are scored; made for
+        ``backbone.fc_width`` channels. Its parameters are named context.*.
     learn_upsampling : bool
         Whether the upsampling weights, bilinear at first, are learnt. If not, their lr_mult is 0.
     dtype : dtype
@@ -75,6 +79,7 @@ class FCN(Module):
         skips: Sequence[int] | Mapping[int, float] = (),
         *,
         n_class: int = 21,
+        context: PyramidPooling | None = None,
         learn_upsampling: bool = False,
         dtype: np.typing.DTypeLike = np.float32,
         rng: np.random.Generator | None = None,
@@ -100,10 +105,19 @@ class FCN(Module):
         self.fc7 = Conv2d(width, width, 1, **options)
         self.relu7 = ReLU()
         self.drop7 = Dropout2d(rng=options["rng"])
+        head = [self.fc6, self.relu6, self.drop6, self.fc7, self.relu7, self.drop7]
+        if context is not None:
+            if context.in_channels != width:
+                raise ValueError(
+                    f"expected a context for {width} channels, the width of fc7, got one for "
+                    f"{context.in_channels}"
+                )
+            # After fc7, so that a pre-trained backbone and classifier fit as they are.
+            self.context = context.astype(dtype)
+            head.append(self.context)
+            width = context.out_channels
         self.score_fr = self._score(width, options)
-        self._head = Sequential(
-            self.fc6, self.relu6, self.drop6, self.fc7, self.relu7, self.drop7, self.score_fr
-        )
+        self._head = Sequential(*head, self.score_fr)
 
         # A described image, of a size at which every map has a cell, finds the crop offsets;
         # they are the same for all sizes.
@@ -250,13 +264,14 @@ class _Published(FCN):
         n_class: int = 21,
         backbone: Backbone = VGG16,
         *,
+        context: PyramidPooling | None = None,
         learn_upsampling: bool = False,
         dtype: np.typing.DTypeLike = np.float32,
         rng: np.random.Generator | None = None,
     ):
         super().__init__(
-            backbone, self.skips, n_class=n_class, learn_upsampling=learn_upsampling,
-            dtype=dtype, rng=rng,
+            backbone, self.skips, n_class=n_class, context=context,
+            learn_upsampling=learn_upsampling, dtype=dtype, rng=rng,
         )
 
 

@@ -1,4 +1,4 @@
-"""Crop and Sum: how a skip's scores are laid onto the upsampled ones and fused; Scale."""
+"""Crop, Sum, Concat: how maps are laid onto each other and fused; Scale."""
 
 from __future__ import annotations
 
@@ -81,6 +81,42 @@ class Sum(Module):
                 f"{tuple(map(float, b.grid.shift))}"
             )
         return a.to(a.channels, a.size, a.grid.fused(b.grid))
+
+
+class Concat(Module):
+    """Lay maps of the same size behind one another: ``y = concatenate(xs)`` along the channels.
+
+    Backward cuts the gradient at the same places.
+    """
+
+    def forward(self, *xs: np.ndarray) -> np.ndarray:
+        """Return y of shape (N, sum of all C, H, W) for maps of shape (N, C, H, W) each."""
+        if not xs:
+            raise ValueError("Concat expected at least one map, got none")
+        check_array(xs[0], "Concat: map 0", ("N", "C", "H", "W"))
+        n, _, h, w = xs[0].shape
+        for i, x in enumerate(xs[1:], 1):
+            check_array(x, f"Concat: map {i}", (n, "C", h, w))
+            check_dtype(x, f"Concat: map {i}", xs[0].dtype, "map 0")
+        y = np.concatenate(xs, axis=1)
+        self._keep([x.shape[1] for x in xs], y.shape, y.dtype)
+        return y
+
+    def backward(self, grad: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return the gradient of each map."""
+        channels, shape, dtype = self._take()
+        self._check_grad(grad, shape, dtype)
+        return tuple(np.split(grad, np.cumsum(channels)[:-1], axis=1))
+
+    def trace(self, *xs: FeatureMap) -> FeatureMap:
+        """Describe the output, which lies where the first map lies."""
+        first = xs[0]
+        if any(x.size != first.size for x in xs):
+            raise ValueError(f"Concat expected maps of one size, got {[x.size for x in xs]}")
+        grid = first.grid
+        for x in xs[1:]:
+            grid = grid.fused(x.grid)
+        return first.to(sum(x.channels for x in xs), first.size, grid)
 
 
 class Scale(Module):

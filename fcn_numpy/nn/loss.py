@@ -6,6 +6,7 @@ import numpy as np
 
 from fcn_numpy.checks import check_array
 from fcn_numpy.nn.module import Module
+from fcn_numpy.nn.sampling import LossSampling
 
 
 class SoftmaxCrossEntropy(Module):
@@ -28,13 +29,22 @@ class SoftmaxCrossEntropy(Module):
         weights. "sum" is the unnormalised loss that the paper's "heavy learning" uses.
     weight : array_like, shape (K,), optional
         A factor for each class.
+    sampling : LossSampling, optional
+        Draws the pixels that count, anew in each forward in train mode. "mean" still divides by
+        all labelled pixels, so that loss and gradient are right on average.
 
     Notes
     -----
     A batch without any labelled pixel has loss 0 and gradient 0. Long et al., section 4.3.
     """
 
-    def __init__(self, ignore_index: int = 255, reduction: str = "mean", weight=None):
+    def __init__(
+        self,
+        ignore_index: int = 255,
+        reduction: str = "mean",
+        weight=None,
+        sampling: LossSampling | None = None,
+    ):
         if reduction not in ("mean", "sum"):
             raise ValueError(f"expected reduction 'mean' or 'sum', got {reduction!r}")
         self.ignore_index = ignore_index
@@ -42,6 +52,9 @@ class SoftmaxCrossEntropy(Module):
         self.weight = None if weight is None else np.asarray(weight, np.float64)
         if self.weight is not None and (self.weight.ndim != 1 or not (self.weight >= 0).all()):
             raise ValueError("expected weight to be a list of numbers of at least 0")
+        if sampling is not None and not isinstance(sampling, LossSampling):
+            raise ValueError(f"expected sampling to be a LossSampling, got {sampling!r}")
+        self.sampling = sampling
 
     def _check(self, scores, labels):
         check_array(scores, "scores", ("N", "K", ...))
@@ -80,6 +93,8 @@ class SoftmaxCrossEntropy(Module):
             total = factor.sum(dtype=np.float64)
             if total > 0:
                 factor /= scores.dtype.type(total)
+        if self.sampling is not None:
+            factor = self.sampling(factor)
         shifted = scores - scores.max(axis=1, keepdims=True)
         of_label = np.take_along_axis(shifted, index, axis=1)[:, 0]
         exps = np.exp(shifted, out=shifted)

@@ -11,10 +11,11 @@ from fcn_numpy.threads import share_out_pieces
 
 
 class MaxPool2d(Module):
-    """Maximum over windows: ``y[n, c, i, j] = max over a, b of x[n, c, i s - p + a, ...]``.
+    """Maximum over windows: ``y[n, c, i, j] = max over a, b of x[n, c, i s - p + a d, ...]``.
 
     The gradient goes to the cell that won, the first in reading order where several are equal.
-    Padding never wins. Sizes and ties as torch.nn.MaxPool2d.
+    Padding never wins. Sizes and ties as torch.nn.MaxPool2d; so is the -inf of a window all of
+    whose cells are padding, which only a dilation above 1 makes possible.
 
     Parameters
     ----------
@@ -25,6 +26,8 @@ class MaxPool2d(Module):
         At most half the kernel's size.
     ceil_mode : bool
         Keep windows that only partly lie in the map; the published FCNs do.
+    dilation : int or pair of int
+        Steps from one cell of a window to the next.
     """
 
     returns_new = True
@@ -35,11 +38,13 @@ class MaxPool2d(Module):
         stride: int | Pair | None = None,
         padding: int | Pair = 0,
         ceil_mode: bool = False,
+        dilation: int | Pair = 1,
     ):
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride = self.kernel_size if stride is None else pair(stride, "stride", 1)
         self.padding = pair(padding, "padding")
         self.ceil_mode = ceil_mode
+        self.dilation = pair(dilation, "dilation", 1)
         if any(2 * p > k for p, k in zip(self.padding, self.kernel_size)):
             raise ValueError(
                 f"expected padding of at most half the kernel_size {self.kernel_size}, "
@@ -48,23 +53,28 @@ class MaxPool2d(Module):
 
     def _output_size(self, size):
         return output_size(
-            size, self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode
+            size, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
         )
+
+    @property
+    def _extent(self):
+        """Size of a window, from its first cell to its last: ``d (k - 1) + 1``."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel_size, self.dilation))
 
     def _cells(self, padded):
         """Views of the padded map: the cell (a, b) of all windows, in reading order."""
-        (kh, kw), (sh, sw) = self.kernel_size, self.stride
-        ho = (padded.shape[-2] - kh) // sh + 1
-        wo = (padded.shape[-1] - kw) // sw + 1
-        for a in range(kh):
-            for b in range(kw):
-                yield padded[..., a : a + (ho - 1) * sh + 1 : sh, b : b + (wo - 1) * sw + 1 : sw]
+        (eh, ew), (sh, sw), (dh, dw) = self._extent, self.stride, self.dilation
+        height = (padded.shape[-2] - eh) // sh * sh + 1
+        width = (padded.shape[-1] - ew) // sw * sw + 1
+        for a in range(0, eh, dh):
+            for b in range(0, ew, dw):
+                yield padded[..., a : a + height : sh, b : b + width : sw]
 
     def _padded_size(self, size):
         """Size of the map with padding, of which the windows cover all that they reach."""
         windows = self._output_size(size)
         return tuple(
-            (o - 1) * s + k for o, s, k in zip(windows, self.stride, self.kernel_size)
+            (o - 1) * s + e for o, s, e in zip(windows, self.stride, self._extent)
         )
 
     def _padded(self, x, fill=-np.inf):
@@ -109,7 +119,7 @@ class MaxPool2d(Module):
         self._check_grad(grad, winner.shape, dtype)
         (top, left), (h, w) = self.padding, self._padded_size((hx, wx))
         padded = np.zeros((n, c, max(h, top + hx), max(w, left + wx)), grad.dtype)
-        apart = all(s >= k for s, k in zip(self.stride, self.kernel_size))
+        apart = all(s >= e for s, e in zip(self.stride, self._extent))
 
         def work(index):
             for number, cell in enumerate(self._cells(padded[index][:, :h, :w])):
@@ -134,7 +144,7 @@ class MaxPool2d(Module):
 
     def trace(self, x: FeatureMap) -> FeatureMap:
         """Describe the output."""
-        grid = x.grid.convolved(self.kernel_size, self.stride, self.padding)
+        grid = x.grid.convolved(self.kernel_size, self.stride, self.padding, self.dilation)
         return x.to(x.channels, self._output_size(x.size), grid)
 
 

@@ -1,0 +1,63 @@
+"""Toy scenes: wide pictures in which one end tells what the other end shows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fcn_numpy.checks import Pair, pair, whole_number
+
+SCENE_CLASSES = ("background", "sun", "ball")
+# As wide as a class has to be told from further away than a tiny FCN-8s sees (its receptive field
+# is 340 pixels, 170 to each side), and of a size that it takes.
+SCENE_SIZE = (64, 352)
+
+
+def toy_scenes(
+    n: int, size: Pair = SCENE_SIZE, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw wide pictures with a disc at one end and stripes at the other.
+
+    The disc is a sun if the stripes lie (the sea), and a ball if they stand (a fence). Nothing
+    else in the picture tells which: discs of both classes have the same sizes, places and
+    colours, and the stripes the same mean colour as what is between.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    size : (int, int)
+        Height, and width of at least 5 times the height.
+    seed : int
+
+    Returns
+    -------
+    images : ndarray, shape (n, 3, H, W), float32
+        RGB from 0 to 1.
+    labels : ndarray, shape (n, H, W), uint8
+        Numbers in `SCENE_CLASSES`.
+    """
+    n = whole_number(n, "n", 0)
+    h, w = pair(size, "size", 16)
+    if w < 5 * h:
+        raise ValueError(f"expected a size at least 5 times as wide as high, got {(h, w)}")
+    images, labels = np.empty((n, 3, h, w), np.float32), np.zeros((n, h, w), np.uint8)
+    rows, columns = np.mgrid[:h, :w]
+    for image, label, number in zip(images, labels, range(n)):
+        rng = np.random.default_rng((seed, number))
+        background = rng.uniform(0.3, 0.7, (3, 1, 1))
+        image[...] = background + rng.normal(0, 0.05, image.shape)
+        # The far end, as wide as high: stripes 8 pixels apart, brighter and darker by turns.
+        kind = rng.integers(1, 3)
+        along = rows if SCENE_CLASSES[kind] == "sun" else columns
+        stripes = 0.25 * np.sin(2 * np.pi * (along / 8 + rng.random()))
+        image[..., w - h :] += stripes[:, w - h :]
+        radius = rng.uniform(0.15, 0.3) * h
+        y = rng.uniform(radius, h - radius)
+        x = rng.uniform(radius, 1.25 * h - radius)
+        disc = (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
+        colour = background + rng.choice([-1, 1], (3, 1, 1)) * rng.uniform(0.2, 0.3, (3, 1, 1))
+        image[:, disc] = (colour + rng.normal(0, 0.05, image.shape))[:, disc]
+        label[disc] = kind
+        if rng.random() < 0.5:
+            image[...], label[...] = image[..., ::-1].copy(), label[:, ::-1].copy()
+    return images.clip(0, 1, out=images), labels

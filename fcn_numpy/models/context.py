@@ -1,0 +1,90 @@
+"""PyramidPooling: what PSPNet adds to an FCN, a look at the whole picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fcn_numpy.checks import whole_number
+from fcn_numpy.nn import (
+    AdaptiveAvgPool2d,
+    BilinearResize,
+    Concat,
+    Conv2d,
+    Module,
+    ReLU,
+    Sequential,
+)
+
+
+class PyramidPooling(Module):
+    """Features, and beside them their averages over coarser and coarser parts of the map.
+
+    For each number of bins b: average the map over b x b bins, a 1x1 convolution to fewer
+    channels, ReLU, and bilinear interpolation back to the size of the map. All results are laid
+    behind the features. With b = 1, every cell knows what is in the whole picture.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the features.
+    bins : sequence of int
+    channels : int, optional
+        Channels of each level; without it `in_channels` divided by the number of levels, so that
+        the pyramid has as many as the features.
+    align_corners : bool
+        As of `fcn_numpy.nn.BilinearResize`.
+    dtype : dtype
+    rng : numpy.random.Generator, optional
+        Draws the weights (He).
+
+    Attributes
+    ----------
+    out_channels : int
+        Channels of the output.
+
+    Notes
+    -----
+    Zhao et al., "Pyramid Scene Parsing Network" (2016), section 3.2. There the convolutions are
+    followed by batch normalisation, which this package has not.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        bins: Sequence[int] = (1, 2, 3, 6),
+        channels: int | None = None,
+        align_corners: bool = False,
+        *,
+        dtype: np.typing.DTypeLike = np.float32,
+        rng: np.random.Generator | None = None,
+    ):
+        self.in_channels = whole_number(in_channels, "in_channels", 1)
+        if not bins:
+            raise ValueError("expected at least one number of bins, got none")
+        if channels is None:
+            channels = max(1, in_channels // len(bins))
+        rng = np.random.default_rng() if rng is None else rng
+        self.out_channels = in_channels + len(bins) * whole_number(channels, "channels", 1)
+        self._levels = []
+        for b in bins:
+            pool = AdaptiveAvgPool2d(b)
+            conv = Conv2d(in_channels, channels, 1, dtype=dtype, rng=rng)
+            relu, resize = ReLU(), BilinearResize(align_corners)
+            for name, layer in (("pool", pool), ("conv", conv), ("relu", relu)):
+                setattr(self, f"{name}{b}", layer)
+            setattr(self, f"resize{b}", resize)
+            self._levels.append((Sequential(pool, conv, relu), resize))
+        self.concat = Concat()
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return features (N, out_channels, H, W) for x of shape (N, in_channels, H, W)."""
+        return self.concat(x, *(resize(level(x), x) for level, resize in self._levels))
+
+    def backward(self, grad: np.ndarray) -> np.ndarray:
+        """Return the gradient of x."""
+        grad_x, *grads = self.concat.backward(grad)
+        for (level, resize), part in zip(self._levels, grads):
+            grad_x = grad_x + level.backward(resize.backward(part))
+        return grad_x

@@ -1,0 +1,158 @@
+"""AdaptiveAvgPool2d and BilinearResize: maps brought to a size, by a matrix on each axis."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fcn_numpy.checks import Pair, check_array, pair
+from fcn_numpy.geometry import FeatureMap
+from fcn_numpy.nn.module import Module
+
+
+def averaging_matrix(size: int, bins: int) -> np.ndarray:
+    """Average a row of cells in bins: row i is ``1 / length`` on the cells of bin i.
+
+    Bin i reaches from ``floor(i size / bins)`` up to, but not including,
+    ``ceil((i + 1) size / bins)``. Where `bins` does not divide `size`, neighbours share a cell.
+
+    Parameters
+    ----------
+    size, bins : int
+
+    Returns
+    -------
+    ndarray, shape (bins, size), float64
+
+    Notes
+    -----
+    The edges of torch.nn.AdaptiveAvgPool2d.
+    """
+    matrix = np.zeros((bins, size))
+    for i in range(bins):
+        first, end = i * size // bins, -(-(i + 1) * size // bins)
+        matrix[i, first:end] = 1 / (end - first)
+    return matrix
+
+
+def interpolation_matrix(size: int, new_size: int, align_corners: bool) -> np.ndarray:
+    """Interpolate linearly between the cells of a row: row i has one or two weights that sum to 1.
+
+    Cell i of the result lies at ``(i + 1/2) size / new_size - 1/2`` of the old row, as if cells
+    were areas and both rows equally long; or, with `align_corners`, at
+    ``i (size - 1) / (new_size - 1)``, so that the first and last cells coincide. What lies
+    outside of the old row takes its outermost cell.
+
+    Parameters
+    ----------
+    size, new_size : int
+    align_corners : bool
+
+    Returns
+    -------
+    ndarray, shape (new_size, size), float64
+
+    Notes
+    -----
+    The positions of torch.nn.functional.interpolate.
+    """
+    i = np.arange(new_size)
+    if align_corners:
+        position = i * (size - 1) / max(new_size - 1, 1)
+    else:
+        position = (i + 0.5) * size / new_size - 0.5
+    position = position.clip(0, size - 1)
+    lower = np.minimum(position.astype(int), max(size - 2, 0))
+    matrix = np.zeros((new_size, size))
+    matrix[i, lower] = 1 - (position - lower)
+    matrix[i, np.minimum(lower + 1, size - 1)] += position - lower
+    return matrix
+
+
+class _Resize(Module):
+    """A map times a matrix on each axis: ``y = R x Sᵀ``, backward ``Rᵀ grad S``."""
+
+    def _matrix(self, size, new_size):
+        raise NotImplementedError
+
+    def _resized(self, x, new_size):
+        rows, columns = (
+            self._matrix(n, m).astype(x.dtype) for n, m in zip(x.shape[2:], new_size)
+        )
+        self._keep(rows, columns, x.shape[:2])
+        return rows @ x @ columns.T
+
+    def backward(self, grad: np.ndarray) -> np.ndarray:
+        """Return the gradient of x."""
+        rows, columns, channels = self._take()
+        self._check_grad(grad, (*channels, len(rows), len(columns)), rows.dtype)
+        return rows.T @ grad @ columns
+
+    def _traced(self, x, new_size):
+        matrices = (self._matrix(n, m) != 0 for n, m in zip(x.size, new_size))
+        return x.to(x.channels, new_size, x.grid.mixed(*matrices))
+
+
+class AdaptiveAvgPool2d(_Resize):
+    """Averages over a fixed number of bins, whatever the size of the map.
+
+    ``y[n, c, i, j]`` is the mean of x over bin i of the rows and bin j of the columns (see
+    `averaging_matrix`).
+
+    Parameters
+    ----------
+    output_size : int or pair of int
+        Bins on each axis, height first. There may be more bins than cells.
+
+    Notes
+    -----
+    Sizes and edges as torch.nn.AdaptiveAvgPool2d. Zhao et al., "Pyramid Scene Parsing Network"
+    (2016), pools so to 1, 2, 3 and 6 bins.
+    """
+
+    def __init__(self, output_size: int | Pair):
+        self.output_size = pair(output_size, "output_size", 1)
+
+    def _matrix(self, size, new_size):
+        return averaging_matrix(size, new_size)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return y of shape (N, C, *output_size) for x of shape (N, C, H, W)."""
+        check_array(x, "AdaptiveAvgPool2d: x", ("N", "C", "H", "W"))
+        return self._resized(x, self.output_size)
+
+    def trace(self, x: FeatureMap) -> FeatureMap:
+        """Describe the output."""
+        return self._traced(x, self.output_size)
+
+
+class BilinearResize(_Resize):
+    """Bilinear interpolation to the size of another map.
+
+    Linear on each axis (see `interpolation_matrix`). A fixed layer, with nothing to learn; the
+    gradient is spread with the same weights. Downwards it skips cells; nothing is averaged.
+
+    Parameters
+    ----------
+    align_corners : bool
+        Whether the centres of the first and last cells coincide, or the borders of the maps.
+
+    Notes
+    -----
+    As torch.nn.functional.interpolate with mode "bilinear".
+    """
+
+    def __init__(self, align_corners: bool = False):
+        self.align_corners = bool(align_corners)
+
+    def _matrix(self, size, new_size):
+        return interpolation_matrix(size, new_size, self.align_corners)
+
+    def forward(self, x: np.ndarray, like: np.ndarray) -> np.ndarray:
+        """Return y of shape (N, C, *like.shape[2:]); `like` only gives a size."""
+        check_array(x, "BilinearResize: x", ("N", "C", "H", "W"))
+        check_array(like, "BilinearResize: like", ("N", "C", "H", "W"))
+        return self._resized(x, like.shape[2:])
+
+    def trace(self, x: FeatureMap, like: FeatureMap) -> FeatureMap:
+        """Describe the output."""
+        return self._traced(x, like.size)

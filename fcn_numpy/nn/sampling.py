@@ -1,0 +1,49 @@
+"""LossSampling: the loss of some pixels only, drawn at random."""
+
+from __future__ import annotations
+
+from numbers import Real
+
+import numpy as np
+
+from fcn_numpy.nn.module import Module
+
+
+class LossSampling(Module):
+    """In train mode, keep the loss of each pixel with probability p, and divide it by p.
+
+    ``y = x * keep / p`` for the factor x that a pixel's loss is multiplied with: the mean over
+    all masks is the loss of the whole image, and so is that of the gradients. In eval mode, and
+    with p = 1 (whole-image training), y = x and nothing is drawn.
+
+    Training on patches is a way to draw some of the losses of an image. If each patch is the
+    receptive field of one cell of the output, the gradient is that of the whole image with all
+    other cells masked, only computed with less sharing; patches that overlap compute the same
+    cells of inner maps again and again. Hence: ``SoftmaxCrossEntropy(sampling=LossSampling(0.5))``.
+
+    Parameters
+    ----------
+    p : float
+        Above 0, at most 1.
+    rng : numpy.random.Generator, optional
+        Draws which pixels are kept, a new mask in each forward.
+
+    Notes
+    -----
+    Long et al., section 3.4, "Patchwise training is loss sampling", and figure 5. There, batches
+    grow by 1 / p, so that as many pixels count in a step as without. It has no backward: what it
+    is given are factors, not something that is learnt.
+    """
+
+    def __init__(self, p: float, rng: np.random.Generator | None = None):
+        if not isinstance(p, Real) or not 0 < p <= 1:
+            raise ValueError(f"expected p above 0 and of at most 1, got {p!r}")
+        self.p = p
+        self.rng = np.random.default_rng() if rng is None else rng
+
+    def forward(self, factor: np.ndarray) -> np.ndarray:
+        """Return the factors of the losses that are kept, divided by p; 0 for the others."""
+        if not self.training or self.p == 1:
+            return factor
+        keep = self.rng.random(factor.shape) < self.p
+        return factor * (keep / self.p).astype(factor.dtype)

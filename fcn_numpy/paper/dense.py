@@ -1,0 +1,141 @@
+"""Section 3.1, "Adapting classifiers for dense prediction".
+
+A fully connected layer over a map of h x w cells is a convolution with an h x w kernel that fits
+the map in one place. Written so, a classifier takes images of any size and gives a map of scores,
+one cell for each window that it could have been shown, and what windows share is computed once.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+
+from fcn_numpy.checks import Pair, check_array, pair
+from fcn_numpy.geometry import output_size
+from fcn_numpy.models import Classifier
+from fcn_numpy.nn import Conv2d, Flatten, Linear, Module, Sequential
+
+
+def convolutionalize_layers(layers: Sequential, map_size: int | Pair) -> Sequential:
+    """Write the fully connected layers of a classifier as convolutions.
+
+    Row f of the first Linear's weight, read as (C, h, w), becomes kernel f of a convolution; each
+    further Linear becomes a 1x1 convolution. Numbers are reshaped, none is changed.
+
+    On an image of the size that the classifier takes, the map has one cell: the classifier's
+    scores. On a larger image, cell (i, j) is what the classifier says of the window that begins
+    at pixel (i f, j f), with f the stride of the layers, if they have no padding and no
+    partly filled windows of a pool with ceil_mode. Otherwise it is not: the classifier sees zeros
+    beyond the rim of its window, the convolutions see the rest of the image there.
+
+    Parameters
+    ----------
+    layers : Sequential
+        Any layers that make a map, then Flatten, then Linear layers with such between them as
+        work on each feature by itself (ReLU, Dropout2d).
+    map_size : int or (int, int)
+        Height and width of the map that Flatten is given.
+
+    Returns
+    -------
+    Sequential
+        Of copies, in eval mode. (N, C, H, W) becomes (N, n_class, rows, columns).
+
+    Raises
+    ------
+    ValueError
+        If there is not one Flatten, with a Linear behind it and none before it, or if the first
+        Linear does not belong to maps of this size.
+    """
+    kernel, result = None, []
+    for _, layer in layers.children():
+        if isinstance(layer, Flatten) and kernel is None:
+            kernel = pair(map_size, "map_size", 1)
+        elif isinstance(layer, Linear) and kernel is not None:
+            result.append(_as_convolution(layer, kernel))
+            kernel = 1, 1
+        elif isinstance(layer, (Flatten, Linear)):
+            raise ValueError(f"expected one Flatten and then Linear layers, got {_kinds(layers)}")
+        else:
+            result.append(copy.deepcopy(layer))
+    if not any(isinstance(layer, Linear) for _, layer in layers.children()):
+        raise ValueError(f"expected a Flatten and then Linear layers, got {_kinds(layers)}")
+    return Sequential(*result).eval()
+
+
+def _kinds(layers):
+    return ", ".join(type(layer).__name__ for _, layer in layers.children())
+
+
+def _as_convolution(linear, kernel):
+    channels, rest = divmod(linear.in_features, kernel[0] * kernel[1])
+    if rest:
+        raise ValueError(
+            f"expected a Linear whose features are maps of {kernel[0]}x{kernel[1]} cells, got "
+            f"{linear.in_features} features"
+        )
+    conv = Conv2d(
+        channels, linear.out_features, kernel, bias=linear.bias is not None,
+        dtype=linear.weight.data.dtype,
+    )
+    conv.weight.data[...] = linear.weight.data.reshape(conv.weight.data.shape)
+    if linear.bias is not None:
+        conv.bias.data[...] = linear.bias.data
+    return conv
+
+
+def dense_classifier(classifier: Classifier) -> Sequential:
+    """Return the classifier as a network that gives a map of scores for an image of any size.
+
+    fc6, fc7 and fc8 are convolutions (fc6 as large as the classifier's last map, the others 1x1),
+    all else is as in the classifier. So conv1_1 is padded by 1, where the FCN has 100 or 17.
+
+    At the classifier's own size the map is the classifier's scores. On larger images a cell
+    resembles the classifier's scores for its window, and is not equal to them: each convolution
+    is padded by 1, and where the classifier saw these zeros a cell sees the image around it.
+
+    Parameters
+    ----------
+    classifier : Classifier
+
+    Returns
+    -------
+    Sequential
+        Of copies, in eval mode. (N, 3, H, W) becomes (N, n_class, rows, columns), stride 32.
+    """
+    # A module's children come in the order of its attributes, which is the order they run in.
+    layers = Sequential(*(layer for _, layer in classifier.children()))
+    return convolutionalize_layers(layers, classifier.backbone.fc_kernel)
+
+
+def classify_windows(
+    classifier: Module, image: np.ndarray, size: int | Pair, stride: int | Pair
+) -> np.ndarray:
+    """Run a classifier on one window of the image after the other: the naive way to a map.
+
+    With the stride of its layers, and windows as large as its receptive field, it is the map that
+    `convolutionalize_layers` gives at once, on the conditions named there. With larger windows
+    that map can have some cells more than there are windows.
+
+    Parameters
+    ----------
+    classifier : Module
+        Makes (N, n_class) of (N, C, h, w).
+    image : ndarray, shape (N, C, H, W)
+    size, stride : int or pair of int
+        Of the windows, height first.
+
+    Returns
+    -------
+    ndarray, shape (N, n_class, rows, columns)
+        Cell (i, j) is the classifier's scores for the window that begins at pixel (i sh, j sw).
+    """
+    check_array(image, "image", ("N", "C", "H", "W"))
+    (h, w), (sh, sw) = pair(size, "size", 1), pair(stride, "stride", 1)
+    rows, columns = output_size(image.shape[2:], (h, w), (sh, sw))
+    scores = [
+        [classifier(image[:, :, i : i + h, j : j + w]) for j in range(0, columns * sw, sw)]
+        for i in range(0, rows * sh, sh)
+    ]
+    return np.array(scores).transpose(2, 3, 0, 1)

@@ -1,0 +1,171 @@
+"""Section 3.3, "Upsampling is backwards strided convolution".
+
+The convolution y = C x goes from many cells to few. Its transpose goes back: Cᵀ y has the size of
+x. It is called deconvolution, though nothing is inverted (`inversion_error`). `by_layer`,
+`by_matrix` and `by_zeros` are three ways to the same numbers; `overlap` counts how evenly the
+kernels' places cover what comes out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse
+
+from fcn_numpy.checks import Pair, check_array, check_dtype, pair
+from fcn_numpy.convolution import conv2d, conv2d_input, conv_matrix
+from fcn_numpy.geometry import transposed_output_size
+from fcn_numpy.nn import ConvTranspose2d
+
+
+def by_layer(
+    x: np.ndarray,
+    w: np.ndarray,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    output_padding: int | Pair = 0,
+) -> np.ndarray:
+    """Upsample as ConvTranspose2d does, which is the gradient of a convolution by its input.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, C, H, W), floating
+    w : ndarray, shape (C, F, kh, kw), dtype of x
+    stride, padding, output_padding : int or pair of int
+        As those of `fcn_numpy.nn.ConvTranspose2d`.
+
+    Returns
+    -------
+    ndarray, shape (N, F, Ho, Wo), dtype of x
+    """
+    layer = _layer(x, w, stride, padding, output_padding)
+    layer.weight.data[...] = w
+    return layer(x)
+
+
+def by_matrix(
+    x: np.ndarray,
+    w: np.ndarray,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    output_padding: int | Pair = 0,
+) -> np.ndarray:
+    """Upsample as Cᵀ x, with C the convolution from the upsampled map to x, written out.
+
+    Arguments and result as `by_layer`.
+    """
+    layer = _layer(x, w, stride, padding, output_padding)
+    size = _size(layer, x)
+    c = conv_matrix(w, size, layer.stride, layer.padding)
+    return (c.T @ x.reshape(len(x), -1).T).T.reshape(len(x), w.shape[1], *size)
+
+
+def by_zeros(
+    x: np.ndarray,
+    w: np.ndarray,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    output_padding: int | Pair = 0,
+) -> np.ndarray:
+    """Upsample by s - 1 zeros between each cell and the next, and a convolution of stride 1.
+
+    Its kernel is w turned by 180 degrees with the channel axes exchanged, its padding
+    ``k - 1 - p``. A convolution with "fractional stride" 1 / s: the kernel moves on by one cell of
+    the output, which is 1 / s of a cell of x. Most multiplications are with zeros.
+
+    Arguments and result as `by_layer`.
+    """
+    layer = _layer(x, w, stride, padding, output_padding)
+    (sh, sw), (eh, ew) = layer.stride, layer.output_padding
+    h, wd = (x.shape[2] - 1) * sh + 1, (x.shape[3] - 1) * sw + 1
+    spread = np.zeros((*x.shape[:2], h + eh, wd + ew), x.dtype)
+    spread[:, :, :h:sh, :wd:sw] = x
+    pads = [k - 1 - p for k, p in zip(layer.kernel_size, layer.padding)]
+    # Negative padding takes away what only the padding of C saw.
+    top, left = (max(-p, 0) for p in pads)
+    spread = spread[:, :, top : spread.shape[2] - top, left : spread.shape[3] - left]
+    turned = np.ascontiguousarray(w[:, :, ::-1, ::-1].swapaxes(0, 1))
+    return conv2d(spread, turned, 1, (max(pads[0], 0), max(pads[1], 0)))
+
+
+def _layer(x, w, stride, padding, output_padding):
+    """Make the layer, which checks its arguments and knows them as pairs; its weight is not w."""
+    check_array(w, "w", ("C", "F", "kh", "kw"))
+    check_array(x, "x", ("N", w.shape[0], "H", "W"))
+    check_dtype(x, "x", w.dtype, "w")
+    layer = ConvTranspose2d(
+        *w.shape[:2], w.shape[2:], stride, padding, output_padding, dtype=w.dtype
+    )
+    _size(layer, x)
+    return layer
+
+
+def _size(layer, x):
+    return transposed_output_size(
+        x.shape[2:], layer.kernel_size, layer.stride, layer.padding, layer.output_padding
+    )
+
+
+def inversion_error(
+    w: np.ndarray,
+    input_size: int | Pair,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+) -> float:
+    """Return how far Cᵀ C x is from x: "deconvolution" undoes no convolution.
+
+    The smallest ``|| a Cᵀ C - 1 || / || 1 ||`` over all factors a, in the Frobenius norm: the
+    root mean square of ``|| a Cᵀ C x - x || / || x ||`` over directions x. The factor makes it
+    independent of the size of the weights.
+
+    It is 0 if the columns of C are orthogonal to each other and of one length, as they are not for
+    almost all kernels. If C has m rows and n columns it is at least ``sqrt(1 - m / n)``: what the
+    convolution has left out does not come back.
+
+    Parameters
+    ----------
+    w : ndarray, shape (F, C, kh, kw)
+        Kernel of the convolution.
+    input_size : int or (int, int)
+        Height and width of x, small: C is written out.
+    stride, padding : int or pair of int
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+    """
+    check_array(w, "w", ("F", "C", "kh", "kw"))
+    size = pair(input_size, "input_size", 1)
+    c = conv_matrix(w.astype(np.float64), size, stride, padding)
+    square = c.T @ c
+    total = (square * square).sum()
+    factor = square.trace() / total if total else 0.0
+    n = c.shape[1]
+    difference = factor * square - scipy.sparse.csr_array(scipy.sparse.identity(n))
+    return float(np.sqrt((difference * difference).sum() / n))
+
+
+def overlap(kernel_size: int | Pair, stride: int | Pair, size: int | Pair) -> np.ndarray:
+    """Count how many input cells reach each output cell of an upsampling.
+
+    Where the stride does not divide the kernel, cells inside get contributions of more input cells
+    than their neighbours do: with weights that are not made for it, the checkerboard in upsampled
+    maps. The bilinear kernel for an odd factor f is made for it: 2 f - 1 is no multiple of f, and
+    yet its weights add up to 1 in each cell.
+
+    Parameters
+    ----------
+    kernel_size, stride : int or pair of int
+    size : int or (int, int)
+        Height and width of the input. With (1, n), and 1 for the other heights, one axis.
+
+    Returns
+    -------
+    ndarray of int, shape (Ho, Wo)
+        Nothing is cut off (padding 0).
+    """
+    kernel, strides = pair(kernel_size, "kernel_size", 1), pair(stride, "stride", 1)
+    cells = pair(size, "size", 1)
+    out = transposed_output_size(cells, kernel, strides)
+    counts = conv2d_input(np.ones((1, 1, *cells)), np.ones((1, 1, *kernel)), out, strides)
+    return np.rint(counts[0, 0]).astype(int)

@@ -93,14 +93,26 @@ def _whole(minimum):
     return convert
 
 
-def _positive(text):
+def _number(text, what, suits):
     try:
         value = float(text)
     except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+        value = float("nan")
+    if not suits(value):
+        raise argparse.ArgumentTypeError(f"expected a number {what}, got {text!r}")
     return value
+
+
+def _positive(text):
+    return _number(text, "above 0", lambda value: 0 < value < float("inf"))
+
+
+def _momentum(text):
+    return _number(text, "of at least 0 and below 1", lambda value: 0 <= value < 1)
+
+
+def _probability(text):
+    return _number(text, "above 0 and of at most 1", lambda value: 0 < value <= 1)
 
 
 # ---------------------------------------------------------------------------------------- train
@@ -141,6 +153,26 @@ def _add_train(commands):
         "--quick", action="store_true",
         help="a few steps only, to see that everything works; the networks learn nothing",
     )
+    regime = parser.add_argument_group(
+        "how the FCNs learn",
+        "By default batches of 8, momentum 0.9, and the mean of the loss over pixels. Another\n"
+        "choice gathers the same pictures otherwise: the number of steps and the learning rates\n"
+        "follow, so that each picture counts as much. The classifier's training stays as it is.",
+    )
+    regime.add_argument("--batch", type=_whole(1), metavar="N", help="pictures a step")
+    regime.add_argument("--momentum", type=_momentum, metavar="X", help="from 0 to below 1")
+    regime.add_argument(
+        "--reduction", choices=("mean", "sum"),
+        help="of the loss over pixels; with the sum no gradient is clipped",
+    )
+    regime.add_argument(
+        "--heavy", action="store_true",
+        help="the paper's heavy learning: --batch 1 --momentum 0.99 --reduction sum",
+    )
+    regime.add_argument(
+        "--loss-sampling", type=_probability, metavar="P",
+        help="in each step keep a pixel's loss with probability P (default: 1, whole images)",
+    )
 
 
 def _settings(options):
@@ -155,7 +187,19 @@ def _settings(options):
     if options.steps_factor is not None:
         steps = tuple(max(1, round(options.steps_factor * n)) for n in settings.steps)
         settings = dataclasses.replace(settings, steps=steps)
-    return settings.quick() if options.quick else settings
+    if options.quick:
+        settings = settings.quick()
+    regime = {name: getattr(options, name) for name in ("batch", "momentum", "reduction")}
+    given = [f"--{name}" for name, value in regime.items() if value is not None]
+    if options.heavy and given:
+        raise ValueError(f"--heavy chooses batch, momentum and reduction, got {given[0]} too")
+    if options.heavy:
+        settings = settings.heavy()
+    elif given:
+        settings = settings.regime(**regime)
+    if options.loss_sampling is not None:
+        settings = dataclasses.replace(settings, loss_sampling=options.loss_sampling)
+    return settings
 
 
 def _train(options):
@@ -167,6 +211,9 @@ def _train(options):
         given = {
             "--seed": options.seed, "--lr-factor": options.lr_factor,
             "--steps-factor": options.steps_factor, "--quick": options.quick or None,
+            "--batch": options.batch, "--momentum": options.momentum,
+            "--reduction": options.reduction, "--heavy": options.heavy or None,
+            "--loss-sampling": options.loss_sampling,
         }
         changed = [name for name, value in given.items() if value is not None]
         if changed:

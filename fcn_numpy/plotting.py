@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from fcn_numpy.files import atomic_write
 CLASS_COLOURS = np.array(
     [[0.13, 0.13, 0.13], [0.94, 0.89, 0.26], [0.34, 0.71, 0.91], [0.84, 0.37, 0.0]]
 )
+CURVE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 IGNORE_COLOUR = np.array([1.0, 1.0, 1.0])
 TITLES = {
     "classifier": "classifier", "fcn32s": "FCN-32s", "fcn16s": "FCN-16s", "fcn8s": "FCN-8s"
@@ -102,6 +104,39 @@ def draw_curves(
     bars = right.bar(names, list(mean_iu.values()), color=["#56B4E9", "#0072B2", "#003E63"])
     right.bar_label(bars, fmt="%.3f")
     right.set(ylim=(0, 1), ylabel="mean IU", title="On held-out pictures")
+    _save(figure, path)
+
+
+def plot_convergence(
+    path: str | os.PathLike,
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]],
+) -> None:
+    """Draw loss against steps and, beside it, against seconds.
+
+    Parameters
+    ----------
+    path : path-like
+        A PNG file.
+    curves : mapping of str to (steps, seconds, losses)
+        Three sequences of one length for each training, under what the legend calls it.
+
+    Notes
+    -----
+    After figure 5 of Long et al.
+    """
+    figure, (left, right) = _figure((11, 4.2), 1, 2, sharey=True, layout="constrained")
+    for (name, (steps, seconds, losses)), colour in zip(
+        curves.items(), itertools.cycle(CURVE_COLOURS)
+    ):
+        for axis, x in ((left, steps), (right, seconds)):
+            axis.plot(x, losses, color=colour, linewidth=2, label=name)
+    left.set(xlabel="step", ylabel="softmax cross-entropy, held-out", title="Loss by steps")
+    right.set(xlabel="seconds of training", title="Loss by time")
+    for axis in (left, right):
+        axis.set_xlim(left=0)
+        axis.set_ylim(bottom=0)
+        axis.grid(color="0.9")
+    right.legend()
     _save(figure, path)
 
 

@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 
 from fcn_numpy import __version__, weights
-from fcn_numpy.checks import check_array
+from fcn_numpy.checks import check_array, whole_number
 from fcn_numpy.data import CLASSES, IGNORE, normalise, single_shapes, toy_shapes
 from fcn_numpy.files import atomic_write
 from fcn_numpy.metrics import Scores, confusion_matrix, segmentation_scores
 from fcn_numpy.models import FCN, TINY, Classifier, FCN8s, FCN16s, FCN32s, convolutionalize
-from fcn_numpy.nn import Dropout2d, Module, SoftmaxCrossEntropy
+from fcn_numpy.nn import Dropout2d, LossSampling, Module, SoftmaxCrossEntropy
 from fcn_numpy.optim import SGD
 from fcn_numpy.workers import Workers
 
@@ -67,7 +67,8 @@ class Settings:
     momentum, weight_decay, clip_gradients, dropout : float
         As of `fcn_numpy.optim.SGD`; without clipping, the large learning rates that a few hundred
         steps need would destroy what a network has learnt before. Dropout is that of the FCNs;
-        the classifier has none, it is small enough.
+        the classifier has none, it is small enough. Momentum and clip_gradients may be tuples
+        too; None does not clip.
     warmup : int
     n_train, n_single, n_test : int
         Pictures to train the FCNs and the classifier on, and held-out pictures.
@@ -78,15 +79,23 @@ class Settings:
         those of objects in PASCAL VOC.
     checkpoint_every : int
         Steps.
+    reduction : {"mean", "sum"}
+        Of the FCNs' loss, over the labelled pixels of a batch. "sum" multiplies its gradient with
+        their number, so a learning rate and a clip_gradients for one are none for the other;
+        `regime` converts. The losses that are told are means in any case. The classifier's
+        reduction is the mean.
+    loss_sampling : float
+        Probability with which a pixel's loss counts in a step of an FCN
+        (`fcn_numpy.nn.LossSampling`); 1 is whole-image training.
     """
 
     seed: int = 0
     steps: tuple[int, ...] = (180, 200, 100, 260)
     batch: tuple[int, ...] = (32, 8, 8, 8)
     lr: tuple[float, ...] = (0.1, 0.2, 0.2, 0.2)
-    momentum: float = 0.9
+    momentum: float | tuple[float, ...] = 0.9
     weight_decay: float = 5e-4
-    clip_gradients: float = 0.5
+    clip_gradients: float | None | tuple[float | None, ...] = 0.5
     dropout: float = 0.0
     warmup: int = 20
     n_train: int = 800
@@ -96,6 +105,12 @@ class Settings:
     single_size: int = 72
     rim: bool = True
     checkpoint_every: int = 50
+    reduction: str = "mean"
+    loss_sampling: float = 1.0
+
+    def __post_init__(self):
+        # They know what is wrong with these two, and say so before anything is computed.
+        SoftmaxCrossEntropy(reduction=self.reduction, sampling=LossSampling(self.loss_sampling))
 
     def quick(self) -> Settings:
         """Return the same run with few steps and pictures: it shows that all works, no more."""
@@ -103,6 +118,106 @@ class Settings:
             self, steps=(12, 6, 4, 6), batch=(8, 2, 2, 2), n_train=24, n_single=48, n_test=8,
             checkpoint_every=4,
         )
+
+    def regime(
+        self,
+        batch: int | None = None,
+        momentum: float | None = None,
+        reduction: str | None = None,
+    ) -> Settings:
+        """Return the same run with the FCNs' pictures gathered otherwise into steps.
+
+        Each FCN is shown as many pictures as before (but for rounding), and each picture counts
+        as much: the number of steps and the learning rates follow, by `effective_learning_rate`.
+        With the sum no gradient is clipped: its norm grows with the picture, and the small
+        threshold of the mean would leave nothing of it but a direction.
+
+        Parameters
+        ----------
+        batch : int, optional
+            Pictures a step; what is not given stays as it is.
+        momentum : float, optional
+        reduction : {"mean", "sum"}, optional
+        """
+        pixels = self.size**2
+        own = [_of_stage(self.momentum, index) for index in range(len(STAGES))]
+        new_reduction = self.reduction if reduction is None else reduction
+        stages = [(self.steps[0], self.batch[0], self.lr[0], own[0])]
+        for index in range(1, len(STAGES)):
+            new_batch = self.batch[index] if batch is None else batch
+            new_momentum = own[index] if momentum is None else momentum
+            each = effective_learning_rate(
+                self.lr[index], own[index], self.batch[index], self.reduction, pixels
+            )
+            unit = effective_learning_rate(1.0, new_momentum, new_batch, new_reduction, pixels)
+            steps = max(1, round(self.steps[index] * self.batch[index] / new_batch))
+            stages.append((steps, new_batch, each / unit, new_momentum))
+        steps, batches, lr, momenta = zip(*stages)
+        clip = tuple(_of_stage(self.clip_gradients, index) for index in range(len(STAGES)))
+        if new_reduction == "sum":
+            clip = (clip[0], *[None] * len(SEGMENTERS))
+        return dataclasses.replace(
+            self, steps=steps, batch=batches, lr=lr, momentum=momenta, reduction=new_reduction,
+            clip_gradients=clip,
+        )
+
+    def heavy(self) -> Settings:
+        """Return the same run with the paper's "heavy learning", as a `regime`.
+
+        One picture a step, momentum 0.99, the loss summed over pixels, no clipping.
+        """
+        return self.regime(batch=1, momentum=0.99, reduction="sum")
+
+
+def effective_learning_rate(
+    lr: float, momentum: float, batch: int, reduction: str = "mean", pixels: int = 1
+) -> float:
+    """Return what the gradient of one picture moves the weights by, in all.
+
+    Let g be the gradient of a picture's loss, a mean over its pixels. It enters the velocity once
+    and fades by the momentum with each step, so together it moves the weights by
+    ``lr * c * g * (1 + momentum + momentum**2 + ...)``, or::
+
+        "mean"   c = 1 / batch    lr / (batch * (1 - momentum)) * g
+        "sum"    c = pixels       lr * pixels / (1 - momentum) * g
+
+    The mean divides by the pictures of a batch; to the sum each adds the same, whatever the
+    others. So batch 1, momentum 0.99 and the sum do as much with a picture as batch 20, momentum
+    0.9 and the mean if ``lr_sum * pixels / 0.01 = lr_mean / (20 * 0.1)``: the learning rate is
+    200 * pixels times smaller. A step of k pictures moves the weights by k times this.
+
+    That is exact as far as g stays the same while it fades. How long it takes to fade, counted in
+    pictures, is the same where ``momentum ** (1 / batch)`` is: 0.9 with batch 20 is
+    0.9 ** (1 / 20) = 0.995 with batch 1.
+
+    Parameters
+    ----------
+    lr : float
+    momentum : float
+        At least 0 and below 1.
+    batch : int
+        Pictures a step.
+    reduction : {"mean", "sum"}
+    pixels : int
+        Labelled pixels of a picture, the same for all pictures.
+
+    Notes
+    -----
+    Long et al., section 4.3; Shelhamer et al. (PAMI), section 5, "heavy" learning. Clipped
+    gradients do not follow it.
+    """
+    if not 0 <= momentum < 1:
+        raise ValueError(f"expected momentum of at least 0 and below 1, got {momentum}")
+    whole_number(batch, "batch", 1)
+    whole_number(pixels, "pixels", 1)
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"expected reduction 'mean' or 'sum', got {reduction!r}")
+    return lr / (1 - momentum) * (pixels if reduction == "sum" else 1 / batch)
+
+
+def _of_stage(value, index):
+    """Return the value of a setting that may have one for each stage."""
+    return value[index] if isinstance(value, tuple) else value
 
 
 @dataclass(frozen=True)
@@ -222,8 +337,8 @@ class _Run:
             state = convolutionalize(previous) if index == 1 else previous.state_dict()
             model.load_state_dict(state, strict=False)
         optimiser = SGD(
-            model.parameters(), settings.lr[index], settings.momentum, settings.weight_decay,
-            settings.clip_gradients,
+            model.parameters(), settings.lr[index], _of_stage(settings.momentum, index),
+            settings.weight_decay, _of_stage(settings.clip_gradients, index),
         )
         done = 0
         if self.checkpoint and index == self.first_stage:
@@ -232,7 +347,7 @@ class _Run:
         self.workers.do(("begin", index))
         for step in range(done, steps):
             optimiser.lr = _learning_rate(settings, index, step)
-            loss = _compute_gradients(model, self.workers, step)
+            loss = _compute_gradients(model, self.workers, step, _loss(name, settings).reduction)
             if not np.isfinite(loss):
                 raise TrainingDiverged(
                     f"the loss became {loss} in {name} at step {step + 1}: try a lower learning "
@@ -301,6 +416,13 @@ def _model(name: str, settings: Settings, rng: np.random.Generator) -> Module:
     return model
 
 
+def _loss(name: str, settings: Settings) -> SoftmaxCrossEntropy:
+    if name == "classifier":
+        return SoftmaxCrossEntropy(IGNORE)
+    sampling = LossSampling(settings.loss_sampling)
+    return SoftmaxCrossEntropy(IGNORE, settings.reduction, sampling=sampling)
+
+
 def _load_model(out: Path, name: str, settings: Settings) -> Module:
     model = _model(name, settings, np.random.default_rng(0))
     model.load_state_dict(weights.load(out / f"{name}.npz"))
@@ -329,32 +451,47 @@ class _Worker:
         self.settings = settings
         self.number = number
         self.pictures = {}
-        self.loss_of = SoftmaxCrossEntropy(ignore_index=IGNORE)
 
     def begin(self, index):
         """Make ready for a stage."""
         self.index = index
         self.model = _model(STAGES[index], self.settings, np.random.default_rng(0))
+        self.loss_of = _loss(STAGES[index], self.settings)
         kind = min(index, 1)  # the three FCNs learn from the same pictures
         if kind not in self.pictures:
             self.pictures = {kind: _training_pictures(self.settings, kind, self.number)}
         self.images, self.labels = self.pictures[kind]
 
     def step(self, step, values):
-        """Return loss and gradients of this worker's part of a batch, for given parameters."""
-        model, settings = self.model, self.settings
-        # Batch and dropout follow from the step alone, so that a resumed run needs no more.
+        """Return loss and gradients of this worker's part of a batch, for given parameters.
+
+        Both are weighted so that the mean over the workers is that over the batch, with the
+        reduction "sum" so that the sum over the workers is the gradient. None if this worker has
+        no picture in the batch.
+        """
+        model, loss_of, settings = self.model, self.loss_of, self.settings
+        batch = settings.batch[self.index]
+        # Dealt like cards; the next step begins with the next worker, so that small batches too
+        # see the pictures of all workers.
+        size = len(range((self.number - step) % SHARES, batch, SHARES))
+        if not size:
+            return None
+        # Batch, dropout and sampling follow from the step alone, so that a resumed run needs no
+        # more.
         rng = np.random.default_rng((settings.seed, self.index, step, self.number))
-        for module in model.modules():
-            if isinstance(module, Dropout2d):
+        for module in (*model.modules(), *loss_of.modules()):
+            if isinstance(module, (Dropout2d, LossSampling)):
                 module.rng = rng
         _unpack(values, [p.data for p in model.parameters()])
-        size = -(-settings.batch[self.index] // SHARES)
         x, y = _batch(self.images, self.labels, size, rng)
-        loss = self.loss_of(model(normalise(x)), y)
+        loss = loss_of(model(normalise(x)), y)
+        weight = size * SHARES / batch
+        summed = loss_of.reduction == "sum"
         model.zero_grad()
-        model.backward(self.loss_of.backward(), need_input_grad=False)
-        return loss, _pack([p.grad for p in model.parameters()])
+        model.backward(loss_of.backward(1.0 if summed else weight), need_input_grad=False)
+        if summed:
+            loss /= max(1, np.count_nonzero(y != IGNORE))
+        return weight * loss, _pack([p.grad for p in model.parameters()])
 
     def score(self, out, name, n, seed):
         """Return the confusion matrix of this worker's part of n held-out pictures."""
@@ -377,15 +514,20 @@ def _score(workers: Workers, out: Path, settings: Settings, n: int, seed: int) -
     }
 
 
-def _compute_gradients(model: Module, workers: Workers, step: int) -> float:
-    """Set the gradients of the model to the mean of the workers'; return the mean loss."""
+def _compute_gradients(
+    model: Module, workers: Workers, step: int, reduction: str = "mean"
+) -> float:
+    """Set the gradients of the model to the mean or sum of the workers'; return the mean loss."""
     answers = workers.do(("step", step, _pack([p.data for p in model.parameters()])))
-    total = answers[0][1]
-    for _, grads in answers[1:]:
+    # One without a picture contributes nothing, here as in the mean.
+    (loss, total), *others = [answer for answer in answers if answer is not None]
+    for other, grads in others:
+        loss += other
         total += grads
-    total /= len(answers)
+    if reduction == "mean":
+        total /= len(answers)
     _unpack(total, [p.grad for p in model.parameters()])
-    return sum(loss for loss, _ in answers) / len(answers)
+    return loss / len(answers)
 
 
 def _pack(arrays: list[np.ndarray]) -> np.ndarray:

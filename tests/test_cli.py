@@ -63,6 +63,56 @@ def test_resume_keeps_its_settings(run, capsys):
     assert "--seed" in words
 
 
+@pytest.mark.parametrize("arguments", [
+    ["--heavy"], ["--batch", "1"], ["--momentum", "0"], ["--reduction", "mean"],
+    ["--loss-sampling", "1"],
+])
+def test_resume_keeps_how_it_learns(run, capsys, arguments):
+    words = failed(capsys, "train", "--resume", *arguments, "--out", str(run))
+    assert f"got {arguments[0]}" in words
+
+
+def settings_of(*arguments):
+    return cli._settings(cli._parser().parse_args(["train", *arguments]))
+
+
+def test_options_become_settings():
+    from fcn_numpy.training import Settings
+
+    plain = Settings()
+    assert settings_of() == plain
+    assert settings_of("--heavy") == plain.heavy()
+    assert settings_of(
+        "--batch", "1", "--momentum", "0.99", "--reduction", "sum"
+    ) == plain.heavy()
+    assert settings_of("--batch", "20") == plain.regime(batch=20)
+    assert settings_of("--momentum", "0") == plain.regime(momentum=0.0)
+    assert settings_of("--loss-sampling", "0.5").loss_sampling == 0.5
+    assert settings_of("--quick", "--heavy") == plain.quick().heavy()
+    doubled, heavy = settings_of("--heavy", "--lr-factor", "2"), plain.heavy()
+    assert doubled.lr == pytest.approx([2 * lr for lr in heavy.lr])
+
+
+def test_heavy_is_not_to_be_mixed(tmp_path, capsys):
+    words = failed(
+        capsys, "train", "--quick", "--heavy", "--momentum", "0.9",
+        "--out", str(tmp_path / "run"),
+    )
+    assert "got --momentum too" in words
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_heavily_on_sampled_losses(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(
+        ["train", "--quick", "--heavy", "--loss-sampling", "0.5", "--out", str(out)]
+    ) == 0
+    words = capsys.readouterr().out
+    assert re.search(r"fcn8s +step +12/12 +loss \d\.\d+ ", words)
+    with Image.open(out / "curves.png") as picture:
+        assert min(picture.size) > 300
+
+
 def test_resume_of_nothing(tmp_path, capsys):
     assert "holds no run" in failed(capsys, "train", "--resume", "--out", str(tmp_path / "no"))
 
@@ -235,6 +285,9 @@ def test_help(command, capsys):
 @pytest.mark.parametrize("arguments", [
     [], ["nonsense"], ["train", "--seed", "-1"], ["train", "--seed", "x"],
     ["train", "--lr-factor", "0"], ["train", "--lr-factor", "nan"], ["summary"],
+    ["train", "--batch", "0"], ["train", "--momentum", "1"], ["train", "--momentum", "-0.1"],
+    ["train", "--reduction", "max"], ["train", "--loss-sampling", "0"],
+    ["train", "--loss-sampling", "1.1"], ["train", "--loss-sampling", "nan"],
     ["summary", "fcn8s", "--size", "0", "3"], ["predict", "x.png"], ["evaluate"],
 ])
 def test_wrong_words_are_one_line(arguments, capsys):

@@ -14,8 +14,18 @@ import numpy as np
 import pytest
 
 from fcn_numpy import training, weights
+from fcn_numpy.data import normalise
 from fcn_numpy.models import TINY, Classifier, FCN8s
-from fcn_numpy.training import Settings, TrainingDiverged, TrainingStopped, train
+from fcn_numpy.nn import Dropout2d, LossSampling, Parameter, SoftmaxCrossEntropy
+from fcn_numpy.optim import SGD
+from fcn_numpy.training import (
+    Settings,
+    TrainingDiverged,
+    TrainingStopped,
+    effective_learning_rate,
+    train,
+)
+from fcn_numpy.workers import Workers
 
 RESULTS = (
     "history.csv", "classifier.npz", "fcn32s.npz", "fcn16s.npz", "fcn8s.npz", "scores.json",
@@ -178,38 +188,194 @@ def test_progress_counts_up_to_the_whole(tmp_path):
     ]
 
 
-def test_the_gradient_of_the_shares_is_that_of_the_batch(tmp_path):
-    """Two workers with two pictures each give the mean gradient of all four."""
-    from fcn_numpy.data import normalise
-    from fcn_numpy.nn import Dropout2d, SoftmaxCrossEntropy
-    from fcn_numpy.workers import Workers
+def gradient_in_one_piece(settings, model, pictures, step):
+    """Loss and gradients of a step, from a sum over the workers' pictures, one after the other."""
+    losses, pixels, sizes = 0.0, 0, []
+    model.zero_grad()
+    for number, (images, labels) in enumerate(pictures):
+        rng = np.random.default_rng((settings.seed, 3, step, number))
+        size = sum((i + step) % training.SHARES == number for i in range(settings.batch[3]))
+        sizes.append(size)
+        if not size:
+            continue
+        x, y = training._batch(images, labels, size, rng)
+        for module in model.modules():
+            if isinstance(module, Dropout2d):
+                module.rng = rng
+        loss_of = SoftmaxCrossEntropy(
+            reduction="sum", sampling=LossSampling(settings.loss_sampling, rng)
+        )
+        losses += loss_of(model(normalise(x)), y)
+        pixels += np.count_nonzero(y != 255)
+        model.backward(loss_of.backward(), need_input_grad=False)
+    assert sum(sizes) == settings.batch[3]
+    divisor = 1 if settings.reduction == "sum" else pixels
+    total = {name: p.grad / divisor for name, p in model.named_parameters()}
+    return losses / pixels, total, sizes
 
-    settings = dataclasses.replace(QUICK, batch=(4, 4, 4, 4), rim=False, dropout=0.0)
+
+@pytest.mark.parametrize(("batch", "reduction", "loss_sampling"), [
+    (4, "mean", 1.0), (4, "sum", 1.0), (4, "mean", 0.5), (1, "mean", 1.0), (1, "sum", 0.5),
+    (3, "mean", 1.0), (3, "sum", 1.0),
+])
+def test_the_gradient_of_the_shares_is_that_of_the_batch(batch, reduction, loss_sampling):
+    """Two workers give the mean or the sum over all pictures, one of them may have none."""
+    settings = dataclasses.replace(
+        QUICK, batch=(4, batch, batch, batch), rim=False, dropout=0.0, reduction=reduction,
+        loss_sampling=loss_sampling,
+    )
     model = training._model("fcn8s", settings, np.random.default_rng(1))
     shares = [training._Share(settings, number) for number in range(training.SHARES)]
+    pictures = [training._training_pictures(settings, 3, share.number) for share in shares]
+    dealt = []
     with Workers(shares) as workers:
         workers.do(("begin", 3))
-        loss = training._compute_gradients(model, workers, step=5)
-    grads = {name: p.grad.copy() for name, p in model.named_parameters()}
-    batches = []
-    for share in shares:
-        pictures = training._training_pictures(settings, 3, share.number)
-        rng = np.random.default_rng((settings.seed, 3, 5, share.number))
-        batches.append(training._batch(*pictures, 2, rng))
-    x, y = (np.concatenate(parts) for parts in zip(*batches))
-    assert all(m.p == 0 for m in model.modules() if isinstance(m, Dropout2d))
-    model.zero_grad()
-    loss_of = SoftmaxCrossEntropy()
-    assert loss_of(model(normalise(x)), y) == pytest.approx(loss, rel=1e-5)
-    model.backward(loss_of.backward(), need_input_grad=False)
-    for name, p in model.named_parameters():
-        scale = np.abs(p.grad).max()
-        np.testing.assert_allclose(grads[name], p.grad, rtol=0, atol=1e-4 * scale, err_msg=name)
+        for step in (4, 5):
+            loss = training._compute_gradients(model, workers, step, reduction)
+            grads = {name: p.grad.copy() for name, p in model.named_parameters()}
+            expected, total, sizes = gradient_in_one_piece(settings, model, pictures, step)
+            assert loss == pytest.approx(expected, rel=1e-5)
+            for name, grad in total.items():
+                atol = 1e-4 * np.abs(grad).max()
+                np.testing.assert_allclose(grads[name], grad, rtol=0, atol=atol, err_msg=name)
+            dealt.append(sizes)
+    # The odd picture goes to each worker in turn: each has pictures that the other has not.
+    assert dealt == [[-(-batch // 2), batch // 2], [batch // 2, -(-batch // 2)]]
+
+
+def test_the_classifier_learns_from_the_mean_over_all_pictures():
+    settings = dataclasses.replace(Settings(), reduction="sum", loss_sampling=0.5)
+    assert training._loss("classifier", settings).reduction == "mean"
+    assert training._loss("classifier", settings).sampling is None
+    for name in training.SEGMENTERS:
+        assert training._loss(name, settings).reduction == "sum"
+        assert training._loss(name, settings).sampling.p == 0.5
+
+
+@pytest.mark.parametrize(("momentum", "batch", "reduction", "pixels"), [
+    (0.9, 20, "mean", 12), (0.99, 1, "sum", 12), (0.0, 3, "mean", 1), (0.5, 4, "sum", 6),
+])
+def test_effective_learning_rate_is_what_a_picture_moves(momentum, batch, reduction, pixels):
+    """One picture with a gradient among many without: how far SGD moves, in the end."""
+    scores = np.zeros((batch, 2, pixels))
+    loss_of = SoftmaxCrossEntropy(reduction=reduction)
+    loss_of(scores, np.zeros((batch, pixels), int))
+    of_picture = loss_of.backward()[0].sum(axis=1)  # as if the scores were a bias
+    w = Parameter(np.zeros(2))
+    optimiser = SGD([w], 0.03, momentum)
+    w.grad = of_picture
+    optimiser.step()
+    w.grad = np.zeros(2)
+    for _ in range(4000):
+        optimiser.step()
+    rate = effective_learning_rate(0.03, momentum, batch, reduction, pixels)
+    # The gradient of the mean over the picture's own pixels is softmax - one-hot.
+    np.testing.assert_allclose(w.data, -rate * np.array([-0.5, 0.5]), rtol=1e-12)
+
+
+def test_heavy_learning_is_worth_batch_20():
+    """The relation of the docstring: 200 * pixels times smaller."""
+    light = effective_learning_rate(1.0, 0.9, 20)
+    assert effective_learning_rate(1 / (200 * 50), 0.99, 1, "sum", 50) == pytest.approx(light)
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    ((1.0, 1.0, 1), "momentum of at least 0 and below 1, got 1.0"), ((1.0, 0.9, 0), "batch"),
+    ((1.0, 0.9, 1, "max"), "reduction 'mean' or 'sum', got 'max'"),
+    ((1.0, 0.9, 1, "sum", 0), "pixels"),
+])
+def test_effective_learning_rate_of_nonsense(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        effective_learning_rate(*arguments)
+
+
+@pytest.mark.parametrize("regime", [
+    {"batch": 1, "momentum": 0.99, "reduction": "sum"}, {"batch": 20}, {"momentum": 0.0},
+    {"reduction": "sum"}, {},
+])
+def test_a_regime_keeps_what_a_picture_counts(regime):
+    settings = Settings()
+    other = settings.regime(**regime)
+    reduction = regime.get("reduction", "mean")
+    assert other.reduction == reduction
+    for field in ("steps", "batch", "lr"):
+        assert getattr(other, field)[0] == getattr(settings, field)[0]
+    assert (other.momentum[0], other.clip_gradients[0]) == (0.9, 0.5)
+    for i in range(1, 4):
+        assert other.batch[i] == regime.get("batch", 8)
+        assert other.momentum[i] == regime.get("momentum", 0.9)
+        assert other.clip_gradients[i] == (None if reduction == "sum" else 0.5)
+        assert abs(other.steps[i] * other.batch[i] - settings.steps[i] * 8) <= other.batch[i] / 2
+        before, after = (
+            effective_learning_rate(s.lr[i], m, s.batch[i], s.reduction, 128**2)
+            for s, m in ((settings, 0.9), (other, other.momentum[i]))
+        )
+        assert after == pytest.approx(before, rel=1e-12)
+    # And back again.
+    back = other.regime(batch=8, momentum=0.9, reduction="mean")
+    assert back.lr == pytest.approx(settings.lr)
+
+
+def test_heavy_is_the_paper_s():
+    heavy = Settings().heavy()
+    assert heavy == Settings().regime(batch=1, momentum=0.99, reduction="sum")
+    # 0.2 / (8 * 0.1) a picture, as before.
+    assert heavy.lr[1:] == pytest.approx([0.25 * 0.01 / 128**2] * 3)
+
+
+def test_a_heavy_run_is_repeatable_and_its_losses_are_means(tmp_path):
+    settings = dataclasses.replace(QUICK.heavy(), loss_sampling=0.5)
+    assert settings.steps == (12, 12, 8, 12)
+    train(tmp_path / "a", settings)
+    assert training.read_settings(tmp_path / "a") == settings
+    rows = training.read_history(tmp_path / "a")
+    # Of 4 classes at first, whatever the number of pixels.
+    assert all(0.05 < loss < 4 for _, _, loss in rows)
+    steps = []
+    with pytest.raises(TrainingStopped):
+        train(
+            tmp_path / "b", settings, report=steps.append, should_stop=lambda: len(steps) >= 17
+        )
+    train(tmp_path / "b", resume=True)
+    assert_same_results(tmp_path / "a", tmp_path / "b")
+
+
+def test_each_stage_has_its_momentum_and_its_clipping(tmp_path, monkeypatch):
+    made = []
+
+    class Noting(SGD):
+        def __init__(self, *arguments):
+            made.append(arguments[2:])
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(training, "SGD", Noting)
+    train(tmp_path, dataclasses.replace(QUICK.heavy(), steps=(1, 1, 1, 1)))
+    assert made == [(0.9, 5e-4, 0.5)] + [(0.99, 5e-4, None)] * 3
+
+
+def test_settings_of_before_the_regimes_are_read(finished, tmp_path):
+    config = json.loads((finished[0] / "config.json").read_text())
+    for name in ("reduction", "loss_sampling"):
+        del config["settings"][name]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert training.read_settings(tmp_path) == QUICK
+
+
+@pytest.mark.parametrize(("values", "words"), [
+    ({"reduction": "max"}, "expected reduction 'mean' or 'sum', got 'max'"),
+    ({"loss_sampling": 0.0}, "expected p above 0"), ({"loss_sampling": 1.5}, "expected p above 0"),
+])
+def test_settings_that_cannot_be(values, words, tmp_path, finished):
+    with pytest.raises(ValueError, match=words):
+        Settings(**values)
+    config = json.loads((finished[0] / "config.json").read_text())
+    config["settings"].update(values)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=words):
+        training.read_settings(tmp_path)
 
 
 def test_a_worker_that_ends_is_an_error():
-    from fcn_numpy.workers import Workers
-
     with Workers([Broken()]) as workers, pytest.raises(RuntimeError, match="worker process ended"):
         workers.do(None)
 

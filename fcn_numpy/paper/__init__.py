@@ -1,12 +1,22 @@
-"""What sections 3.1 to 3.3 of the paper say of convolutions, as code that shows it.
+"""The sections of the paper between its title and its architecture, as code that shows them.
 
-`dense` turns a classifier into a network that gives a map of scores (3.1), `rarefaction` has two
-ways to the same dense map (3.2), `upsampling` three ways to the same upsampled map (3.3). All are
-written to be read; the layers and the models use none of it.
+=================  =================================================================
+`dense`            3.1, a classifier made into a network that gives a map of scores
+`rarefaction`      3.2, two ways to the same dense map
+`upsampling`       3.3, three ways to the same upsampled map, and what it is not
+`sampling_curves`  3.4 and figure 5, whole images against sampled losses
+`bounds`           upper bounds on mean IU, from the PAMI version
+`context`          what an FCN misses, and a pyramid adds
+=================  =================================================================
+
+All are written to be read; the layers and the models use none of it.
 """
 
+from fcn_numpy.paper.bounds import upper_bound, upper_bounds
+from fcn_numpy.paper.context import train_on_scenes
 from fcn_numpy.paper.dense import classify_windows, convolutionalize_layers, dense_classifier
 from fcn_numpy.paper.rarefaction import rarefied_kernel, rarefy, shift_and_stitch
+from fcn_numpy.paper.sampling_curves import sampling_curves
 from fcn_numpy.paper.upsampling import by_layer, by_matrix, by_zeros, inversion_error, overlap
 
 __all__ = [
@@ -20,5 +30,9 @@ __all__ = [
     "overlap",
     "rarefied_kernel",
     "rarefy",
+    "sampling_curves",
     "shift_and_stitch",
+    "train_on_scenes",
+    "upper_bound",
+    "upper_bounds",
 ]

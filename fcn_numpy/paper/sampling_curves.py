@@ -1,0 +1,133 @@
+"""Figure 5 of the paper: whole images, or the losses of some of their pixels."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fcn_numpy.checks import whole_number
+from fcn_numpy.data import CLASSES, IGNORE, normalise, toy_shapes
+from fcn_numpy.models import TINY, FCN8s
+from fcn_numpy.nn import Dropout2d, LossSampling, SoftmaxCrossEntropy
+from fcn_numpy.optim import SGD
+from fcn_numpy.plotting import plot_convergence
+
+# Seeds of toy pictures that no other training uses.
+TRAIN_SEED, TEST_SEED = 4_000_000_000, 5_000_000_000
+
+
+class Curve(NamedTuple):
+    """How a training got on.
+
+    Attributes
+    ----------
+    steps, seconds, losses : ndarray
+        After so many steps and seconds of training, the loss on held-out pictures: of whole
+        images, whatever was trained on. What measuring it took is not in the seconds.
+    """
+
+    steps: np.ndarray
+    seconds: np.ndarray
+    losses: np.ndarray
+
+
+def sampling_curves(
+    probabilities: Sequence[float] = (1.0, 0.5, 0.25),
+    *,
+    steps: int = 100,
+    batch: int = 4,
+    lr: float = 0.1,
+    size: int = 64,
+    n_train: int = 200,
+    n_test: int = 32,
+    every: int = 10,
+    seed: int = 0,
+) -> dict[float, Curve]:
+    """Train FCN-8s on toy shapes from the same start, with loss sampling of several probabilities.
+
+    As in the paper, with probability p a batch has 1 / p times as many pictures, so that as many
+    pixels count in a step. The default takes about half a minute on one core.
+
+    Parameters
+    ----------
+    probabilities : sequence of float
+        Of `fcn_numpy.nn.LossSampling`; 1 is whole-image training.
+    steps : int
+    batch : int
+        Pictures a step with p = 1.
+    lr : float
+        Learning rate of SGD with momentum 0.9; gradients are clipped at norm 0.5.
+    size : int
+        Height and width of the pictures.
+    n_train, n_test : int
+        Pictures to train on, and held-out pictures to measure the loss on.
+    every : int
+        Steps from one measurement to the next.
+    seed : int
+        Same number, same losses (not seconds), on the same machine.
+
+    Returns
+    -------
+    dict of float to Curve
+        Each begins before the first step.
+
+    Notes
+    -----
+    Long et al., section 4.3 and figure 5: sampling hardly changes how far a number of steps
+    comes, and whole images are faster, for a step costs as much as the pictures in it. So it is
+    here with the default; with batches of two whole images, more pictures with fewer
+    losses of each do help a little, step by step.
+    """
+    whole_number(steps, "steps", 1)
+    whole_number(every, "every", 1)
+    images, labels = toy_shapes(n_train, size, TRAIN_SEED + seed)
+    held_out = toy_shapes(n_test, size, TEST_SEED + seed)
+    data = normalise(images), labels, normalise(held_out[0]), held_out[1]
+    return {p: _curve(p, steps, batch, lr, every, seed, data) for p in probabilities}
+
+
+def _curve(p, steps, batch, lr, every, seed, data):
+    images, labels, test_images, test_labels = data
+    model = FCN8s(len(CLASSES), TINY, rng=np.random.default_rng((seed, 0)))
+    for module in model.modules():
+        if isinstance(module, Dropout2d):
+            module.p = 0.0
+    rng = np.random.default_rng((seed, 1))
+    loss_of = SoftmaxCrossEntropy(IGNORE, sampling=LossSampling(p, rng))
+    optimiser = SGD(model.parameters(), lr, weight_decay=5e-4, clip_gradients=0.5)
+    n = max(1, round(batch / p))
+    seconds = 0.0
+    points = [(0, seconds, _held_out_loss(model, loss_of, test_images, test_labels))]
+    for step in range(1, steps + 1):
+        start = time.perf_counter()
+        chosen = rng.integers(len(images), size=n)
+        loss_of(model(images[chosen]), labels[chosen])
+        model.zero_grad()
+        model.backward(loss_of.backward(), need_input_grad=False)
+        optimiser.step()
+        seconds += time.perf_counter() - start
+        if step % every == 0 or step == steps:
+            loss = _held_out_loss(model, loss_of, test_images, test_labels)
+            points.append((step, seconds, loss))
+    return Curve(*np.array(points).T)
+
+
+def _held_out_loss(model, loss_of, images, labels):
+    model.eval()
+    loss_of.eval()  # without sampling
+    loss = loss_of(model(images), labels)
+    model.train()
+    loss_of.train()
+    return loss
+
+
+def draw_sampling_curves(path: str | os.PathLike, **settings) -> dict[float, Curve]:
+    """Draw figure 5 as a PNG file; settings are those of `sampling_curves`. Returns the curves."""
+    curves = sampling_curves(**settings)
+    labels = {p: "whole images" if p == 1 else f"{p:.0%} of the losses" for p in curves}
+    plot_convergence(path, {labels[p]: curve for p, curve in curves.items()})
+    return curves

@@ -16,7 +16,6 @@ from fcn_numpy.paper.bounds import upper_bound, upper_bounds
 from fcn_numpy.paper.context import train_on_scenes
 from fcn_numpy.paper.dense import classify_windows, convolutionalize_layers, dense_classifier
 from fcn_numpy.paper.rarefaction import rarefied_kernel, rarefy, shift_and_stitch
-from fcn_numpy.paper.sampling_curves import sampling_curves
 from fcn_numpy.paper.upsampling import by_layer, by_matrix, by_zeros, inversion_error, overlap
 
 __all__ = [
@@ -30,7 +29,6 @@ __all__ = [
     "overlap",
     "rarefied_kernel",
     "rarefy",
-    "sampling_curves",
     "shift_and_stitch",
     "train_on_scenes",
     "upper_bound",

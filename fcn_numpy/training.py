@@ -203,7 +203,7 @@ def effective_learning_rate(
 
     Notes
     -----
-    Long et al., section 4.3; Shelhamer et al. (PAMI), section 5, "heavy" learning. Clipped
+    Shelhamer et al. (PAMI), "Image-to-Image Learning"; Long et al., section 4.3. Clipped
     gradients do not follow it.
     """
     if not 0 <= momentum < 1:

@@ -69,10 +69,10 @@ def interpolation_matrix(size: int, new_size: int, align_corners: bool) -> np.nd
 
 
 class _Resize(Module):
-    """A map times a matrix on each axis: ``y = R x Sᵀ``, backward ``Rᵀ grad S``."""
+    """A map times a matrix on each axis: ``y = R x Sᵀ``, backward ``Rᵀ grad S``.
 
-    def _matrix(self, size, new_size):
-        raise NotImplementedError
+    A layer defines ``_matrix(size, new_size)``.
+    """
 
     def _resized(self, x, new_size):
         rows, columns = (

@@ -344,10 +344,11 @@ class _Run:
         if self.checkpoint and index == self.first_stage:
             done = self._restore(model, optimiser)
         steps = settings.steps[index]
+        reduction = _loss(name, settings).reduction
         self.workers.do(("begin", index))
         for step in range(done, steps):
             optimiser.lr = _learning_rate(settings, index, step)
-            loss = _compute_gradients(model, self.workers, step, _loss(name, settings).reduction)
+            loss = _compute_gradients(model, self.workers, step, reduction)
             if not np.isfinite(loss):
                 raise TrainingDiverged(
                     f"the loss became {loss} in {name} at step {step + 1}: try a lower learning "

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from references import assert_close
 
-from fcn_numpy.geometry import trace
+from fcn_numpy.geometry import FeatureMap, trace
 from fcn_numpy.gradcheck import gradcheck
 from fcn_numpy.models import TINY, FCN8s, PyramidPooling
 from fcn_numpy.nn import AdaptiveAvgPool2d, BilinearResize, Concat
@@ -188,6 +188,16 @@ def test_the_traced_field_says_so_too():
     assert grids["context.pool1"].columns.field >= 352
     concat, fc7 = grids["context.concat"], grids["fc7"]
     assert (concat.scale, concat.shift) == (fc7.scale, fc7.shift)
+
+
+def test_bins_are_traced_to_their_middles():
+    """Two bins of 8 rows lie at 3.5 and 11.5, one of 6 columns at 2.5; and back again at 0."""
+    image = FeatureMap(3, (16, 6))
+    bins = AdaptiveAvgPool2d((2, 1))(image)
+    assert (bins.grid.scale, bins.grid.shift) == ((8, 6), (3.5, 2.5))
+    assert bins.grid.rows.spans == ((0, 7), (8, 15)) and bins.grid.columns.spans == ((0, 5),)
+    back = BilinearResize()(bins, image)
+    assert (back.size, back.grid.scale, back.grid.shift) == ((16, 6), (1, 1), (0, 0))
 
 
 def test_a_pyramid_is_traced_as_it_computes():

@@ -240,29 +240,7 @@ POOLS = [
     ((1, 1, 2, 3), 4, 3, 2, True),
     ((1, 1, 9, 8), (2, 4), (3, 2), (1, 2), True),
 ]
-
-
-@pytest.mark.parametrize("values", ["different", "ties", "all-equal", "negative"])
-@pytest.mark.parametrize(("shape", "kernel_size", "stride", "padding", "ceil_mode"), POOLS)
-def test_max_pool2d(shape, kernel_size, stride, padding, ceil_mode, values):
-    x = {
-        "different": normal(*shape),
-        "ties": rng().integers(0, 2, shape).astype(np.float64),
-        "all-equal": np.full(shape, 3.0),
-        # The padding is no zero that could win.
-        "negative": -1 - np.abs(normal(*shape)),
-    }[values]
-    layer = MaxPool2d(kernel_size, stride, padding, ceil_mode)
-    expected, winners = loop_max_pool2d(x, kernel_size, stride, padding, ceil_mode)
-    y = layer(x)
-    assert np.array_equal(y, expected)
-    grad = np.random.default_rng(1).standard_normal(y.shape)
-    assert_close(layer.backward(grad), loop_max_pool2d_input(shape, winners, grad), 1e-12)
-    if values in ("different", "negative"):
-        check_gradients(layer, x)
-
-
-# (N, C, H, W), kernel_size, stride, padding, ceil_mode, dilation
+# The same, and dilation.
 DILATED_POOLS = [
     ((1, 1, 3, 3), 2, 1, 0, False, 2),
     ((2, 2, 6, 7), 2, 1, 0, False, 2),
@@ -275,13 +253,14 @@ DILATED_POOLS = [
 
 
 @pytest.mark.parametrize("values", ["different", "ties", "all-equal", "negative"])
-@pytest.mark.parametrize("arguments", DILATED_POOLS)
-def test_dilated_max_pool2d(arguments, values):
+@pytest.mark.parametrize("arguments", POOLS + DILATED_POOLS)
+def test_max_pool2d(arguments, values):
     shape, *window = arguments
     x = {
         "different": normal(*shape),
         "ties": rng().integers(0, 2, shape).astype(np.float64),
         "all-equal": np.full(shape, 3.0),
+        # The padding is no zero that could win.
         "negative": -1 - np.abs(normal(*shape)),
     }[values]
     layer = MaxPool2d(*window)

@@ -54,6 +54,11 @@ def test_the_stripes_tell_and_lie_out_of_sight(scenes):
     assert first_stripe - last_disc > field / 2
 
 
+def means(images, where):
+    """Mean colour of each picture where a mask is set."""
+    return (images * where).sum(axis=(2, 3)) / where.sum(axis=(2, 3))
+
+
 def test_nothing_else_tells(scenes):
     """Means over what is not the far end differ between the classes by chance only."""
     images, labels, _ = upright(*scenes)
@@ -63,7 +68,8 @@ def test_nothing_else_tells(scenes):
     features = {
         "mean": near.mean(axis=(1, 2, 3)),
         "size of the disc": disc.mean(axis=(1, 2, 3)),
-        "disc": (near * disc).sum(axis=(1, 2, 3)) / disc.sum(axis=(1, 2, 3)) / 3,
+        "disc": means(near, disc).mean(axis=1),
+        "contrast of the disc": np.abs(means(near, disc) - means(near, ~disc)).mean(axis=1),
         "mean of all": images.mean(axis=(1, 2, 3), dtype=float),
     }
     for name, values in features.items():

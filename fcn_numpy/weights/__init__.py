@@ -1,0 +1,5 @@
+"""Weight files in and out."""
+
+from fcn_numpy.weights.npz import load, save
+
+__all__ = ["load", "save"]

@@ -1,18 +1,29 @@
-"""Pictures in and out of files, and how the network wants to see them."""
+"""Pictures and masks in and out of files, and how the networks want to see them."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from fcn_numpy.checks import check_array
+from fcn_numpy.data.classes import Classes
 from fcn_numpy.files import atomic_write
+
+# Means of blue, green and red over ImageNet's pictures, as Caffe's VGG16 was trained with them.
+CAFFE_MEAN = (104.00699, 116.66877, 122.67892)
+# More would need some 25 GB in the first layers of VGG16.
+MAX_PIXELS = 50_000_000
+# Of all that Pillow reads, those that hold pictures; others start programs or fetch files.
+FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 
 
 def normalise(images: np.ndarray) -> np.ndarray:
-    """Bring pictures from [0, 1] to mean 0 and about standard deviation 1.
+    """Bring pictures from [0, 1] to mean 0 and about standard deviation 1, for TINY.
 
     ``(x - mean) * 4`` with the mean of each colour in each picture. What a toy picture's colours
     are says nothing of its shapes; without their mean the network has less to unlearn.
@@ -30,14 +41,68 @@ def normalise(images: np.ndarray) -> np.ndarray:
     return (images - images.mean(axis=(2, 3), keepdims=True)) * images.dtype.type(4)
 
 
+def subtract_mean(images: np.ndarray) -> np.ndarray:
+    """Bring pictures to what the published VGG16 and FCN weights expect.
+
+    Blue, green, red; 0 to 255; less `CAFFE_MEAN`; no scaling.
+
+    Parameters
+    ----------
+    images : ndarray, shape (N, 3, H, W), floating
+        RGB from 0 to 1.
+
+    Returns
+    -------
+    ndarray, shape and dtype of images
+
+    Notes
+    -----
+    As Caffe's VGG16 and the reference implementation of the paper; pytorch-fcn does the same in
+    `transform`.
+    """
+    check_array(images, "images", ("N", 3, "H", "W"))
+    pixels = np.ascontiguousarray(images[:, ::-1]) * images.dtype.type(255)
+    pixels -= np.array(CAFFE_MEAN, images.dtype)[:, None, None]
+    return pixels
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike, formats: tuple[str, ...]) -> Iterator:
+    """Open a picture file with Pillow, upright; whatever is wrong with it becomes a ValueError."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            # Of doubtful metadata; what matters of them is an error as well.
+            warnings.simplefilter("ignore")
+            Image.init()
+            with Image.open(path, formats=[f for f in formats if f in Image.OPEN]) as picture:
+                width, height = picture.size
+                if width * height > MAX_PIXELS:
+                    raise ValueError(
+                        f"expected at most {MAX_PIXELS:,} pixels, got {width} x {height}"
+                    )
+                yield ImageOps.exif_transpose(picture)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        # A decoder that meets a damaged file raises whatever it stumbles upon.
+        if isinstance(error, UnidentifiedImageError):
+            reason = f"it is no picture of a format taken ({', '.join(formats)})"
+        else:
+            reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"cannot read {os.fspath(path)}: {reason}") from error
+
+
 def read_image(path: str | os.PathLike) -> np.ndarray:
     """Read a picture file as RGB.
 
     Parameters
     ----------
     path : path-like
-        PNG, JPEG or whatever Pillow reads, 8 bits a channel. Grey becomes RGB; transparency is
-        laid on white.
+        PNG, JPEG, TIFF, WebP, BMP, GIF (its first picture) or PPM. Grey becomes RGB; 16 bits a
+        channel become 8; transparency is laid on white; a camera's note of how it was held is
+        followed.
 
     Returns
     -------
@@ -47,26 +112,85 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     ------
     FileNotFoundError
     ValueError
-        If it is no picture that can be read.
+        If it is no picture that can be read, or one of more than 50 million pixels.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image
 
-    try:
-        with Image.open(path) as picture:
-            if picture.mode.startswith(("I", "F")):
-                raise ValueError(f"expected 8 bits a channel, got mode {picture.mode}")
-            picture = ImageOps.exif_transpose(picture)
-            if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-                white = Image.new("RGBA", picture.size, "white")
-                picture = Image.alpha_composite(white, picture.convert("RGBA"))
-            pixels = np.asarray(picture.convert("RGB"), np.float32)
-    except FileNotFoundError:
-        raise
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError,
-            Image.DecompressionBombError) as error:
-        reason = "it is no picture" if isinstance(error, UnidentifiedImageError) else error
-        raise ValueError(f"cannot read {os.fspath(path)}: {reason}") from error
+    with _opened(path, FORMATS) as picture:
+        if picture.mode.startswith(("I", "F")):
+            picture = Image.fromarray((_sixteen_bits(picture) / 257 + 0.5).astype(np.uint8))
+        if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
+            white = Image.new("RGBA", picture.size, "white")
+            picture = Image.alpha_composite(white, picture.convert("RGBA"))
+        pixels = np.asarray(picture.convert("RGB"))
+    # Laid out for the network before it is four times as large.
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)) / np.float32(255)
+
+
+def _sixteen_bits(picture):
+    values = np.asarray(picture)
+    if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 65535:
+        raise ValueError(f"expected 8 or 16 bits a channel, got mode {picture.mode}")
+    return values
+
+
+def read_mask(path: str | os.PathLike, classes: Classes, coloured: bool = False) -> np.ndarray:
+    """Read the labels of a picture from a PNG file.
+
+    Parameters
+    ----------
+    path : path-like
+        PNG alone: a JPEG changes the colours, and so the labels.
+    classes : Classes
+    coloured : bool
+        Whether the mask's colours are those of `classes`; if not, its pixels are class numbers
+        (grey values, or places in a palette as in PASCAL VOC) and 255 is ignored.
+
+    Returns
+    -------
+    ndarray, shape (H, W), uint8
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        If it cannot be read; for a pixel of another colour or number, with its place.
+    """
+    with _opened(path, ("PNG",)) as picture:
+        if coloured:
+            if "transparency" in picture.info or picture.mode in ("RGBA", "LA"):
+                alpha = np.asarray(picture.convert("RGBA"))[..., 3]
+                _expect(alpha == 255, alpha, "opaque pixels (alpha 255)", "alpha ")
+            pixels = np.asarray(picture.convert("RGB"))
+            labels = classes.numbers(pixels)
+            wanted = "a colour of the list of classes"
+        else:
+            if picture.mode not in ("P", "L", "1") and not picture.mode.startswith("I"):
+                raise ValueError(
+                    f"expected class numbers (grey or with a palette), got mode {picture.mode}; "
+                    "masks of colours need the colours in the list of classes"
+                )
+            pixels = np.asarray(picture).astype(np.int64)
+            labels = np.where((pixels < len(classes)) | (pixels == 255), pixels, -1)
+            wanted = f"class numbers from 0 to {len(classes) - 1} or 255 (ignored)"
+        _expect(labels >= 0, pixels, wanted)
+    return labels.astype(np.uint8)
+
+
+def _expect(right, pixels, wanted, what=""):
+    if right.all():
+        return
+    wrong = np.argwhere(~right)
+    row, column = map(int, wrong[0])
+    others = f", and {len(wrong) - 1} pixels more" if len(wrong) > 1 else ""
+    raise ValueError(
+        f"expected {wanted}, got {what}{_plain(pixels[row, column])} in row {row}, column "
+        f"{column}{others}"
+    )
+
+
+def _plain(pixel):
+    return tuple(pixel.tolist()) if pixel.ndim else int(pixel)
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
@@ -78,25 +202,21 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     _write_png(path, Image.fromarray(np.ascontiguousarray(pixels)))
 
 
-def write_labels(
-    path: str | os.PathLike, labels: np.ndarray, colours: np.ndarray
-) -> None:
+def write_labels(path: str | os.PathLike, labels: np.ndarray, classes: Classes) -> None:
     """Write labels as a PNG file with a palette: its pixels are class numbers, as in VOC.
 
     Parameters
     ----------
     path : path-like
     labels : ndarray, shape (H, W), uint8
-    colours : ndarray, shape (K, 3), from 0 to 1
-        Colour of each class; 255 (ignore) is shown white.
+    classes : Classes
+        Whose colours the numbers are shown in.
     """
     from PIL import Image
 
     check_array(labels, "labels", ("H", "W"), kinds="u")
-    palette = np.full((256, 3), 255, np.uint8)
-    palette[: len(colours)] = np.rint(np.asarray(colours) * 255)
     picture = Image.fromarray(labels.astype(np.uint8))
-    picture.putpalette(palette.tobytes())
+    picture.putpalette(classes.palette().tobytes())
     _write_png(path, picture)
 
 

@@ -2,7 +2,16 @@
 
 from fcn_numpy.models.classifier import Classifier, convolutionalize
 from fcn_numpy.models.context import PyramidPooling
-from fcn_numpy.models.fcn import FCN, MODELS, FCN8s, FCN8sAtOnce, FCN16s, FCN32s, fcn_for
+from fcn_numpy.models.fcn import FCN
+from fcn_numpy.models.published import (
+    MODELS,
+    FCN8s,
+    FCN8sAtOnce,
+    FCN16s,
+    FCN32s,
+    fcn_for,
+    start_from,
+)
 from fcn_numpy.models.vgg import TINY, VGG16, Backbone
 
 __all__ = [
@@ -19,4 +28,5 @@ __all__ = [
     "PyramidPooling",
     "convolutionalize",
     "fcn_for",
+    "start_from",
 ]

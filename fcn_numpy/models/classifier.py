@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from fcn_numpy.checks import check_array, whole_number
 from fcn_numpy.geometry import FeatureMap
-from fcn_numpy.models.vgg import VGG16, Backbone, add_stages
+from fcn_numpy.models.vgg import VGG16, Backbone, add_stages, backbone_of
 from fcn_numpy.nn import Dropout2d, Flatten, Linear, Module, ReLU, Sequential
 
 
@@ -81,7 +83,7 @@ class Classifier(Module):
         return self._stages[0].backward(grad, need_input_grad)
 
 
-def convolutionalize(classifier: Classifier) -> dict[str, np.ndarray]:
+def convolutionalize(classifier: Classifier | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the classifier's weights as those of an FCN: reshaped, not one number changed.
 
     A fully connected layer over a map of C channels and k x k cells is a convolution with a
@@ -91,20 +93,32 @@ def convolutionalize(classifier: Classifier) -> dict[str, np.ndarray]:
 
     Parameters
     ----------
-    classifier : Classifier
+    classifier : Classifier, or dict of str to ndarray
+        With a state_dict, the arrays returned are views of those in it.
 
     Returns
     -------
     dict of str to ndarray
         To be loaded with ``fcn.load_state_dict(..., strict=False)``.
 
+    Raises
+    ------
+    ValueError
+        If a layer's weight is not of the shape that the backbone has.
+
     Notes
     -----
     Long et al., section 3.1, "Adapting classifiers for dense prediction".
     """
-    backbone = classifier.backbone
+    state = classifier.state_dict() if isinstance(classifier, Module) else classifier
+    backbone = backbone_of(state)
     k, channels, width = backbone.fc_kernel, backbone.widths[-1], backbone.fc_width
-    state = {n: v for n, v in classifier.state_dict().items() if not n.startswith("fc8.")}
-    state["fc6.weight"] = state["fc6.weight"].reshape(width, channels, k, k)
-    state["fc7.weight"] = state["fc7.weight"].reshape(width, width, 1, 1)
+    state = {name: value for name, value in state.items() if not name.startswith("fc8.")}
+    for name, inputs, shape in (("fc6.weight", channels * k * k, (channels, k, k)),
+                                ("fc7.weight", width, (width, 1, 1))):
+        if np.shape(state.get(name)) != (width, inputs):
+            raise ValueError(
+                f"expected {name} of shape {(width, inputs)}, got {np.shape(state.get(name))}"
+            )
+        state[name] = state[name].reshape(width, *shape)
     return state

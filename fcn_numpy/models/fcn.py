@@ -1,4 +1,4 @@
-"""FCN: one network over a backbone table and a list of skips; 32s, 16s and 8s are settings."""
+"""FCN: one network over a backbone table and a list of skips."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from fcn_numpy.checks import Pair, check_array, pair, whole_number
 from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.models.context import PyramidPooling
-from fcn_numpy.models.vgg import TINY, VGG16, Backbone, add_stages
+from fcn_numpy.models.vgg import Backbone, add_stages
 from fcn_numpy.nn import (
     Conv2d,
     ConvTranspose2d,
@@ -252,97 +252,3 @@ def _ranges(numbers: list[int]) -> str:
         else:
             ranges.append([n, n])
     return ", ".join(f"{a} to {b}" if a != b else str(a) for a, b in ranges)
-
-
-class _Published(FCN):
-    """A setting of FCN: which pools are fused, and with which factors."""
-
-    skips: Sequence[int] | Mapping[int, float] = ()
-
-    def __init__(
-        self,
-        n_class: int = 21,
-        backbone: Backbone = VGG16,
-        *,
-        context: PyramidPooling | None = None,
-        learn_upsampling: bool = False,
-        dtype: np.typing.DTypeLike = np.float32,
-        rng: np.random.Generator | None = None,
-    ):
-        super().__init__(
-            backbone, self.skips, n_class=n_class, context=context,
-            learn_upsampling=learn_upsampling, dtype=dtype, rng=rng,
-        )
-
-
-class FCN32s(_Published):
-    """FCN-32s: scores at stride 32, upsampled at once. Arguments as `FCN`."""
-
-    skips = ()
-
-
-class FCN16s(_Published):
-    """FCN-16s: the scores of pool4 are fused at stride 16. Arguments as `FCN`."""
-
-    skips = (4,)
-
-
-class FCN8s(_Published):
-    """FCN-8s: the scores of pool4, then those of pool3 are fused. Arguments as `FCN`."""
-
-    skips = (4, 3)
-
-
-class FCN8sAtOnce(_Published):
-    """FCN-8s trained in one stage: its pools are scaled down before they are scored.
-
-    The scale of the finer pools' activations is larger than that of the last one; with these
-    factors all three sets of scores learn at a similar rate. Arguments as `FCN`.
-    """
-
-    skips = {4: 0.01, 3: 0.0001}
-
-
-MODELS = {
-    "fcn32s": FCN32s, "fcn16s": FCN16s, "fcn8s": FCN8s, "fcn8satonce": FCN8sAtOnce
-}
-
-
-def fcn_for(state: Mapping[str, np.ndarray]) -> FCN:
-    """Make the network that weights belong to, and load them.
-
-    Which one it is, is told by the names (each has an upsampling layer of its own), the backbone
-    and the number of classes by the shapes. FCN-8s and FCN-8s-at-once have the same names; these
-    are taken as FCN-8s.
-
-    Parameters
-    ----------
-    state : dict of str to ndarray
-        A state_dict.
-
-    Returns
-    -------
-    FCN
-
-    Raises
-    ------
-    ValueError
-        If it is not the state_dict of an FCN on a known backbone.
-    """
-    last = {"upscore": FCN32s, "upscore16": FCN16s, "upscore8": FCN8s}
-    kinds = [kind for name, kind in last.items() if f"{name}.weight" in state]
-    if len(kinds) != 1 or "score_fr.weight" not in state or "fc6.weight" not in state:
-        raise ValueError(
-            "these are no weights of an FCN-32s, FCN-16s or FCN-8s: expected score_fr, fc6 and "
-            f"one of {', '.join(last)} among the names, got {', '.join(list(state)[:6]) or 'none'}"
-        )
-    for backbone in (VGG16, TINY):
-        shape = (backbone.fc_width, backbone.widths[-1], *[backbone.fc_kernel] * 2)
-        if np.shape(state["fc6.weight"]) == shape:
-            model = kinds[0](len(state["score_fr.weight"]), backbone)
-            model.load_state_dict(state)
-            return model
-    raise ValueError(
-        f"expected weights on the backbone VGG16 or TINY, got fc6 of shape "
-        f"{np.shape(state['fc6.weight'])}"
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,35 @@ class Backbone:
 
 VGG16 = Backbone("VGG16", (64, 128, 256, 512, 512), (2, 2, 3, 3, 3), 4096, 7, 100)
 TINY = Backbone("TINY", (8, 16, 32, 64, 64), (2, 2, 3, 3, 3), 128, 3, 17)
+
+
+def backbone_of(state: Mapping[str, np.ndarray]) -> Backbone:
+    """Return the backbone that weights belong to, VGG16 or TINY, told by the shape of fc6.
+
+    Parameters
+    ----------
+    state : dict of str to ndarray
+        The state_dict of a classifier or of an FCN.
+
+    Raises
+    ------
+    ValueError
+        If it is neither's.
+    """
+    if "fc6.weight" not in state:
+        raise ValueError(
+            "expected the weights of an FCN or of a VGG classifier, fc6.weight among their names, "
+            f"got {', '.join(list(state)[:6]) or 'none'}"
+        )
+    shape = np.shape(state["fc6.weight"])
+    for backbone in (VGG16, TINY):
+        channels, k = backbone.widths[-1], backbone.fc_kernel
+        if shape in ((backbone.fc_width, channels, k, k), (backbone.fc_width, channels * k * k)):
+            return backbone
+    raise ValueError(
+        "expected fc6.weight of shape (4096, 512, 7, 7) or (4096, 25088), that of VGG16, or of "
+        f"(128, 64, 3, 3) or (128, 576), that of TINY, got {shape}"
+    )
 
 
 def add_stages(

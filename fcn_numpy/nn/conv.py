@@ -41,6 +41,17 @@ def bilinear_kernel(
     return np.outer(*tents).astype(dtype)
 
 
+class NotDrawn(np.random.Generator):
+    """A generator that leaves the weights of layers at zero, without touching their memory.
+
+    For networks whose weights are loaded next. All else it draws as any other, such as what is
+    dropped out.
+    """
+
+    def __init__(self):
+        super().__init__(np.random.default_rng().bit_generator)
+
+
 def he_normal(
     shape: tuple[int, ...], fan_in: float, dtype: np.typing.DTypeLike,
     rng: np.random.Generator | None,
@@ -50,6 +61,8 @@ def he_normal(
     So activations keep their size through ReLU layers (He et al., 2015).
     """
     dtype = floating_dtype(dtype)
+    if isinstance(rng, NotDrawn):
+        return np.zeros(shape, dtype)
     rng = np.random.default_rng() if rng is None else rng
     # A whole VGG16 is 134 million draws: draw them in the dtype at hand where NumPy can.
     draw = dtype if dtype in (np.float32, np.float64) else np.float64

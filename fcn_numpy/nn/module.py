@@ -204,7 +204,7 @@ class Module:
         return {name: p.data.copy() for name, p in self.named_parameters()}
 
     def load_state_dict(
-        self, state: Mapping[str, np.ndarray], strict: bool = True
+        self, state: Mapping[str, np.ndarray], strict: bool = True, *, assign: bool = False
     ) -> LoadReport:
         """Copy values into the parameters, cast to their dtype. All or nothing.
 
@@ -213,6 +213,9 @@ class Module:
         state : dict of str to ndarray
         strict : bool
             Whether a name that only one side has is an error. If not, such names are skipped.
+        assign : bool
+            Whether parameters may become the given arrays, where dtype and layout fit, instead of
+            copies of them: for large networks, whose weights are then there once.
 
         Returns
         -------
@@ -244,7 +247,11 @@ class Module:
             if value.dtype.kind not in "fiu":
                 raise ValueError(f"expected numbers for {name}, got dtype {value.dtype}")
         for name, value in values.items():
-            own[name].data[...] = value
+            data = own[name].data
+            if assign and value.dtype == data.dtype and value.flags.c_contiguous:
+                own[name].data = value
+            else:
+                data[...] = value
         return report
 
 

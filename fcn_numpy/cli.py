@@ -1,4 +1,4 @@
-"""The command line: fcn-numpy train, evaluate, predict, gradcheck, summary."""
+"""The command line: fcn-numpy train, evaluate, predict, export, gradcheck, summary."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fcn_numpy import __version__
+from fcn_numpy.data import TOY_CLASSES, VOC_CLASSES, Classes, DataFaults
 from fcn_numpy.metrics import Scores
 
 
@@ -33,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 if all went well, 1 if a check failed, 2 for a mistake in what was asked
-        for, 130 if stopped by Ctrl-C.
+        Exit status: 0 if all went well, 1 if a check failed or a picture could not be segmented,
+        2 for a mistake in what was asked for, 130 if stopped by Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -43,13 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has gone (as in `| head`): nothing is left to be said.
         sys.stderr.close()
         return 1
+    except DataFaults as error:
+        print(f"fcn-numpy {options.command}: error: {error}", file=sys.stderr)
+        return 2
     except (ValueError, OSError, MemoryError) as error:
-        message = " ".join(str(error).split()) or type(error).__name__
-        print(f"fcn-numpy {options.command}: error: {message}", file=sys.stderr)
+        _complain(options, error)
         return 2
     except KeyboardInterrupt:
         print(f"fcn-numpy {options.command}: stopped", file=sys.stderr)
         return 130
+
+
+def _complain(options, error):
+    message = " ".join(str(error).split()) or type(error).__name__
+    print(f"fcn-numpy {options.command}: error: {message}", file=sys.stderr)
 
 
 def _parser():
@@ -64,6 +72,7 @@ def _parser():
     _add_train(commands)
     _add_evaluate(commands)
     _add_predict(commands)
+    _add_export(commands)
     _add_gradcheck(commands)
     _add_summary(commands)
     return parser
@@ -121,10 +130,14 @@ def _probability(text):
 def _add_train(commands):
     parser = _add(
         commands, "train", _train,
-        "train a tiny FCN on toy shapes",
+        "train an FCN on toy shapes, or on your own pictures",
         "Train a tiny FCN on toy shapes, as the paper does on photographs: a classifier of\n"
         "single shapes first; its layers, made convolutional, become FCN-32s; from that\n"
         "FCN-16s, from that FCN-8s. Takes about two minutes on two cores.\n\n"
+        "With --data DIR on pictures of your own: DIR/images/NAME.jpg (or .png ...) with\n"
+        "DIR/masks/NAME.png, whose pixels are class numbers, or colours that DIR/classes.csv\n"
+        "lists as name,red,green,blue; or on a folder of PASCAL VOC (JPEGImages,\n"
+        "SegmentationClass, ImageSets/Segmentation). All is checked before training starts.\n\n"
         "Leaves in the folder --out: predictions.png (look at this first), curves.png,\n"
         "history.csv (the loss of each step), the weights of every stage (.npz), scores.json\n"
         "and config.json. Ctrl-C stops and saves; --resume goes on.",
@@ -153,6 +166,45 @@ def _add_train(commands):
         "--quick", action="store_true",
         help="a few steps only, to see that everything works; the networks learn nothing",
     )
+    own = parser.add_argument_group("your own pictures")
+    own.add_argument("--data", type=Path, metavar="DIR", help="folder of pictures and masks")
+    _add_classes(own, "(default: DIR/classes.csv; for PASCAL VOC its 21)")
+    own.add_argument(
+        "--split", metavar="NAME",
+        help="PASCAL VOC: list to learn from (default: train, and val to score on)",
+    )
+    own.add_argument(
+        "--validation", type=_share, metavar="X",
+        help="share of the pictures held out to score on, drawn by --seed (default: 0.2)",
+    )
+    own.add_argument(
+        "--crop", type=_whole(0), metavar="N",
+        help="cut squares of N pixels out, each time elsewhere; 0: whole pictures (default: 128, "
+        "with --backbone vgg16 whole pictures)",
+    )
+    own.add_argument(
+        "--no-flip", action="store_true", help="do not mirror half of the pictures, drawn at random"
+    )
+    own.add_argument(
+        "--class-weights", metavar="W",
+        help="'balanced' (median frequency balancing: rare classes count more), or a number for "
+        "each class, with commas between (default: all count the same)",
+    )
+    own.add_argument(
+        "--backbone", choices=("tiny", "vgg16"),
+        help="vgg16 is the paper's; it needs --pretrained, some 5 GB of memory, and hours "
+        "(default: tiny)",
+    )
+    own.add_argument(
+        "--pretrained", type=Path, metavar="FILE",
+        help="weights to start from, of a classifier or an FCN on the same backbone, instead of "
+        "training a classifier first",
+    )
+    own.add_argument(
+        "--pretrained-on", choices=("caffe", "torchvision"), default="caffe",
+        help="pictures that those know: BGR from 0 to 255 less their mean, or torchvision's "
+        "normalised RGB (default: %(default)s)",
+    )
     regime = parser.add_argument_group(
         "how the FCNs learn",
         "By default batches of 8, momentum 0.9, and the mean of the loss over pixels. Another\n"
@@ -175,10 +227,91 @@ def _add_train(commands):
     )
 
 
-def _settings(options):
+def _share(text):
+    return _number(text, "above 0 and below 1", lambda value: 0 < value < 1)
+
+
+def _add_classes(parser, default):
+    parser.add_argument(
+        "--classes", metavar="LIST",
+        help="names of the classes in the order of their numbers, with commas between "
+        f"(background,cat,dog), or a CSV file of names and colours {default}",
+    )
+
+
+def _classes(text: str) -> tuple[Classes, bool]:
+    """Return what --classes says, and whether it has colours."""
+    from fcn_numpy.data import read_classes
+
+    if text.lower().endswith(".csv") or Path(text).is_file():
+        return read_classes(text)
+    return Classes.named([name.strip() for name in text.split(",")]), False
+
+
+def _own_data(options):
+    """Return the pictures of --data, checked; None for toy shapes."""
+    from fcn_numpy.training import OwnData
+
+    if options.data is None:
+        given = {
+            "--classes": options.classes, "--split": options.split,
+            "--validation": options.validation, "--crop": options.crop,
+            "--class-weights": options.class_weights, "--backbone": options.backbone,
+            "--pretrained": options.pretrained,
+        }
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"{name} is for pictures of your own: expected --data DIR too")
+        return None
+    if options.backbone == "vgg16" and options.pretrained is None:
+        raise ValueError(
+            "--backbone vgg16 needs --pretrained FILE: from scratch it would need a million "
+            "pictures"
+        )
+    classes, coloured = (None, False) if options.classes is None else _classes(options.classes)
+    data = OwnData.open(
+        options.data, classes=classes, coloured=coloured, split=options.split,
+        validation=options.validation, seed=options.seed or 0,
+    )
+    print(f"Reading {len(data.train)} pictures to learn from, {len(data.test)} to score on.")
+    total = data.counts.sum()
+    for name, count in zip(data.classes.names, data.counts):
+        print(f"  {name:20} {count / max(total, 1):6.2%} of the pixels")
+    return data
+
+
+def _class_weights(text, data):
+    """Return the numbers that --class-weights asks for."""
+    if text == "balanced":
+        there = data.counts[data.counts > 0]
+        weights = np.median(there) / np.maximum(data.counts, 1)
+        return tuple(np.where(data.counts > 0, weights, 1.0).tolist())
+    try:
+        weights = tuple(float(number) for number in text.split(","))
+    except ValueError:
+        weights = ()
+    if len(weights) != len(data.classes) or not all(0 <= w < float("inf") for w in weights):
+        raise ValueError(
+            f"expected --class-weights to be 'balanced' or {len(data.classes)} numbers of at "
+            f"least 0, got {text!r}"
+        )
+    return weights
+
+
+def _settings(options, data=None):
     from fcn_numpy.training import Settings
 
-    settings = Settings()
+    settings = Settings.vgg16() if options.backbone == "vgg16" else Settings()
+    if data is not None:
+        settings = dataclasses.replace(
+            settings, flip=not options.no_flip,
+            size=settings.size if options.crop is None else options.crop or None,
+            start=options.pretrained and str(options.pretrained.resolve()),
+            start_trained_on=options.pretrained_on,
+            class_weights=options.class_weights and _class_weights(options.class_weights, data),
+        )
+        if options.pretrained is not None:
+            settings = dataclasses.replace(settings, steps=(0, *settings.steps[1:]))
     if options.seed is not None:
         settings = dataclasses.replace(settings, seed=options.seed)
     if options.lr_factor is not None:
@@ -194,9 +327,12 @@ def _settings(options):
     if options.heavy and given:
         raise ValueError(f"--heavy chooses batch, momentum and reduction, got {given[0]} too")
     if options.heavy:
-        settings = settings.heavy()
-    elif given:
-        settings = settings.regime(**regime)
+        regime = {"batch": 1, "momentum": 0.99, "reduction": "sum"}
+    if options.heavy or given:
+        pixels = None
+        if data is not None and settings.size is None:
+            pixels = max(1, round(data.counts.sum() / len(data.train)))
+        settings = settings.regime(**regime, pixels=pixels)
     if options.loss_sampling is not None:
         settings = dataclasses.replace(settings, loss_sampling=options.loss_sampling)
     return settings
@@ -213,18 +349,20 @@ def _train(options):
             "--steps-factor": options.steps_factor, "--quick": options.quick or None,
             "--batch": options.batch, "--momentum": options.momentum,
             "--reduction": options.reduction, "--heavy": options.heavy or None,
-            "--loss-sampling": options.loss_sampling,
+            "--loss-sampling": options.loss_sampling, "--data": options.data,
         }
         changed = [name for name, value in given.items() if value is not None]
         if changed:
             raise ValueError(f"--resume keeps the settings of the run, got {', '.join(changed)}")
-    settings = None if options.resume else _settings(options)
+    data = None if options.resume else _own_data(options)
+    settings = None if options.resume else _settings(options, data)
     progress = ProgressLine(sys.stdout)
     resume_with = f"fcn-numpy train --resume --out {out}"
     try:
         with _stop_on_ctrl_c() as should_stop:
             scores = training.train(
-                out, settings, resume=options.resume, report=progress, should_stop=should_stop
+                out, settings, data=data, resume=options.resume, report=progress,
+                should_stop=should_stop,
             )
     except training.TrainingStopped as stop:
         progress.close()
@@ -233,8 +371,8 @@ def _train(options):
     except BaseException:
         progress.close()
         raise
-    _draw_run(out, scores)
-    print(_table(scores))
+    classes = _draw_run(out, scores)
+    print(_table(scores, classes))
     print(f"\nPictures and weights are in {out}; look at {out / 'predictions.png'} first.")
     return 0
 
@@ -257,26 +395,35 @@ def _stop_on_ctrl_c():
 
 
 def _draw_run(out, scores):
+    """Draw what a run has reached; return its classes."""
     from fcn_numpy import plotting, training
-    from fcn_numpy.data import CLASSES
 
     images, labels, predictions = training.example_predictions(out)
+    classes = training.read_classes_of(out)
     mean_iu = {name: s.mean_iu for name, s in scores.items()}
     plotting.draw_predictions(
-        out / "predictions.png", images, labels, predictions, CLASSES, mean_iu
+        out / "predictions.png", images, labels, predictions, classes, mean_iu
     )
     plotting.draw_curves(out / "curves.png", training.read_history(out), mean_iu)
+    return classes
 
 
-def _table(scores: Mapping[str, Scores]) -> str:
-    """Lay out the paper's four scores, a line for each network."""
-    from fcn_numpy.data import CLASSES
-
-    heads = ("pixel acc.", "mean acc.", "mean IU", "f.w. IU", *(f"IU {c}" for c in CLASSES))
+def _table(scores: Mapping[str, Scores], classes: Classes) -> str:
+    """Lay out the paper's four scores, a line for each network, and the IU of each class."""
+    heads = ["pixel acc.", "mean acc.", "mean IU", "f.w. IU"]
+    few = len(classes) <= 6
+    if few:
+        heads += [f"IU {name}" for name in classes.names]
     lines = ["  ".join([" " * 6, *heads])]
     for name, s in scores.items():
         values = zip(heads, (*s[:4], *s.iu))
         lines.append("  ".join([f"{name:6}", *(f"{v:{len(head)}.3f}" for head, v in values)]))
+    if not few:
+        width = max(map(len, classes.names))
+        lines += ["", "  ".join([f"{'IU':{width}}", *(f"{name:>6}" for name in scores)])]
+        for number, class_name in enumerate(classes.names):
+            values = (f"{s.iu[number]:6.3f}" for s in scores.values())
+            lines.append("  ".join([f"{class_name:{width}}", *values]))
     return "\n".join(lines)
 
 
@@ -286,27 +433,78 @@ def _table(scores: Mapping[str, Scores]) -> str:
 def _add_evaluate(commands):
     parser = _add(
         commands, "evaluate", _evaluate,
-        "score the networks of a run on held-out pictures",
-        "Score FCN-32s, FCN-16s and FCN-8s of a run on toy pictures that it was not trained\n"
-        "on: pixel accuracy, mean accuracy, mean IU, frequency weighted IU, and the IU\n"
-        "(intersection over union) of each class.",
+        "score networks on pictures whose labels are known",
+        "Score FCN-32s, FCN-16s and FCN-8s of a run on pictures that it was not trained on, or,\n"
+        "with --weights and --data, any FCN on a folder of pictures and masks (laid out as for\n"
+        "`train --data`): pixel accuracy, mean accuracy, mean IU, frequency weighted IU, and the\n"
+        "IU (intersection over union) of each class.",
     )
-    parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of `train --out`")
+    parser.add_argument(
+        "run_folder", nargs="?", type=Path, metavar="RUN", help="folder of `train --out`"
+    )
     parser.add_argument(
         "--images", type=_whole(1), metavar="N",
-        help="how many pictures (default: as many as the run was scored on)",
+        help="how many pictures (default: as many as the run was scored on, or all of --data)",
     )
     parser.add_argument(
-        "--seed", type=_whole(0), default=0, metavar="N",
-        help="which pictures (default: 0, those that `train` scores on)",
+        "--seed", type=_whole(0), metavar="N",
+        help="which toy pictures (default: 0, those that `train` scores on)",
     )
+    folder = parser.add_argument_group("pictures and masks of a folder")
+    folder.add_argument("--weights", type=Path, metavar="F", help="weights of an FCN")
+    folder.add_argument("--data", type=Path, metavar="DIR", help="folder of pictures and masks")
+    folder.add_argument(
+        "--split", metavar="NAME", help="PASCAL VOC: list of pictures (default: val)"
+    )
+    _add_classes(folder, "(default: DIR/classes.csv; for PASCAL VOC its 21)")
 
 
 def _evaluate(options):
     from fcn_numpy import training
 
-    print(_table(training.evaluate(options.run_folder, options.images, options.seed)))
+    if options.run_folder is None:
+        return _evaluate_folder(options)
+    for name in ("weights", "data", "split", "classes"):
+        if getattr(options, name) is not None:
+            raise ValueError(f"expected a RUN, or --weights and --data, got a RUN and --{name}")
+    scores = training.evaluate(options.run_folder, options.images, options.seed or 0)
+    print(_table(scores, training.read_classes_of(options.run_folder)))
     return 0
+
+
+def _evaluate_folder(options):
+    from fcn_numpy import training
+    from fcn_numpy.data import open_folder
+    from fcn_numpy.metrics import segmentation_scores
+    from fcn_numpy.models import MODELS, fcn_from_file
+
+    if options.weights is None or options.data is None:
+        raise ValueError("expected a RUN, or --weights and --data")
+    if options.seed is not None:
+        raise ValueError("--seed is for the toy pictures of a RUN")
+    classes, coloured = (None, False) if options.classes is None else _classes(options.classes)
+    folder = open_folder(options.data, options.split or "val", classes, coloured)
+    folder = folder.subset(range(len(folder))[: options.images])
+    model = fcn_from_file(options.weights)
+    _check_number(options.weights, model, folder.classes)
+    folder.check()
+
+    def report(done):
+        print(f"{done}/{len(folder)} {folder.names[done - 1]}", flush=True)
+
+    pictures = (folder[i] for i in range(len(folder)))
+    hist = training.score_pictures(model, pictures, report)
+    name = next(name for name, kind in MODELS.items() if type(model) is kind)
+    print(_table({name: segmentation_scores(hist)}, folder.classes))
+    return 0
+
+
+def _check_number(path, model, classes):
+    if model.n_class != len(classes):
+        raise ValueError(
+            f"expected {path} to hold weights for {len(classes)} classes, got score_fr.weight "
+            f"for {model.n_class}"
+        )
 
 
 # -------------------------------------------------------------------------------------- predict
@@ -315,53 +513,141 @@ def _evaluate(options):
 def _add_predict(commands):
     parser = _add(
         commands, "predict", _predict,
-        "segment picture files with trained weights",
-        "Segment picture files. For each IMAGE two pictures are written to --out:\n"
-        "NAME_labels.png, whose pixels are class numbers shown in colours, and\n"
-        "NAME_overlay.png, the same colours laid over the picture.",
+        "segment picture files",
+        "Segment picture files. For each IMAGE three pictures are written to --out:\n"
+        "NAME_labels.png, whose pixels are class numbers shown in colours; NAME_overlay.png, the\n"
+        "same colours laid over the picture; NAME_legend.png, which colour is which class.\n"
+        "A picture that cannot be read is reported, and the others done; exit status 1 then.",
     )
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="PNG or JPEG files")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="picture files")
     parser.add_argument(
         "--weights", type=Path, required=True, metavar="F",
-        help="weights of an FCN, such as runs/shapes/fcn8s.npz",
+        help="weights of an FCN: own ones such as runs/shapes/fcn8s.npz, or published ones such as "
+        "fcn8s_from_caffe.pth (.npz, .pth, .safetensors)",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("predictions"), metavar="DIR",
         help="folder for the pictures, made if missing (default: %(default)s)",
     )
+    parser.add_argument(
+        "--scores", action="store_true",
+        help="also write NAME_scores.npy, the scores of each class at each pixel (K, H, W)",
+    )
+    _add_classes(
+        parser, "(default: classes.csv beside the weights; of 21 classes PASCAL VOC's)"
+    )
+
+
+def _names_of(model, options) -> Classes:
+    """Return the classes of a network: as told, beside its weights, or by their number."""
+    from fcn_numpy.data import read_classes
+    from fcn_numpy.models import TINY
+
+    beside = options.weights.parent / "classes.csv"
+    if options.classes is not None:
+        classes, _ = _classes(options.classes)
+        _check_number(options.weights, model, classes)
+        return classes
+    if beside.is_file():
+        classes, _ = read_classes(beside)
+        if len(classes) == model.n_class:
+            return classes
+    if model.n_class == len(VOC_CLASSES):
+        return VOC_CLASSES
+    if model.n_class == len(TOY_CLASSES) and model.backbone == TINY:
+        return TOY_CLASSES
+    return Classes.named([f"class {number}" for number in range(model.n_class)])
 
 
 def _predict(options):
-    from fcn_numpy import data, plotting, training, weights
-    from fcn_numpy.models import fcn_for
+    from fcn_numpy import data
+    from fcn_numpy.models import fcn_from_file
 
-    model = fcn_for(weights.load(options.weights))
-    if model.n_class != len(data.CLASSES):
-        raise ValueError(
-            f"expected weights for {len(data.CLASSES)} classes, as train makes them, got "
-            f"{model.n_class}"
-        )
     stems = [path.stem for path in options.images]
     for stem in stems:
         if stems.count(stem) > 1:
             raise ValueError(f"two images are named {stem}: their pictures would collide")
-    # All are read before the first is written: a broken one stops it before it has begun.
-    images = [data.read_image(path) for path in options.images]
+    model = fcn_from_file(options.weights)
+    classes = _names_of(model, options)
     options.out.mkdir(parents=True, exist_ok=True)
-    for path, image in zip(options.images, images):
-        labels = training.predict_any_size(model, image)
-        data.write_labels(
-            options.out / f"{path.stem}_labels.png", labels, plotting.CLASS_COLOURS
-        )
-        data.write_image(
-            options.out / f"{path.stem}_overlay.png", plotting.overlay(image, labels)
-        )
-        shares = np.bincount(labels.ravel(), minlength=len(data.CLASSES)) / labels.size
-        found = ", ".join(
-            f"{name} {share:.0%}" for name, share in zip(data.CLASSES, shares) if share
-        )
-        print(f"{path}: {found}")
-    print(f"Pictures are in {options.out}.")
+    broken = 0
+    for path in options.images:
+        try:
+            image = data.read_image(path)
+            scores = _scores(model, image)
+        except (ValueError, OSError, MemoryError) as error:
+            _complain(options, error)
+            broken += 1
+            continue
+        shares = _write_prediction(options, path.stem, image, scores, classes)
+        found = ", ".join(f"{name} {share:.0%}" for name, share in shares)
+        print(f"{path}: {found}", flush=True)
+    if broken < len(options.images):
+        print(f"Pictures are in {options.out}.")
+    return 1 if broken else 0
+
+
+def _scores(model, image):
+    from fcn_numpy.prediction import score_image
+
+    try:
+        return score_image(model, image)
+    except MemoryError as error:
+        _, h, w = image.shape
+        raise ValueError(f"the memory does not suffice for a picture of {w} x {h}") from error
+
+
+def _write_prediction(options, stem, image, scores, classes):
+    """Write what was found in a picture; return (class, share) of each class, largest first."""
+    from fcn_numpy import data, plotting
+    from fcn_numpy.files import atomic_write
+
+    labels = scores.argmax(axis=0).astype(np.uint8)
+    data.write_labels(options.out / f"{stem}_labels.png", labels, classes)
+    data.write_image(
+        options.out / f"{stem}_overlay.png", plotting.overlay(image, labels, classes)
+    )
+    plotting.draw_legend(options.out / f"{stem}_legend.png", labels, classes)
+    if options.scores:
+        with atomic_write(options.out / f"{stem}_scores.npy") as file:
+            np.save(file, scores)
+    shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
+    return [(classes.names[n], shares[n]) for n in np.argsort(-shares, kind="stable") if shares[n]]
+
+
+# --------------------------------------------------------------------------------------- export
+
+
+def _add_export(commands):
+    parser = _add(
+        commands, "export", _export,
+        "write weights in the format of another library",
+        "Write the weights of an FCN in another format, which the ending of OUT tells:\n"
+        ".pth (PyTorch, with the names of pytorch-fcn), .safetensors, .npz (our own), or .onnx\n"
+        "(the whole network; needs the package onnx).",
+    )
+    parser.add_argument(
+        "--weights", type=Path, required=True, metavar="F", help="weights of an FCN"
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="file to write")
+
+
+def _export(options):
+    from fcn_numpy import weights
+    from fcn_numpy.models import fcn_from_file
+
+    endings = (".pth", ".pt", ".safetensors", ".npz", ".onnx")
+    if options.out.suffix.lower() not in endings:
+        raise ValueError(f"expected OUT to end in {', '.join(endings)}, got {options.out}")
+    model = fcn_from_file(options.weights)
+    if options.out.suffix.lower() == ".onnx":
+        from fcn_numpy.onnx_export import export_onnx
+
+        export_onnx(options.out, model)
+    else:
+        weights.save(options.out, {name: p.data for name, p in model.named_parameters()})
+    kind, backbone = type(model).__name__, model.backbone.name
+    print(f"{options.out}: {kind} on {backbone}, {model.n_class} classes")
     return 0
 
 

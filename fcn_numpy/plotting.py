@@ -10,54 +10,89 @@ from pathlib import Path
 import numpy as np
 
 from fcn_numpy.checks import check_array
+from fcn_numpy.data import IGNORE, Classes
 from fcn_numpy.files import atomic_write
 
-# Colours that differ in brightness too, for all kinds of colour blindness (after Okabe and Ito).
-# Background, circle, square, triangle.
-CLASS_COLOURS = np.array(
-    [[0.13, 0.13, 0.13], [0.94, 0.89, 0.26], [0.34, 0.71, 0.91], [0.84, 0.37, 0.0]]
-)
 CURVE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-IGNORE_COLOUR = np.array([1.0, 1.0, 1.0])
 TITLES = {
     "classifier": "classifier", "fcn32s": "FCN-32s", "fcn16s": "FCN-16s", "fcn8s": "FCN-8s"
 }
 
 
-def label_picture(labels: np.ndarray) -> np.ndarray:
+def label_picture(labels: np.ndarray, classes: Classes) -> np.ndarray:
     """Colour a map of labels.
 
     Parameters
     ----------
-    labels : ndarray, shape (H, W), integer
-        Class numbers of `CLASS_COLOURS`; 255 (ignore) becomes white.
+    labels : ndarray, shape (H, W), uint8
+        Class numbers, or 255 (ignore).
+    classes : Classes
 
     Returns
     -------
     ndarray, shape (3, H, W), from 0 to 1
     """
-    check_array(labels, "labels", ("H", "W"), kinds="iu")
-    known = labels < len(CLASS_COLOURS)
-    colours = CLASS_COLOURS[np.where(known, labels, 0)]
-    colours[~known] = IGNORE_COLOUR
-    return colours.transpose(2, 0, 1)
+    check_array(labels, "labels", ("H", "W"), kinds="u")
+    return (classes.palette()[labels] / 255).transpose(2, 0, 1)
 
 
-def overlay(image: np.ndarray, labels: np.ndarray, opacity: float = 0.6) -> np.ndarray:
-    """Lay the colours of the labels over a picture; the background stays as it is.
+def overlay(
+    image: np.ndarray, labels: np.ndarray, classes: Classes, opacity: float = 0.6
+) -> np.ndarray:
+    """Lay the colours of the labels over a picture; class 0, the background, stays as it is.
 
     Parameters
     ----------
     image : ndarray, shape (3, H, W), from 0 to 1
-    labels : ndarray, shape (H, W), integer
+    labels : ndarray, shape (H, W), uint8
+    classes : Classes
     opacity : float
 
     Returns
     -------
     ndarray, shape (3, H, W), from 0 to 1
     """
-    mixed = (1 - opacity) * image + opacity * label_picture(labels)
+    mixed = (1 - opacity) * image + opacity * label_picture(labels, classes)
     return np.where(labels == 0, image, mixed)
+
+
+def draw_legend(path: str | os.PathLike, labels: np.ndarray, classes: Classes) -> None:
+    """Draw the colour, the name and the share of pixels of each class that labels have.
+
+    Parameters
+    ----------
+    path : path-like
+        A PNG file.
+    labels : ndarray, shape (H, W), uint8
+    classes : Classes
+    """
+    shares = np.bincount(labels.ravel(), minlength=256) / labels.size
+    found = [n for n in np.argsort(-shares, kind="stable") if shares[n] and n < len(classes)]
+    figure, axis = _figure((3.2, 0.3 * len(found) + 0.3), 1, 1)
+    axis.axis("off")
+    axis.legend(
+        handles=_patches(classes, found), labels=[_named_share(classes, n, shares) for n in found],
+        loc="center", frameon=False, fontsize=11, handlelength=1.6, handleheight=1.2,
+    )
+    _save(figure, path)
+
+
+def _named_share(classes, number, shares):
+    return f"{_plain(classes.names[number])}  {shares[number]:.1%}"
+
+
+def _plain(name):
+    return name.replace("$", r"\$")  # a pair of dollars would be set as mathematics
+
+
+def _patches(classes, numbers):
+    from matplotlib.patches import Patch
+
+    colours = classes.palette() / 255
+    return [
+        Patch(facecolor=colours[n], edgecolor="0.3", label=_plain(classes.names[n]))
+        for n in numbers
+    ]
 
 
 def draw_curves(
@@ -142,10 +177,10 @@ def plot_convergence(
 
 def draw_predictions(
     path: str | os.PathLike,
-    images: np.ndarray,
-    labels: np.ndarray,
-    predictions: Mapping[str, np.ndarray],
-    class_names: Sequence[str],
+    images: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    predictions: Mapping[str, Sequence[np.ndarray]],
+    classes: Classes,
     mean_iu: Mapping[str, float],
 ) -> None:
     """Draw pictures, their labels and what each network made of them, side by side.
@@ -154,11 +189,12 @@ def draw_predictions(
     ----------
     path : path-like
         A PNG file.
-    images : ndarray, shape (N, 3, H, W), from 0 to 1
-    labels : ndarray, shape (N, H, W)
-    predictions : mapping of str to ndarray, shape (N, H, W)
+    images : sequence of ndarray, shape (3, H, W), from 0 to 1
+        Of any sizes.
+    labels : sequence of ndarray, shape (H, W), uint8
+    predictions : mapping of str to sequence of ndarray, shape (H, W), uint8
         One for each network, in the order in which they are drawn.
-    class_names : sequence of str
+    classes : Classes
     mean_iu : mapping of str to float
         Of each network, for the titles.
 
@@ -167,10 +203,10 @@ def draw_predictions(
     After figure 4 of Long et al.: "refining by fusing information from layers with different
     strides".
     """
-    columns = {"image": images, "truth": [label_picture(y) for y in labels]}
+    columns = {"image": images, "truth": [label_picture(y, classes) for y in labels]}
     for name, predicted in predictions.items():
         title = f"{TITLES.get(name, name)}\nmean IU {mean_iu[name]:.3f}"
-        columns[title] = [label_picture(p) for p in predicted]
+        columns[title] = [label_picture(p, classes) for p in predicted]
     rows = len(images)
     figure, axes = _figure(
         (2 * len(columns), 2 * rows + 0.9), rows, len(columns), squeeze=False,
@@ -182,15 +218,18 @@ def draw_predictions(
             axis.imshow(np.clip(picture, 0, 1).transpose(1, 2, 0), interpolation="nearest")
             axis.set_xticks([])
             axis.set_yticks([])
-    from matplotlib.patches import Patch
+    seen = np.unique(np.concatenate([np.unique(y) for y in (
+        *labels, *(p for predicted in predictions.values() for p in predicted)
+    )]))
+    patches = _patches(classes, [n for n in seen if n < len(classes)])
+    if IGNORE in seen:
+        from matplotlib.patches import Patch
 
-    patches = [
-        Patch(facecolor=colour, edgecolor="0.3", label=name)
-        for name, colour in zip(class_names, CLASS_COLOURS)
-    ]
-    if (labels >= len(CLASS_COLOURS)).any():
-        patches.append(Patch(facecolor=IGNORE_COLOUR, edgecolor="0.3", label="does not count"))
-    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), frameon=False)
+        colour = classes.palette()[IGNORE] / 255
+        patches.append(Patch(facecolor=colour, edgecolor="0.3", label="does not count"))
+    figure.legend(
+        handles=patches, loc="outside lower center", ncols=min(len(patches), 6), frameon=False
+    )
     _save(figure, path)
 
 

@@ -347,4 +347,4 @@ def test_table_shows_a_missing_class():
 
     hist = np.zeros((4, 4), np.int64)
     hist[0, 0] = 3
-    assert "nan" in cli._table({"fcn8s": segmentation_scores(hist)})
+    assert "nan" in cli._table({"fcn8s": segmentation_scores(hist)}, data.TOY_CLASSES)

@@ -720,8 +720,9 @@ def test_weights_without_a_part_are_an_error(lost):
 
 
 def test_weights_of_other_networks_are_an_error():
-    for state in ({}, Classifier(3, TINY, rng=rng()).state_dict()):
-        with pytest.raises(ValueError, match="no weights of an FCN"):
-            fcn_for(state)
-    with pytest.raises(ValueError, match="backbone"):
+    with pytest.raises(ValueError, match=r"fc6\.weight among their names, got none"):
+        fcn_for({})
+    with pytest.raises(ValueError, match="weights of a classifier.*trained first"):
+        fcn_for(Classifier(3, TINY, rng=rng()).state_dict())
+    with pytest.raises(ValueError, match=r"fc6\.weight of shape .* of TINY, got"):
         fcn_for(FCN8s(2, SEEN_WHOLE, rng=rng()).state_dict())

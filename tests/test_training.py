@@ -19,12 +19,17 @@ from fcn_numpy.models import TINY, Classifier, FCN8s
 from fcn_numpy.nn import Dropout2d, LossSampling, Parameter, SoftmaxCrossEntropy
 from fcn_numpy.optim import SGD
 from fcn_numpy.training import (
+    SEGMENTERS,
+    STAGES,
     Settings,
     TrainingDiverged,
     TrainingStopped,
     effective_learning_rate,
+    loop,
     train,
 )
+from fcn_numpy.training.learner import SHARES, Together, make_loss, make_model
+from fcn_numpy.training.pictures import ToyPictures
 from fcn_numpy.workers import Workers
 
 RESULTS = (
@@ -47,18 +52,18 @@ def assert_same_results(a, b):
 
 def test_a_run_leaves_what_it_says(finished):
     out, scores = finished
-    assert sorted(p.name for p in out.iterdir()) == sorted([*RESULTS, "config.json"])
+    assert sorted(p.name for p in out.iterdir()) == sorted([*RESULTS, "config.json", "classes.csv"])
     assert list(scores) == ["fcn32s", "fcn16s", "fcn8s"]
     with open(out / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["stage"] for row in rows] == [
-        name for name, steps in zip(training.STAGES, QUICK.steps) for _ in range(steps)
+        name for name, steps in zip(STAGES, QUICK.steps) for _ in range(steps)
     ]
     assert all(np.isfinite(float(row["loss"])) for row in rows)
     config = json.loads((out / "config.json").read_text())
     assert training.read_settings(out) == QUICK
     assert config["settings"]["seed"] == 0
-    for name in training.SEGMENTERS:
+    for name in SEGMENTERS:
         assert scores[name].iu.shape == (4,)
     FCN8s(4, TINY).load_state_dict(weights.load(out / "fcn8s.npz"))
 
@@ -66,7 +71,7 @@ def test_a_run_leaves_what_it_says(finished):
 def test_each_network_starts_from_the_one_before(tmp_path):
     """With learning rates of zero nothing moves, so shared weights stay those of the start."""
     train(tmp_path, dataclasses.replace(QUICK, lr=(0.0,) * 4, steps=(1, 1, 1, 1)))
-    states = [weights.load(tmp_path / f"{name}.npz") for name in training.STAGES]
+    states = [weights.load(tmp_path / f"{name}.npz") for name in STAGES]
     np.testing.assert_array_equal(states[1]["fc6.weight"].reshape(128, -1), states[0]["fc6.weight"])
     for state in states[1:]:
         np.testing.assert_array_equal(state["conv3_2.weight"], states[0]["conv3_2.weight"])
@@ -188,17 +193,17 @@ def test_progress_counts_up_to_the_whole(tmp_path):
     ]
 
 
-def gradient_in_one_piece(settings, model, pictures, step):
-    """Loss and gradients of a step, from a sum over the workers' pictures, one after the other."""
+def gradient_in_one_piece(settings, model, step):
+    """Loss and gradients of a step, from a sum over the shares' pictures, one after the other."""
     losses, pixels, sizes = 0.0, 0, []
     model.zero_grad()
-    for number, (images, labels) in enumerate(pictures):
+    for number in range(SHARES):
         rng = np.random.default_rng((settings.seed, 3, step, number))
-        size = sum((i + step) % training.SHARES == number for i in range(settings.batch[3]))
+        size = sum((i + step) % SHARES == number for i in range(settings.batch[3]))
         sizes.append(size)
         if not size:
             continue
-        x, y = training._batch(images, labels, size, rng)
+        x, y = ToyPictures(settings, number, SHARES).batch(size, rng, model)
         for module in model.modules():
             if isinstance(module, Dropout2d):
                 module.rng = rng
@@ -224,16 +229,14 @@ def test_the_gradient_of_the_shares_is_that_of_the_batch(batch, reduction, loss_
         QUICK, batch=(4, batch, batch, batch), rim=False, dropout=0.0, reduction=reduction,
         loss_sampling=loss_sampling,
     )
-    model = training._model("fcn8s", settings, np.random.default_rng(1))
-    shares = [training._Share(settings, number) for number in range(training.SHARES)]
-    pictures = [training._training_pictures(settings, 3, share.number) for share in shares]
+    model = make_model("fcn8s", settings, 4, np.random.default_rng(1))
     dealt = []
-    with Workers(shares) as workers:
-        workers.do(("begin", 3))
+    with Together(settings) as learners:
+        learners.begin(3, model)
         for step in (4, 5):
-            loss = training._compute_gradients(model, workers, step, reduction)
+            loss = learners.learn(step)
             grads = {name: p.grad.copy() for name, p in model.named_parameters()}
-            expected, total, sizes = gradient_in_one_piece(settings, model, pictures, step)
+            expected, total, sizes = gradient_in_one_piece(settings, model, step)
             assert loss == pytest.approx(expected, rel=1e-5)
             for name, grad in total.items():
                 atol = 1e-4 * np.abs(grad).max()
@@ -245,11 +248,11 @@ def test_the_gradient_of_the_shares_is_that_of_the_batch(batch, reduction, loss_
 
 def test_the_classifier_learns_from_the_mean_over_all_pictures():
     settings = dataclasses.replace(Settings(), reduction="sum", loss_sampling=0.5)
-    assert training._loss("classifier", settings).reduction == "mean"
-    assert training._loss("classifier", settings).sampling is None
-    for name in training.SEGMENTERS:
-        assert training._loss(name, settings).reduction == "sum"
-        assert training._loss(name, settings).sampling.p == 0.5
+    assert make_loss("classifier", settings).reduction == "mean"
+    assert make_loss("classifier", settings).sampling is None
+    for name in SEGMENTERS:
+        assert make_loss(name, settings).reduction == "sum"
+        assert make_loss(name, settings).sampling.p == 0.5
 
 
 @pytest.mark.parametrize(("momentum", "batch", "reduction", "pixels"), [
@@ -348,7 +351,7 @@ def test_each_stage_has_its_momentum_and_its_clipping(tmp_path, monkeypatch):
             made.append(arguments[2:])
             super().__init__(*arguments)
 
-    monkeypatch.setattr(training, "SGD", Noting)
+    monkeypatch.setattr(loop, "SGD", Noting)
     train(tmp_path, dataclasses.replace(QUICK.heavy(), steps=(1, 1, 1, 1)))
     assert made == [(0.9, 5e-4, 0.5)] + [(0.99, 5e-4, None)] * 3
 
@@ -390,7 +393,9 @@ class Broken:
 def test_mirroring_keeps_pictures_and_labels_together():
     images = np.arange(2 * 3 * 4 * 4, dtype=np.float32).reshape(2, 3, 4, 4)
     labels = images[:, 0].astype(np.uint8)
-    x, y = training._batch(images, labels, 64, np.random.default_rng(0))
+    pictures = ToyPictures(Settings(), 0, 1)
+    pictures.whole = images, labels
+    x, y = pictures.batch(64, np.random.default_rng(0), None)
     np.testing.assert_array_equal(x[:, 0].astype(np.uint8), y)
     assert 10 < (x[:, 0, 0, 0] > x[:, 0, 0, 1]).sum() < 54
     np.testing.assert_array_equal(images, np.arange(96, dtype=np.float32).reshape(2, 3, 4, 4))
@@ -398,42 +403,20 @@ def test_mirroring_keeps_pictures_and_labels_together():
 
 def test_the_learning_rate_rises_and_falls():
     settings = dataclasses.replace(Settings(), warmup=4, steps=(10,) * 4, lr=(1.0,) * 4)
-    rates = [training._learning_rate(settings, 0, step) for step in range(10)]
+    rates = [loop._learning_rate(settings, 0, step) for step in range(10)]
     assert rates[0] == 0.25
     assert max(rates) == rates[3] == pytest.approx(0.7**0.9)
     assert rates[9] == pytest.approx(0.1**0.9)
 
 
 def test_held_out_pictures_are_never_trained_on():
-    from fcn_numpy.data import toy_shapes
-
-    held_out, _ = toy_shapes(4, 128, training.TEST_SEED)
-    for share in range(training.SHARES):
-        settings = dataclasses.replace(Settings(), n_train=8)
-        trained, _ = training._training_pictures(settings, 1, share)
+    settings = dataclasses.replace(Settings(), n_train=8)
+    held_out = [x for x, _ in ToyPictures(settings, 0, 1).held_out(4, 0)]
+    assert len(held_out) == 4
+    for share in range(SHARES):
+        trained, _ = ToyPictures(settings, share, SHARES).whole
         for picture in held_out:
             assert not (trained == picture).all(axis=(1, 2, 3)).any()
-
-
-@pytest.mark.parametrize("size", [(1, 1), (20, 70), (64, 49), (100, 131)])
-def test_predict_any_size(size):
-    model = FCN8s(4, TINY, rng=np.random.default_rng(0))
-    image = np.random.default_rng(0).random((3, *size), dtype=np.float32)
-    labels = training.predict_any_size(model, image)
-    assert labels.shape == size
-    assert labels.dtype == np.uint8
-
-
-def test_predict_is_the_best_score():
-    rng = np.random.default_rng(0)
-    model = FCN8s(4, TINY, rng=rng).eval()
-    w = rng.standard_normal((4, 32, 1, 1))
-    model.score_pool3.weight.data[...] = w - w.mean(axis=1, keepdims=True)
-    images = rng.random((3, 3, 64, 64), dtype=np.float32)
-    means = images.mean(axis=(2, 3), keepdims=True)
-    expected = model((images - means) * np.float32(4)).argmax(axis=1)
-    np.testing.assert_array_equal(training.predict(model, images, batch=2), expected)
-    assert len(np.unique(expected)) > 1
 
 
 def test_evaluate_needs_all_three(finished, tmp_path):

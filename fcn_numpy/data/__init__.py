@@ -8,7 +8,7 @@ from fcn_numpy.data.classes import (
     voc_palette,
     write_classes,
 )
-from fcn_numpy.data.folders import DataFaults, Folder, is_voc, own_folder, voc_folder
+from fcn_numpy.data.folders import DataFaults, Folder, is_voc, open_folder, own_folder, voc_folder
 from fcn_numpy.data.images import (
     normalise,
     read_image,
@@ -31,6 +31,7 @@ __all__ = [
     "Folder",
     "is_voc",
     "normalise",
+    "open_folder",
     "own_folder",
     "read_classes",
     "read_image",

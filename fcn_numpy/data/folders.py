@@ -219,6 +219,19 @@ def own_folder(
     return Folder(pairs, classes, coloured, tuple(faults))
 
 
+def open_folder(
+    root: str | os.PathLike, split: str = "train", classes: Classes | None = None,
+    coloured: bool = False,
+) -> Folder:
+    """Return the pictures of a folder in either layout; `split` counts for PASCAL VOC alone.
+
+    Arguments as of `voc_folder` and `own_folder`.
+    """
+    if is_voc(root):
+        return voc_folder(root, split, VOC_CLASSES if classes is None else classes)
+    return own_folder(root, classes, coloured)
+
+
 def _by_name(folder, endings, faults):
     """Return the files under their names without ending; note those that should not be there."""
     files: dict[str, Path] = {}

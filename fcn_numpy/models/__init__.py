@@ -10,6 +10,7 @@ from fcn_numpy.models.published import (
     FCN16s,
     FCN32s,
     fcn_for,
+    fcn_from_file,
     start_from,
 )
 from fcn_numpy.models.vgg import TINY, VGG16, Backbone
@@ -28,5 +29,6 @@ __all__ = [
     "PyramidPooling",
     "convolutionalize",
     "fcn_for",
+    "fcn_from_file",
     "start_from",
 ]

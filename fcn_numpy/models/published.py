@@ -74,10 +74,7 @@ class _Published(FCN):
         """
         state = weights.load(path)
         try:
-            if trained_on == "torchvision":
-                state = for_caffe_pictures(state)
-            elif trained_on != "caffe":
-                raise ValueError(f"expected trained_on 'caffe' or 'torchvision', got {trained_on!r}")
+            state = for_caffe_pictures(state, trained_on)
             if not is_classifier(state):
                 return fcn_for(state, cls, n_class, assign=True)
             model = cls(21 if n_class is None else n_class, backbone_of(state), rng=NotDrawn())
@@ -123,6 +120,31 @@ LAST_LAYERS = {
     "upscore.weight": (FCN32s,), "upscore16.weight": (FCN16s,),
     "upscore8.weight": (FCN8s, FCN8sAtOnce),
 }
+
+
+def fcn_from_file(path: str | os.PathLike) -> FCN:
+    """Make whichever of the networks the weights of a file belong to (`fcn_for`).
+
+    FCN-8s and FCN-8s-at-once have the same names and shapes. Files with "atonce" in their name,
+    as pytorch-fcn and Chainer's fcn have it, are taken as the latter.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        As `FCN8s.from_file`.
+    """
+    state = weights.load(path)
+    try:
+        at_once = "atonce" in os.path.basename(os.fspath(path)).lower().replace("-", "")
+        told = at_once and "upscore8.weight" in state
+        return fcn_for(state, FCN8sAtOnce if told else None, assign=True)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from error
 
 
 def is_classifier(state: Mapping[str, np.ndarray]) -> bool:
@@ -177,7 +199,9 @@ def fcn_for(
     if kind is None:
         kind = kinds[0][0]
     elif kind not in kinds[0]:
-        raise ValueError(f"expected the weights of an {kind.__name__}, got {kinds[0][0].__name__}'s")
+        raise ValueError(
+            f"expected the weights of an {kind.__name__}, got those of an {kinds[0][0].__name__}"
+        )
     if n_class is None:
         n_class = len(np.atleast_1d(state["score_fr.weight"]))
     model = kind(n_class, backbone, rng=NotDrawn())
@@ -228,23 +252,30 @@ def _load_stem(model, state, assign=False):
     return taken
 
 
-def for_caffe_pictures(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Rewrite conv1_1 of weights trained on torchvision's pictures for Caffe's.
+def for_caffe_pictures(
+    state: Mapping[str, np.ndarray], trained_on: str
+) -> Mapping[str, np.ndarray]:
+    """Rewrite conv1_1 of weights so that they take Caffe's pictures.
 
     Torchvision's network sees ``(x / 255 - mean) / std`` of red, green, blue; Caffe's ``x - m``
     of blue, green, red. Both are affine, so the one can be folded into the first layer of the
     other: its weights are turned round and divided by ``255 std``, its bias takes the rest. In
-    the padding both see zeros, which stand for means that differ by less than 1 of 255.
+    the padding both see zeros, which stand for means that differ by less than 2 of 255.
 
     Parameters
     ----------
     state : dict of str to ndarray
+    trained_on : {"caffe", "torchvision"}
+        Whose pictures they were trained on. Caffe's are left as they are.
 
     Returns
     -------
     dict of str to ndarray
-        The same but for conv1_1.weight and conv1_1.bias.
     """
+    if trained_on == "caffe":
+        return state
+    if trained_on != "torchvision":
+        raise ValueError(f"expected trained_on 'caffe' or 'torchvision', got {trained_on!r}")
     names = ("conv1_1.weight", "conv1_1.bias")
     shapes = [np.shape(state.get(name)) for name in names]
     if len(shapes[0]) != 4 or shapes[0][1] != 3 or shapes[1] != shapes[0][:1]:

@@ -1,0 +1,71 @@
+"""Pictures and their labels cut, mirrored, and continued to a size."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fcn_numpy.checks import Pair
+from fcn_numpy.data.shapes import IGNORE
+
+
+def extend(image: np.ndarray, size: Pair) -> np.ndarray:
+    """Continue a picture at the bottom and the right with its last row and column.
+
+    Parameters
+    ----------
+    image : ndarray, shape (3, H, W)
+    size : (int, int)
+        At least (H, W).
+
+    Returns
+    -------
+    ndarray, shape (3, *size)
+    """
+    extra = [(0, wanted - n) for wanted, n in zip(size, image.shape[1:])]
+    return np.pad(image, [(0, 0), *extra], mode="edge")
+
+
+def extend_labels(labels: np.ndarray, size: Pair) -> np.ndarray:
+    """Continue labels at the bottom and the right with 255: what was added counts for nothing."""
+    extra = [(0, wanted - n) for wanted, n in zip(size, labels.shape)]
+    return np.pad(labels, extra, constant_values=IGNORE)
+
+
+def random_crop(
+    image: np.ndarray, labels: np.ndarray, size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a square out at a random place; where the picture is smaller, continue it."""
+    h, w = labels.shape
+    size_of_both = max(h, size), max(w, size)
+    top, left = (int(rng.integers(n - size + 1)) for n in size_of_both)
+    box = slice(top, top + size), slice(left, left + size)
+    return (
+        extend(image, size_of_both)[:, box[0], box[1]],
+        extend_labels(labels, size_of_both)[box],
+    )
+
+
+def random_window(
+    image: np.ndarray, labels: np.ndarray, size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, int]:
+    """Cut out a square whose middle pixel is of a class drawn among those of the picture.
+
+    Each class that is there is as likely as any other, and each of its pixels.
+
+    Returns
+    -------
+    window : ndarray, shape (3, size, size)
+        Continued with the picture's rim where it reaches beyond.
+    label : int
+        255 if no pixel has a class.
+    """
+    there = np.unique(labels[labels != IGNORE])
+    label = int(rng.choice(there)) if there.size else IGNORE
+    places = np.flatnonzero(labels == label)
+    row, column = divmod(int(rng.choice(places)), labels.shape[1])
+    before, after = size // 2, size - 1 - size // 2
+    window = [
+        np.clip(np.arange(middle - before, middle + after + 1), 0, n - 1)
+        for middle, n in ((row, labels.shape[0]), (column, labels.shape[1]))
+    ]
+    return image[:, window[0][:, None], window[1]], label

@@ -1,0 +1,258 @@
+"""Where the pictures of a run come from: drawn, or from a folder."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fcn_numpy.checks import Pair
+from fcn_numpy.data import (
+    Classes,
+    DataFaults,
+    Folder,
+    is_voc,
+    open_folder,
+    single_shapes,
+    toy_shapes,
+)
+from fcn_numpy.data.framing import extend, extend_labels, random_crop, random_window
+from fcn_numpy.models import FCN
+from fcn_numpy.prediction import fitting_size
+from fcn_numpy.training.settings import Settings
+
+# Toy pictures are drawn from seeds of their own, so that the held-out ones were never trained on.
+TEST_SIZE = 128
+TEST_SEED, TRAIN_SEED, SINGLE_SEED = 1_000_000_000, 2_000_000_000, 3_000_000_000
+# Pictures of a folder that are kept in memory by each process, in bytes.
+KEPT = 500_000_000
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+class ToyPictures:
+    """Toy shapes; each of several workers draws pictures of its own.
+
+    Parameters
+    ----------
+    settings : Settings
+    number, workers : int
+        Which worker this is, of how many.
+    """
+
+    def __init__(self, settings: Settings, number: int, workers: int):
+        self.settings = settings
+        self.seed = settings.seed * workers + number
+        self.own = slice(number, None, workers)
+        self.workers = workers
+
+    @functools.cached_property
+    def single(self) -> Batch:
+        """Pictures of one shape each, with its class."""
+        n = -(-self.settings.n_single // self.workers)
+        return single_shapes(n, self.settings.single_size, SINGLE_SEED + self.seed)
+
+    @functools.cached_property
+    def whole(self) -> Batch:
+        """Pictures of several shapes, with the class of each pixel."""
+        n = -(-self.settings.n_train // self.workers)
+        return toy_shapes(n, self.settings.size, TRAIN_SEED + self.seed, rim=self.settings.rim)
+
+    def windows(self, size: int, rng: np.random.Generator) -> Batch:
+        """Draw pictures for the classifier: images, and the class of each."""
+        return self._draw(*self.single, size, rng)
+
+    def batch(self, size: int, rng: np.random.Generator, model: FCN) -> Batch:
+        """Draw pictures for an FCN: images, and the class of each pixel."""
+        return self._draw(*self.whole, size, rng)
+
+    def _draw(self, images, labels, size, rng):
+        chosen = rng.integers(len(images), size=size)
+        x, y = images[chosen], labels[chosen]
+        if self.settings.flip:
+            mirrored = rng.random(size) < 0.5
+            x[mirrored] = x[mirrored, ..., ::-1]
+            if y.ndim > 1:
+                y[mirrored] = y[mirrored, ..., ::-1]
+        return x, y
+
+    def held_out(self, n: int, seed: int) -> Iterator[Batch]:
+        """Yield this worker's part of n held-out pictures: image, and the class of each pixel."""
+        images, labels = toy_shapes(n, TEST_SIZE, TEST_SEED + seed, rim=self.settings.rim)
+        yield from zip(images[self.own], labels[self.own])
+
+
+class FolderPictures:
+    """Pictures of a folder; every worker draws from all of them.
+
+    Parameters
+    ----------
+    settings : Settings
+    train, test : Folder
+    number, workers : int
+        Which worker this is, of how many.
+    """
+
+    def __init__(self, settings: Settings, train: Folder, test: Folder, number: int, workers: int):
+        self.settings = settings
+        self.train, self.test = train, test
+        self.own = slice(number, None, workers)
+        self._kept: dict[int, Batch] = {}
+        self._kept_bytes = 0
+
+    def _read(self, index):
+        if index in self._kept:
+            return self._kept[index]
+        image, labels = self.train[index]
+        if self._kept_bytes < KEPT:
+            self._kept[index] = image, labels
+            self._kept_bytes += image.nbytes + labels.nbytes
+        return image, labels
+
+    def windows(self, size: int, rng: np.random.Generator) -> Batch:
+        """Draw windows for the classifier: images, and the class in the middle of each."""
+        drawn = []
+        for index in rng.integers(len(self.train), size=size):
+            image, label = random_window(
+                *self._read(int(index)), self.settings.single_size, rng
+            )
+            drawn.append((self._mirrored(image, rng), label))
+        images, labels = zip(*drawn)
+        return np.stack(images), np.array(labels, np.uint8)
+
+    def batch(self, size: int, rng: np.random.Generator, model: FCN) -> Batch:
+        """Draw pictures for an FCN, continued to one size that it takes."""
+        drawn = []
+        for index in rng.integers(len(self.train), size=size):
+            image, labels = self._read(int(index))
+            if self.settings.size is not None:
+                image, labels = random_crop(image, labels, self.settings.size, rng)
+            # Both in one, so that they are mirrored together.
+            both = self._mirrored(np.concatenate([image, labels[None]]), rng)
+            drawn.append((both[:3], both[3].astype(np.uint8)))
+        return _stacked(drawn, model)
+
+    def _mirrored(self, image, rng):
+        return image[..., ::-1] if self.settings.flip and rng.random() < 0.5 else image
+
+    def held_out(self, n: int | None, seed: int) -> Iterator[Batch]:
+        """Yield this worker's part of the first n held-out pictures; the seed changes nothing."""
+        for index in range(len(self.test))[:n][self.own]:
+            yield self.test[index]
+
+
+def _stacked(pictures, model):
+    largest = tuple(max(labels.shape[axis] for _, labels in pictures) for axis in (0, 1))
+    size: Pair = fitting_size(model, largest)
+    images, labels = zip(*((extend(x, size), extend_labels(y, size)) for x, y in pictures))
+    return np.stack(images), np.stack(labels)
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """The pictures and masks of a run on a folder.
+
+    Attributes
+    ----------
+    train, test : Folder
+        Pictures to learn from, and those held out.
+    source : dict
+        How to find them again (`OwnData.found_again`); goes into config.json.
+    """
+
+    train: Folder
+    test: Folder
+    source: dict
+
+    @classmethod
+    def open(
+        cls, root: Path, *, classes: Classes | None = None, coloured: bool = False,
+        split: str | None = None, validation: float | None = None, seed: int = 0,
+    ) -> OwnData:
+        """Find the pictures of a folder, and hold some out.
+
+        Parameters
+        ----------
+        root : path
+            Laid out as `fcn_numpy.data.own_folder` or `fcn_numpy.data.voc_folder` have it.
+        classes, coloured
+            As of `own_folder`; for PASCAL VOC its 21 classes if not given.
+        split : str, optional
+            For PASCAL VOC: the list to learn from. By default "train", with "val" held out.
+        validation : float, optional
+            Share of the pictures that is held out, drawn at random: 0.2, or for PASCAL VOC with
+            its own lists none.
+        seed : int
+            Which pictures are drawn.
+
+        Raises
+        ------
+        DataFaults
+            With all that is wrong with pictures and masks (`fcn_numpy.data.Folder.check`).
+        """
+        if split is not None and not is_voc(root):
+            raise ValueError(f"expected {root} to be laid out as PASCAL VOC, to have lists")
+        test_split = None
+        if is_voc(root) and split is None and validation is None:
+            test_split = "val"
+            train, test = (open_folder(root, name, classes) for name in ("train", test_split))
+        else:
+            everything = open_folder(root, split or "train", classes, coloured)
+            if everything.faults:
+                everything.check()
+            train, test = everything.split(0.2 if validation is None else validation, seed)
+        source = {
+            "folder": str(root.resolve()), "split": split or "train", "test_split": test_split,
+            "coloured": train.coloured, "held_out": test.names,
+        }
+        return cls(train, test, source)
+
+    @classmethod
+    def found_again(cls, source: dict, classes: Classes) -> OwnData:
+        """Find the pictures of a run that was begun before.
+
+        Raises
+        ------
+        ValueError
+            If held-out pictures are gone.
+        """
+        root, held_out = Path(source["folder"]), source["held_out"]
+        train = open_folder(root, source["split"], classes, source["coloured"])
+        if source["test_split"]:
+            test = open_folder(root, source["test_split"], classes)
+        else:
+            places = {name: i for i, name in enumerate(train.names)}
+            test = train.subset(places[name] for name in held_out if name in places)
+            train = train.subset(i for name, i in places.items() if name not in held_out)
+        if test.names != held_out:
+            raise ValueError(f"the pictures in {root} are not those that the run was begun with")
+        return cls(train, test, source)
+
+    @property
+    def classes(self) -> Classes:
+        """The classes of the masks."""
+        return self.train.classes
+
+    @functools.cached_property
+    def counts(self) -> np.ndarray:
+        """How many pixels each class has in the pictures to learn from, int64.
+
+        Everything is read for it, once, and so checked.
+
+        Raises
+        ------
+        DataFaults
+            With all that is wrong, in both parts.
+        """
+        counts, faults = [], []
+        for folder in (self.train, self.test):
+            try:
+                counts.append(folder.check())
+            except DataFaults as error:
+                faults += error.faults
+        if faults:
+            raise DataFaults(faults)
+        return counts[0]

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fcn_numpy import cli, data, weights
 from fcn_numpy.cli import main
-from fcn_numpy.models import TINY, FCN8s
+from fcn_numpy.models import TINY, FCN8s, FCN8sAtOnce, fcn_from_file
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
@@ -155,7 +155,7 @@ def test_evaluate_without_a_run(tmp_path, capsys):
     assert "holds no run" in failed(capsys, "evaluate", str(tmp_path))
 
 
-def test_predict_writes_labels_and_an_overlay(run, tmp_path, capsys):
+def test_predict_writes_labels_an_overlay_and_a_legend(run, tmp_path, capsys):
     images, _ = data.toy_shapes(1, 96, 3)
     data.write_image(tmp_path / "a.png", images[0])
     Image.new("L", (70, 33), 90).save(tmp_path / "grey.jpg")
@@ -166,7 +166,7 @@ def test_predict_writes_labels_and_an_overlay(run, tmp_path, capsys):
     ]) == 0
     assert "a.png: background" in capsys.readouterr().out
     assert sorted(p.name for p in out.iterdir()) == [
-        "a_labels.png", "a_overlay.png", "grey_labels.png", "grey_overlay.png"
+        f"{stem}_{kind}.png" for stem in ("a", "grey") for kind in ("labels", "legend", "overlay")
     ]
     with Image.open(out / "grey_labels.png") as picture:
         assert (picture.mode, picture.size) == ("P", (70, 33))
@@ -175,14 +175,55 @@ def test_predict_writes_labels_and_an_overlay(run, tmp_path, capsys):
         assert (picture.mode, picture.size) == ("RGB", (96, 96))
 
 
-def test_predict_refuses_what_is_no_picture(run, tmp_path, capsys):
-    bad = tmp_path / "bad.png"
-    bad.write_bytes(b"\x89PNG\r\n\x1a\n but no more")
+def coloured_model(folder, n_class=3):
+    """Save weights that see one class in all pictures, number 1; return their path."""
+    model = FCN8s(n_class, TINY, rng=np.random.default_rng(0))
+    model.score_fr.bias.data[1] = 5
+    weights.save(folder / "w.npz", model.state_dict())
+    return folder / "w.npz"
+
+
+def test_predict_names_and_colours_classes_as_told(tmp_path, capsys):
+    path = coloured_model(tmp_path)
+    Image.new("RGB", (64, 50), "gray").save(tmp_path / "x.png")
     out = tmp_path / "out"
-    command = ["predict", "--weights", str(run / "fcn8s.npz"), "--out", str(out)]
-    assert "bad.png" in failed(capsys, *command, str(bad))
-    assert "no.png" in failed(capsys, *command, str(tmp_path / "no.png"))
-    assert not out.exists()
+    command = ["predict", "--weights", str(path), str(tmp_path / "x.png"), "--out", str(out)]
+    assert main(command) == 0
+    assert "x.png: class 1 100%" in capsys.readouterr().out
+    assert main([*command, "--classes", "background,cat, dog"]) == 0
+    assert "x.png: cat 100%" in capsys.readouterr().out
+    (tmp_path / "classes.csv").write_text("name,red,green,blue\na,0,0,0\nb,9,8,7\nc,1,1,1\n")
+    assert main([*command, "--scores"]) == 0
+    assert "x.png: b 100%" in capsys.readouterr().out
+    with Image.open(out / "x_labels.png") as picture:
+        assert (np.asarray(picture) == 1).all()
+        assert np.asarray(picture.convert("RGB"))[0, 0].tolist() == [9, 8, 7]
+    scores = np.load(out / "x_scores.npy")
+    assert (scores.dtype, scores.shape) == (np.float32, (3, 50, 64))
+    assert (scores.argmax(axis=0) == 1).all()
+    words = failed(capsys, *command, "--classes", "background,cat")
+    assert "weights for 2 classes, got score_fr.weight for 3" in words
+
+
+def test_predict_does_the_rest_if_one_picture_is_broken(tmp_path, capsys):
+    path = coloured_model(tmp_path)
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
+    Image.new("RGB", (64, 64)).save(tmp_path / "good.png")
+    out = tmp_path / "out"
+    names = [str(tmp_path / name) for name in ("bad.png", "missing.png", "good.png")]
+    assert main(["predict", "--weights", str(path), "--out", str(out), *names]) == 1
+    words, complaints = capsys.readouterr()
+    assert "good.png: class 1 100%" in words
+    lines = complaints.splitlines()
+    assert len(lines) == 2
+    assert "bad.png: it is no picture" in lines[0]
+    assert "missing.png" in lines[1]
+    assert sorted(p.name for p in out.iterdir()) == [
+        "good_labels.png", "good_legend.png", "good_overlay.png"
+    ]
+    assert "bad.png" in failed(
+        capsys, "predict", "--weights", str(path), "--out", str(out), names[0], status=1
+    )
 
 
 def test_predict_refuses_what_is_no_weights(tmp_path, capsys):
@@ -192,9 +233,15 @@ def test_predict_refuses_what_is_no_weights(tmp_path, capsys):
     text.write_text("no")
     assert "w.npz" in failed(capsys, "predict", "--weights", str(text), str(image))
     weights.save(text, {"x": np.zeros(3)})
-    assert "no weights of an FCN" in failed(capsys, "predict", "--weights", str(text), str(image))
-    weights.save(text, FCN8s(7, TINY).state_dict())
-    assert "4 classes" in failed(capsys, "predict", "--weights", str(text), str(image))
+    words = failed(capsys, "predict", "--weights", str(text), str(image))
+    assert "w.npz: expected the weights of an FCN" in words
+
+
+def test_at_once_is_told_by_the_file_s_name(tmp_path):
+    state = FCN8s(3, TINY, rng=np.random.default_rng(0)).state_dict()
+    for name, kind in (("fcn8s.npz", FCN8s), ("FCN8s-AtOnce_from_x.npz", FCN8sAtOnce)):
+        weights.save(tmp_path / name, state)
+        assert type(fcn_from_file(tmp_path / name)) is kind
 
 
 def test_two_pictures_of_one_name(run, tmp_path, capsys):
@@ -248,12 +295,36 @@ def test_summary_of_the_paper(capsys):
     """Table 1 of the paper: FCN-VGG16 has 134 M parameters, receptive field 404, stride 32."""
     assert main(["summary", "fcn32s"]) == 0
     words = capsys.readouterr().out
-    # Without its fixed upsampling, which is no more than 1.8 M zeros and tents.
+    # Upsampling by 32 at once has 1.8 M of them, zeros and tents.
     assert re.search(r"^parameters +136,\d{3},\d{3}", words, re.M)
     assert re.search(r"^receptive field +404 ", words, re.M)
     assert re.search(r"^stride +32 ", words, re.M)
     assert re.search(r"^crop offsets +crop 19$", words, re.M)
     assert re.search(r"^fc6 +Conv2d +4096x8x8 +32 +404 +102,764,544 ", words, re.M)
+
+
+def test_summary_of_the_paper_s_best_network(capsys):
+    """What table 1 and figure 3 say of it, and what each layer costs, by the formula."""
+    assert main(["summary", "fcn8s", "--size", "500", "375"]) == 0
+    words = capsys.readouterr().out
+    assert re.search(r"^parameters +134,489,759 \(134\.5 M\)$", words, re.M)
+    assert re.search(r"^receptive field +404 ", words, re.M)
+    assert re.search(r"^stride +32 ", words, re.M)
+    assert re.search(r"^crop offsets +crop_pool4 5, crop_pool3 9, crop 31$", words, re.M)
+    rows = {line.split()[0]: line.split() for line in words.splitlines() if line.strip()}
+    for name, channels, kernel, scores in (
+        ("conv1_1", 3, 3, None), ("conv4_3", 512, 3, None), ("fc6", 512, 7, None),
+        ("fc7", 4096, 1, None), ("score_pool3", 256, 1, 21),
+    ):
+        filters, height, width = map(int, rows[name][2].split("x"))
+        assert scores is None or filters == scores
+        work = filters * height * width * channels * kernel**2
+        assert rows[name][-1] == f"{work:,}"
+    total = sum(
+        int(row[-1].replace(",", "")) for row in rows.values()
+        if row[1] in ("Conv2d", "ConvTranspose2d")
+    )
+    assert rows["multiply-adds"][1] == f"{total:,}"
 
 
 def test_summary_of_a_size(capsys):
@@ -272,7 +343,7 @@ def test_summary_of_something_unknown(capsys):
     assert "fcn32s, fcn16s" in failed(capsys, "summary", "resnet")
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "gradcheck", "summary"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "export", "gradcheck", "summary"])
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -288,7 +359,9 @@ def test_help(command, capsys):
     ["train", "--batch", "0"], ["train", "--momentum", "1"], ["train", "--momentum", "-0.1"],
     ["train", "--reduction", "max"], ["train", "--loss-sampling", "0"],
     ["train", "--loss-sampling", "1.1"], ["train", "--loss-sampling", "nan"],
-    ["summary", "fcn8s", "--size", "0", "3"], ["predict", "x.png"], ["evaluate"],
+    ["summary", "fcn8s", "--size", "0", "3"], ["predict", "x.png"], ["evaluate"], ["export", "x"],
+    ["evaluate", "--data", "x"], ["evaluate", "x", "--data", "y"], ["train", "--crop", "-1"],
+    ["train", "--validation", "1"], ["train", "--backbone", "resnet"],
 ])
 def test_wrong_words_are_one_line(arguments, capsys):
     assert "error:" in failed(capsys, *arguments)

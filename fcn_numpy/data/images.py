@@ -182,7 +182,7 @@ def _expect(right, pixels, wanted, what=""):
         return
     wrong = np.argwhere(~right)
     row, column = map(int, wrong[0])
-    others = f", and {len(wrong) - 1} pixels more" if len(wrong) > 1 else ""
+    others = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
     raise ValueError(
         f"expected {wanted}, got {what}{_plain(pixels[row, column])} in row {row}, column "
         f"{column}{others}"

@@ -257,7 +257,7 @@ def _own_data(options):
             "--classes": options.classes, "--split": options.split,
             "--validation": options.validation, "--crop": options.crop,
             "--class-weights": options.class_weights, "--backbone": options.backbone,
-            "--pretrained": options.pretrained,
+            "--pretrained": options.pretrained, "--no-flip": options.no_flip or None,
         }
         for name, value in given.items():
             if value is not None:

@@ -343,7 +343,9 @@ def test_summary_of_something_unknown(capsys):
     assert "fcn32s, fcn16s" in failed(capsys, "summary", "resnet")
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "export", "gradcheck", "summary"])
+@pytest.mark.parametrize(
+    "command", ["train", "evaluate", "predict", "export", "gradcheck", "summary"]
+)
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

@@ -6,6 +6,8 @@ import io
 import os
 import pickle
 import stat
+import struct
+import tracemalloc
 import warnings
 import zipfile
 
@@ -347,3 +349,157 @@ def test_a_pickle_is_never_run(tmp_path):
     with np.load(tmp_path / "w.npz", allow_pickle=True) as archive:
         archive["w"][0].close()
     assert (tmp_path / "trace").exists()
+
+
+# ---------------------------------------------------------------- sizes that are only claimed
+
+
+def claimed(shape, compression=zipfile.ZIP_STORED, data=b""):
+    """Return an .npz file whose array's header claims a shape of float64."""
+    member = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        member, {"descr": "<f8", "fortran_order": False, "shape": shape}
+    )
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        archive.writestr("w.npy", member.getvalue() + data)
+    return buffer.getvalue()
+
+
+def peak_of(run):
+    tracemalloc.start()
+    try:
+        run()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("shape", [(50_000_000,), (2**62,), (2**62, 2**62), (3,), (-1, -2)])
+def test_a_size_that_only_the_header_claims_is_an_error_at_once(tmp_path, compression, shape):
+    data = claimed(shape, compression, bytes(16)[: 8 if shape[0] < 0 else 16])
+
+    def load():
+        with pytest.raises(ValueError, match=r"damaged\.npz.*w\.npy"):
+            load_bytes(tmp_path, data)
+
+    assert peak_of(load) < 1e6
+
+
+def test_a_size_that_cannot_have_been_deflated_is_an_error_at_once(tmp_path):
+    data = claimed((50_000_000,), zipfile.ZIP_DEFLATED, bytes(16))
+    table = data.index(b"PK\x01\x02")
+    size = struct.pack("<I", 128 + 400_000_000)
+    wrong = data[:22] + size + data[26 : table + 24] + size + data[table + 28 :]
+
+    def load():
+        with pytest.raises(ValueError, match=r"w\.npy.* claims 400000128 bytes"):
+            load_bytes(tmp_path, wrong)
+
+    assert peak_of(load) < 1e6
+
+
+def test_a_long_header_is_not_unpacked(tmp_path):
+    member = b"\x93NUMPY\x02\x00" + struct.pack("<I", 50_000_000) + b" " * 50_000_000
+    with zipfile.ZipFile(tmp_path / "w.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("w.npy", member)
+    del member
+
+    def load():
+        with pytest.raises(ValueError, match=r"w\.npz"):
+            weights.load(tmp_path / "w.npz")
+
+    assert peak_of(load) < 1e6
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("size", [0, 1, 1000, 200_000])
+def test_a_wrong_checksum_is_an_error(tmp_path, compression, size):
+    content = np.random.default_rng(0).random(size).tobytes()
+    data = bytearray(claimed((size,), compression, content))
+    assert list(load_bytes(tmp_path, data)["w"].shape) == [size]
+    data[data.rindex(b"PK\x01\x02") + 16] ^= 1
+    with pytest.raises(ValueError, match="CRC"):
+        load_bytes(tmp_path, data)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compressions_than_numpys_are_an_error(tmp_path, compression):
+    with pytest.raises(ValueError, match="stored or deflated"):
+        load_bytes(tmp_path, claimed((2,), compression, bytes(16)))
+
+
+def test_much_the_same_is_still_read_compressed(tmp_path):
+    np.savez_compressed(tmp_path / "w.npz", w=np.zeros(1_000_000))
+    assert_same(weights.load(tmp_path / "w.npz"), {"w": np.zeros(1_000_000)})
+
+
+# ---------------------------------------------------------------- which format it is
+
+
+def test_the_ending_chooses_the_format_that_is_written(tmp_path):
+    begins = {"w.npz": b"PK", "w": b"PK", "w.weights": b"PK", "w.pth": b"PK", "w.pt": b"PK"}
+    for name, start in begins.items():
+        weights.save(tmp_path / name, STATE)
+        assert (tmp_path / name).read_bytes().startswith(start)
+        with zipfile.ZipFile(tmp_path / name) as archive:
+            is_torch = "archive/data.pkl" in archive.namelist()
+        assert is_torch == name.startswith("w.pt")
+        assert_same(weights.load(tmp_path / name), STATE)
+    weights.save(tmp_path / "w.safetensors", STATE)
+    assert (tmp_path / "w.safetensors").read_bytes()[8:9] == b"{"
+
+
+@pytest.mark.parametrize("name", ["w.npz", "w.pth", "w.safetensors"])
+def test_the_content_tells_the_format_that_is_read(tmp_path, name):
+    weights.save(tmp_path / name, STATE)
+    for other in ("a.npz", "a.pth", "a.safetensors", "a"):
+        (tmp_path / other).write_bytes((tmp_path / name).read_bytes())
+        assert_same(weights.load(tmp_path / other), STATE)
+
+
+@pytest.mark.parametrize("name", ["w.npz", "w.pth", "w.safetensors"])
+def test_a_failure_leaves_nothing_in_any_format(tmp_path, name, monkeypatch):
+    def fail(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(files.os, "fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        weights.save(tmp_path / name, STATE)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["w.npz", "w.pth", "w.safetensors"])
+def test_names_that_are_no_text_are_not_saved(tmp_path, name):
+    with pytest.raises(ValueError, match="names to be str, got int"):
+        weights.save(tmp_path / name, {3: np.zeros(2)})
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_unknown_file_is_named_with_the_formats_and_how_it_begins(tmp_path):
+    with pytest.raises(ValueError, match=r"damaged\.npz.*\.npz.*\.pth.*\.safetensors.*b'GIF89a"):
+        load_bytes(tmp_path, b"GIF89a" + bytes(20))
+    with pytest.raises(ValueError, match=r"damaged\.npz.*an empty file"):
+        load_bytes(tmp_path, b"")
+
+
+def test_a_folder_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="expected a file, got a folder"):
+        weights.load(tmp_path)
+
+
+@pytest.mark.skipif(not os.path.exists(os.devnull) or os.name != "posix", reason="POSIX's")
+def test_a_device_is_an_error():
+    with pytest.raises(ValueError, match="expected a regular file"):
+        weights.load(os.devnull)
+
+
+def test_a_file_that_cannot_be_opened_is_an_error(tmp_path, monkeypatch):
+    def fail(*args):
+        raise PermissionError(13, "Permission denied")
+
+    weights.save(tmp_path / "w.npz", STATE)
+    monkeypatch.setattr("builtins.open", fail)
+    with pytest.raises(ValueError, match=r"w\.npz.*Permission denied"):
+        weights.load(tmp_path / "w.npz")

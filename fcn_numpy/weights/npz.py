@@ -1,100 +1,89 @@
-"""Save and load weights: a state_dict as an .npz file."""
+"""A state_dict as an .npz file: a zip of .npy files."""
 
 from __future__ import annotations
 
-import os
+import io
+import math
 import struct
 import zipfile
-import zlib
 from collections.abc import Mapping
+from typing import IO
 
 import numpy as np
 
-from fcn_numpy.files import atomic_write
+# No deflated byte stands for more than this many.
+_DEFLATE_LIMIT = 1032
+# NumPy reads no longer headers; magic number, version and length come before.
+_HEADER_LIMIT = 10_000 + 12
 
 
-def save(path: str | os.PathLike, state: Mapping[str, np.ndarray]) -> None:
-    """Write a state_dict as an .npz file, whole or not at all.
-
-    Parameters
-    ----------
-    path : path-like
-        Taken as it is; no ending is added.
-    state : dict of str to ndarray
-        Arrays of numbers.
-
-    Raises
-    ------
-    ValueError
-        For values that are no arrays of numbers. Nothing has been written then.
-    """
-    arrays = {name: np.asarray(value) for name, value in state.items()}
-    for name, value in arrays.items():
-        if value.dtype.kind not in "fiub":
-            raise ValueError(f"expected numbers for {name}, got dtype {value.dtype}")
-    with atomic_write(path) as file:
-        # savez takes arrays as keywords, so a name of its own would collide: write the members.
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            for name, value in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, value, allow_pickle=False)
+def write(file: IO[bytes], state: Mapping[str, np.ndarray]) -> None:
+    """Write arrays of numbers to a binary file as .npz, not compressed."""
+    # savez takes arrays as keywords, so a name of its own would collide: write the members.
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, value in state.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, value, allow_pickle=False)
 
 
-def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Read a state_dict from an .npz file.
-
-    Parameters
-    ----------
-    path : path-like
-
-    Returns
-    -------
-    dict of str to ndarray
+def read(file: IO[bytes]) -> dict[str, np.ndarray]:
+    """Read the arrays of an .npz file. Pickled objects are never loaded.
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is no .npz file of numbers, or damaged. Pickled objects are never loaded.
+    ValueError, and what `zipfile` and `numpy.lib.format` raise
+        If it is damaged, or holds something else than arrays of numbers.
     """
     state = {}
-    with open(path, "rb") as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                end = 0
-                for info in archive.infolist():
-                    # A damaged table of contents may have lost members: they must follow each
-                    # other without a gap, from the beginning of the file to the table.
-                    if info.header_offset != end or not info.filename.endswith(".npy"):
-                        raise ValueError(f"{info.filename} is not where it should be")
-                    state[info.filename.removesuffix(".npy")] = _read_member(archive, info)
-                    file.seek(end + 26)
-                    name_length, extra_length = struct.unpack("<HH", file.read(4))
-                    end += 30 + name_length + extra_length + info.compress_size
-                if end != archive.start_dir:
-                    raise ValueError("members are missing")
-        except MemoryError as error:
-            raise _no_weights(path, "an array in it claims to be larger than memory") from error
-        except (ValueError, EOFError, KeyError, NotImplementedError, OSError, OverflowError,
-                RuntimeError, SyntaxError, TypeError, struct.error, zipfile.BadZipFile,
-                zlib.error) as error:
-            raise _no_weights(path, str(error).strip() or type(error).__name__) from error
+    with zipfile.ZipFile(file) as archive:
+        end = 0
+        for info in archive.infolist():
+            # A damaged table of contents may have lost members: they must follow each
+            # other without a gap, from the beginning of the file to the table.
+            if info.header_offset != end or not info.filename.endswith(".npy"):
+                raise ValueError(f"{info.filename!r:.80} is not where it should be")
+            state[info.filename.removesuffix(".npy")] = _read_member(archive, info)
+            file.seek(end + 26)
+            name_length, extra_length = struct.unpack("<HH", file.read(4))
+            end += 30 + name_length + extra_length + info.compress_size
+        if end != archive.start_dir:
+            raise ValueError("members are missing")
     return state
 
 
 def _read_member(archive, info):
+    _check_size(archive, info)
     with archive.open(info) as member:
-        value = np.lib.format.read_array(member, allow_pickle=False)
-        # Reading on to the end also compares the checksum.
-        if member.read(1):
-            raise ValueError(f"{info.filename} is longer than its header says")
-    if value.dtype.kind not in "fiub":
-        raise ValueError(f"{info.filename} is no array of numbers")
-    return value
+        # It reads the member to its end, where the checksum is compared.
+        return np.lib.format.read_array(member, allow_pickle=False)
 
 
-def _no_weights(path, reason):
-    return ValueError(
-        f"{os.fspath(path)} is no .npz file of weights: {reason.splitlines()[0]}"
-    )
+def _check_size(archive, info):
+    """Compare what the zip's table and the array's header claim, before memory is taken for it."""
+    name = f"{info.filename!r:.80}"
+    largest = {
+        zipfile.ZIP_STORED: info.compress_size,
+        zipfile.ZIP_DEFLATED: _DEFLATE_LIMIT * info.compress_size,
+    }
+    if info.compress_type not in largest:
+        raise ValueError(f"expected {name} stored or deflated, got method {info.compress_type}")
+    if info.file_size > largest[info.compress_type]:
+        raise ValueError(
+            f"{name} claims {info.file_size} bytes, more than its {info.compress_size} can hold"
+        )
+    with archive.open(info) as member:
+        start = io.BytesIO(member.read(_HEADER_LIMIT))
+    version = np.lib.format.read_magic(start)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(start)
+    elif version == (2, 0):
+        shape, _, dtype = np.lib.format.read_array_header_2_0(start)
+    else:
+        raise ValueError(f"expected {name} in version 1 or 2 of .npy, got {version}")
+    if dtype.kind not in "fiub":
+        raise ValueError(f"expected numbers in {name}, got dtype {str(dtype)[:40]}")
+    size = start.tell() + math.prod(shape) * dtype.itemsize
+    if size != info.file_size:
+        raise ValueError(
+            f"expected {size} bytes in {name}, as its header says, got {info.file_size}"
+        )

@@ -1,0 +1,256 @@
+"""Write an FCN as an ONNX file, for runtimes that know nothing of this package.
+
+The graph is made from the traced steps of the model (`fcn_numpy.geometry.trace`), a table says
+which ONNX operator each layer is. So there is no second description of the network.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import IO, Any
+
+import numpy as np
+
+from fcn_numpy import __version__
+from fcn_numpy.files import atomic_write
+from fcn_numpy.geometry import Step, trace
+from fcn_numpy.models import FCN, TINY, VGG16
+from fcn_numpy.models.fcn import _ranges
+from fcn_numpy.nn import Conv2d, ConvTranspose2d, Crop, Dropout2d, MaxPool2d, ReLU, Scale, Sum
+
+# Shape has had its attributes `start` and `end` since opset 15. Older versions run in more places.
+OPSET, IR_VERSION = 17, 8
+# A protobuf message, which an ONNX file is, may not be larger.
+MAX_BYTES = 2**31 - 1
+
+INPUTS = {
+    VGG16: (
+        "BGR from 0 to 255, minus 104.00699, 116.66877, 122.67892 (the mean blue, green and red)"
+    ),
+    TINY: "RGB from 0 to 1, minus the mean of each colour in each picture, times 4",
+}
+
+
+def export_onnx(path: str | os.PathLike, model: FCN) -> None:
+    """Write a network for inference as an ONNX file, whole or not at all.
+
+    It has one input, "image", float32, shape (N, 3, H, W), and one output, "scores", float32,
+    shape (N, n_class, H, W). N, H and W may differ from call to call. What the image must be like
+    (order and range of colours), and which heights and widths the network takes, stands in the
+    file's doc_string, and in its metadata under "input" and "sizes".
+
+    Parameters
+    ----------
+    path : path-like
+        Taken as it is; no ending is added.
+    model : FCN
+        Of any backbone, in either mode; it is left as it is. Nothing is dropped out in the file.
+        Weights of another dtype than float32 are written as float32: few runtimes convolve in
+        float64.
+
+    Raises
+    ------
+    ImportError
+        Without the package onnx.
+    ValueError
+        If `model` is no FCN, has a layer that cannot be written (PyramidPooling has), or its
+        weights take more than 2 GB.
+
+    Notes
+    -----
+    Initialisers have the names of the parameters, values those of the layers. At a size that the
+    network does not take, the file fails where it is run, as the model does.
+    """
+    if not isinstance(model, FCN):
+        raise ValueError(f"export_onnx: expected an FCN, got {type(model).__name__}")
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError(
+            "export_onnx needs the package onnx: pip install 'fcn_numpy[onnx]'"
+        ) from error
+
+    sizes = [n for n in range(1, 8 * 2 ** len(model.backbone.widths)) if model.takes(n)]
+    graph = _Graph(trace(model, min(sizes, default=1)))
+    metadata = {
+        "input": INPUTS.get(model.backbone, "as the images that the model was trained with"),
+        "sizes": f"height and width of {_ranges(sizes)} and so on",
+    }
+    proto = onnx.helper.make_model(
+        onnx.helper.make_graph(
+            [
+                onnx.helper.make_node(op, inputs, [output], name=output, **attributes)
+                for op, inputs, output, attributes in graph.nodes
+            ],
+            type(model).__name__,
+            [_value(onnx, "image", 3)],
+            [_value(onnx, "scores", model.n_class)],
+        ),
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="fcn_numpy",
+        producer_version=__version__,
+        doc_string=(
+            f"{type(model).__name__} on {model.backbone.name}, {model.n_class} classes. "
+            f"image: {metadata['input']}; {metadata['sizes']}."
+        ),
+    )
+    onnx.helper.set_model_props(proto, metadata)
+    with atomic_write(path) as file:
+        _write(onnx, file, proto, graph.constants)
+
+
+def _value(onnx, name, channels):
+    return onnx.helper.make_tensor_value_info(
+        name, onnx.TensorProto.FLOAT, ["N", channels, "H", "W"]
+    )
+
+
+class _Graph:
+    """The nodes and constants of a network that was traced.
+
+    Attributes
+    ----------
+    nodes : list of (operator, inputs, output, attributes)
+    constants : dict of str to ndarray
+    """
+
+    def __init__(self, steps: list[Step]):
+        self.nodes: list[tuple[str, list[str], str, dict[str, Any]]] = []
+        self.constants: dict[str, np.ndarray] = {}
+        # Layers that change neither size nor place hand on the same FeatureMap. Its name is then
+        # that of the last of them: an FCN uses no map as it was before such a layer after it.
+        names = {id(steps[0].inputs[0]): "image"}
+        for step in steps:
+            # A subclass may compute something else, so types must be equal.
+            if type(step.layer) not in _OPERATORS:
+                raise ValueError(
+                    f"export_onnx: {step.name} is a {type(step.layer).__name__}, which cannot be "
+                    f"written; expected {', '.join(layer.__name__ for layer in _OPERATORS)}"
+                )
+            inputs = [names[id(x)] for x in step.inputs]
+            write = _OPERATORS[type(step.layer)]
+            names[id(step.output)] = write(self, step.name, step.layer, *inputs)
+        op, inputs, _, attributes = self.nodes[-1]
+        self.nodes[-1] = (op, inputs, "scores", attributes)
+
+    def add(self, op: str, inputs: Iterable[str], output: str, **attributes: Any) -> str:
+        """Add a node; return the name of its output."""
+        self.nodes.append((op, list(inputs), output, attributes))
+        return output
+
+    def constant(self, name: str, value: Any) -> str:
+        """Add a constant; return its name."""
+        self.constants[name] = np.asarray(value)
+        return name
+
+
+def _window(layer: Conv2d | ConvTranspose2d | MaxPool2d) -> dict[str, Any]:
+    return {
+        "kernel_shape": layer.kernel_size,
+        "strides": layer.stride,
+        "pads": layer.padding * 2,  # top, left, bottom, right
+        "dilations": layer.dilation,
+    }
+
+
+def _conv(graph, name, layer, x, op="Conv", **attributes):
+    inputs = [x, graph.constant(f"{name}.weight", layer.weight.data)]
+    if layer.bias is not None:
+        inputs.append(graph.constant(f"{name}.bias", layer.bias.data))
+    return graph.add(op, inputs, name, **_window(layer), **attributes)
+
+
+def _conv_transpose(graph, name, layer, x):
+    return _conv(graph, name, layer, x, "ConvTranspose", output_padding=layer.output_padding)
+
+
+def _max_pool(graph, name, layer, x):
+    return graph.add("MaxPool", [x], name, **_window(layer), ceil_mode=int(layer.ceil_mode))
+
+
+def _relu(graph, name, layer, x):
+    return graph.add("Relu", [x], name)
+
+
+def _dropout(graph, name, layer, x):
+    return x
+
+
+def _crop(graph, name, layer, x, like):
+    """``x[:, :, oy : oy + H, ox : ox + W]`` for the H and W that `like` has at run time."""
+    offset = graph.constant(f"{name}.offset", layer.offset)
+    size = graph.add("Shape", [like], f"{name}.size", start=2, end=4)
+    end = graph.add("Add", [offset, size], f"{name}.end")
+    axes = graph.constant(f"{name}.axes", (2, 3))
+    return graph.add("Slice", [x, offset, end, axes], name)
+
+
+def _sum(graph, name, layer, a, b):
+    return graph.add("Add", [a, b], name)
+
+
+def _scale(graph, name, layer, x):
+    return graph.add("Mul", [x, graph.constant(f"{name}.factor", layer.factor)], name)
+
+
+_OPERATORS: dict[type, Callable[..., str]] = {
+    Conv2d: _conv,
+    ConvTranspose2d: _conv_transpose,
+    MaxPool2d: _max_pool,
+    ReLU: _relu,
+    Dropout2d: _dropout,
+    Crop: _crop,
+    Sum: _sum,
+    Scale: _scale,
+}
+
+
+def _write(onnx, file: IO[bytes], proto, constants: dict[str, np.ndarray]) -> None:
+    """Write a model that has no constants yet, with them.
+
+    Its serialize would hold all weights two or three times more. A message is a list of fields,
+    each with its number and length before it: so the constants are written one by one, straight
+    from the parameters, as the last fields of the graph, which is the last field of the model.
+    """
+    graph = proto.graph.SerializeToString()
+    proto.ClearField("graph")
+    heads, size = [], len(graph)
+    for name, value in constants.items():
+        dtype = _dtype(value)
+        n_bytes = value.size * dtype.itemsize
+        data_type = onnx.helper.np_dtype_to_tensor_dtype(dtype)
+        tensor = onnx.TensorProto(name=name, dims=value.shape, data_type=data_type)
+        head = tensor.SerializeToString() + _field(onnx.TensorProto.RAW_DATA_FIELD_NUMBER, n_bytes)
+        head = _field(onnx.GraphProto.INITIALIZER_FIELD_NUMBER, len(head) + n_bytes) + head
+        heads.append(head)
+        size += len(head) + n_bytes
+    start = proto.SerializeToString() + _field(onnx.ModelProto.GRAPH_FIELD_NUMBER, size)
+    if len(start) + size > MAX_BYTES:
+        raise ValueError(
+            f"export_onnx: expected a file of at most {MAX_BYTES} bytes, got {len(start) + size}"
+        )
+    file.write(start + graph)
+    for head, value in zip(heads, constants.values()):
+        file.write(head)
+        file.write(np.asarray(value, _dtype(value), order="C").data)
+
+
+def _dtype(value: np.ndarray) -> np.dtype:
+    """Return the dtype in which a constant is written: ONNX is little-endian."""
+    return np.dtype("<f4" if value.dtype.kind == "f" else "<i8")
+
+
+def _field(number: int, length: int) -> bytes:
+    """Begin a field of a protobuf message that is `length` bytes long."""
+    return _varint(number << 3 | 2) + _varint(length)
+
+
+def _varint(value: int) -> bytes:
+    """Write a whole number in groups of seven bits, the lowest first; a high bit says: more."""
+    groups = []
+    while value > 127:
+        groups.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*groups, value])

@@ -1,0 +1,63 @@
+"""The names that other projects give to the same weights, turned into ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+_CHAINER = {"/W": ".weight", "/b": ".bias"}
+
+
+def _vgg16_names():
+    """Return torchvision's names of VGG16's layers with ours: features.28 is conv5_3."""
+    names, place = {}, 0
+    for stage, depth in enumerate((2, 2, 3, 3, 3), 1):
+        for number in range(1, depth + 1):
+            names[f"features.{place}"] = f"conv{stage}_{number}"
+            place += 2  # a ReLU has a number as well
+        place += 1  # and so has a pool
+    names |= {"classifier.0": "fc6", "classifier.3": "fc7", "classifier.6": "fc8"}
+    return {f"{a}.{kind}": f"{b}.{kind}" for a, b in names.items() for kind in ("weight", "bias")}
+
+
+_VGG16 = _vgg16_names()
+
+
+def our_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the same arrays under the names that this package gives them.
+
+    Known are: ``module.`` before all names (PyTorch's DataParallel); ``conv1_1/W`` and
+    ``conv1_1/b``, if all names end so (Chainer, as wkentaro/fcn saves them); ``features.0.weight``
+    to ``classifier.6.bias`` (torchvision's VGG16). All other names stay as they are. No array is
+    changed: the classifier's weights stay matrices.
+
+    Parameters
+    ----------
+    state : dict of str to ndarray
+
+    Returns
+    -------
+    dict of str to ndarray
+        In the same order.
+
+    Raises
+    ------
+    ValueError
+        If two names become one.
+    """
+    names = list(state)
+    if all(name.startswith("module.") for name in names):
+        names = [name.removeprefix("module.") for name in names]
+    if all(name[-2:] in _CHAINER for name in names):
+        names = [name[:-2] + _CHAINER[name[-2:]] for name in names]
+    foreign = [name for name in names if name.startswith(("features.", "classifier."))]
+    # VGG11, VGG19 and the networks with batch normalisation number other layers: left alone.
+    if set(foreign) <= _VGG16.keys():
+        names = [_VGG16.get(name, name) for name in names]
+    ours: dict[str, np.ndarray] = {}
+    for name, value in zip(names, state.values()):
+        if name in ours:
+            raise ValueError(f"expected one array for {name}, got two under different names")
+        ours[name] = value
+    return ours

@@ -1,0 +1,159 @@
+"""A state_dict as a .safetensors file: a table of contents in JSON, then the numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+from collections.abc import Mapping
+from typing import IO
+
+import numpy as np
+
+# The last character of each is its size in bytes. "bf2" is bfloat16, which NumPy has not.
+_KINDS = {
+    "F64": "f8", "F32": "f4", "F16": "f2", "BF16": "bf2",
+    "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1",
+    "U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1", "BOOL": "b1",
+}
+_HEADER_LIMIT = 100_000_000
+_PIECE = 1 << 20
+_MOST_AXES = 32
+
+
+def write(file: IO[bytes], state: Mapping[str, np.ndarray]) -> None:
+    """Write arrays of numbers to a binary file as .safetensors, in their order.
+
+    Raises
+    ------
+    ValueError
+        For a dtype that the format has not, and for the name ``__metadata__``.
+    """
+    names = {np.dtype(kind): name for name, kind in _KINDS.items() if kind != "bf2"}
+    header, end = {}, 0
+    for name, value in state.items():
+        dtype = value.dtype.newbyteorder("=")
+        if name == "__metadata__" or dtype not in names:
+            raise ValueError(f"expected what .safetensors can hold, got {name} of dtype {dtype}")
+        begin, end = end, end + value.nbytes
+        header[name] = {
+            "dtype": names[dtype], "shape": list(value.shape), "data_offsets": [begin, end]
+        }
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(struct.pack("<Q", len(text)) + text)
+    for value in state.values():
+        file.write(little_endian_bytes(value))
+
+
+def read(file: IO[bytes]) -> dict[str, np.ndarray]:
+    """Read the arrays of a .safetensors file, in the order of its table; bfloat16 as float32.
+
+    Raises
+    ------
+    ValueError
+        If the table and the numbers do not fit together exactly.
+    """
+    size = os.fstat(file.fileno()).st_size
+    header = _read_header(file, size)
+    state = dict.fromkeys(header)
+    place = file.tell()
+    for name, (kind, shape, (begin, end)) in sorted(header.items(), key=lambda item: item[1][2]):
+        if file.tell() != place + begin:
+            raise ValueError(
+                f"expected {name!r:.80} to begin at byte {file.tell() - place}, got {begin}"
+            )
+        if end > size - place:
+            raise ValueError(f"{name!r:.80} ends at byte {end} of {size - place}")
+        state[name] = read_numbers(file, kind, math.prod(shape)).reshape(shape)
+    if file.tell() != size:
+        raise ValueError(f"expected {file.tell()} bytes, as its table says, got {size}")
+    return state
+
+
+def _read_header(file, size):
+    """Return name -> (kind, shape, offsets), with offsets that agree with kind and shape."""
+    (length,) = struct.unpack("<Q", file.read(8))
+    if length > min(size - 8, _HEADER_LIMIT):
+        raise ValueError(f"its table claims {length} bytes, of {size} in the file")
+    try:
+        table = json.loads(file.read(length).decode(), object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError("expected a table of arrays, got deeply nested JSON") from None
+    table.pop("__metadata__", None)
+    return {name: _check_entry(name, entry) for name, entry in table.items()}
+
+
+def _unique(pairs):
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        raise ValueError("a name stands in its table twice")
+    return table
+
+
+def _check_entry(name, entry):
+    name = f"{name!r:.80}"
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"expected dtype, shape and data_offsets of {name}, and nothing else")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in _KINDS:
+        raise ValueError(f"expected {name} of dtype {', '.join(_KINDS)}, got {dtype!r:.40}")
+    for values, most in ((shape, _MOST_AXES), (offsets, 2)):
+        numbers = isinstance(values, list) and len(values) <= most
+        if not numbers or not all(type(n) is int and 0 <= n < 2**63 for n in values):
+            raise ValueError(f"expected whole numbers as shape and data_offsets of {name}")
+    kind = _KINDS[dtype]
+    size = math.prod(shape) * int(kind[-1])
+    if len(offsets) != 2 or offsets[1] - offsets[0] != size:
+        raise ValueError(
+            f"expected {size} bytes of {name}, as its shape says, got data_offsets {offsets}"
+        )
+    return kind, shape, offsets
+
+
+def little_endian_bytes(value: np.ndarray) -> np.ndarray:
+    """Return an array's numbers as uint8 in C order, without a copy where they are so already."""
+    value = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
+    return value.reshape(-1).view(np.uint8)
+
+
+def read_numbers(file: IO[bytes], kind: str, count: int, order: str = "<") -> np.ndarray:
+    """Read numbers from where a binary file stands.
+
+    Parameters
+    ----------
+    file : binary file
+    kind : str
+        A dtype as "f4", or "bf2": bfloat16, read as float32.
+    count : int
+        Not checked: ask the size of the file first.
+    order : {"<", ">"}
+        Byte order in the file.
+
+    Returns
+    -------
+    ndarray, shape (count,)
+        In the machine's byte order.
+
+    Raises
+    ------
+    ValueError
+        If the file ends before.
+    """
+    raw = np.empty(count * int(kind[-1]), np.uint8)
+    for start in range(0, len(raw), _PIECE):
+        piece = raw[start : start + _PIECE]
+        # Members of a zip make a copy of what is read at once, so it is not all of it.
+        if file.readinto(piece) != len(piece):
+            raise ValueError(f"expected {len(raw)} bytes of numbers, got fewer")
+    if kind == "bf2":  # the upper half of a float32
+        wide = raw.view(f"{order}u2").astype(np.uint32)
+        wide <<= 16
+        return wide.view(np.float32)
+    if kind == "b1":  # a byte that is neither 0 nor 1 would be a strange truth in NumPy
+        return raw != 0
+    values = raw.view(order + kind)
+    if not values.dtype.isnative:
+        values = values.byteswap(inplace=True).view(values.dtype.newbyteorder("="))
+    return values

@@ -1,0 +1,252 @@
+"""A state_dict as PyTorch's .pth file, without PyTorch: a pickle, and the numbers beside it.
+
+There are two forms. Since 1.6 the file is a zip: NAME/data.pkl, NAME/data/KEY with the numbers of
+each storage, NAME/byteorder. Before, it was a stream: a few pickles, then the storages one after
+the other.
+
+The pickles are not run: see `fcn_numpy.weights.torch_pickle`.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import struct
+import zipfile
+from collections.abc import Mapping
+from typing import IO
+
+import numpy as np
+
+from fcn_numpy.weights.safetensors import little_endian_bytes, read_numbers
+from fcn_numpy.weights.torch_pickle import KINDS, Storage, Tensor, about, describe
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+_ALIGNMENT = 64
+# A state_dict takes some 250 bytes a tensor; this lets thousands through.
+_PICKLE_LIMIT = 1 << 22
+# Tensors that share a storage are copied: together at most this much more than is stored.
+_SHARED_LIMIT = 1 << 20
+_STATE_KEYS = ("state_dict", "model_state_dict", "model")
+
+
+# ---------------------------------------------------------------- reading
+
+
+def is_zip(file: IO[bytes]) -> bool:
+    """Return whether a zip is PyTorch's: whether it has NAME/data.pkl."""
+    with zipfile.ZipFile(file) as archive:
+        return _folder(archive) is not None
+
+
+def _folder(archive):
+    for name in archive.namelist():
+        if name.count("/") == 1 and name.endswith("/data.pkl"):
+            return name.removesuffix("data.pkl")
+    return None
+
+
+def read_zip(file: IO[bytes]) -> dict[str, np.ndarray]:
+    """Read the tensors of a .pth file of PyTorch 1.6 or later; bfloat16 as float32.
+
+    Raises
+    ------
+    ValueError, and what `zipfile` raises
+        If it is damaged, or holds something else than a state_dict. Nothing is run.
+    """
+    with zipfile.ZipFile(file) as archive:
+        members = {info.filename: info for info in archive.infolist()}
+        # Members may not claim more together than the file has, nor hide behind each other.
+        size = os.fstat(file.fileno()).st_size
+        stored = all(info.compress_type == zipfile.ZIP_STORED for info in members.values())
+        if not stored or sum(info.file_size for info in members.values()) > size:
+            raise ValueError("expected the members of its zip to be stored, and to fit in it")
+        if len(members) != len(archive.infolist()):
+            raise ValueError("a member of its zip is there twice")
+        folder = _folder(archive)
+        order = _byte_order(archive, members.get(f"{folder}byteorder"))
+        if members[f"{folder}data.pkl"].file_size > _PICKLE_LIMIT:
+            raise ValueError(f"its pickle is longer than {_PICKLE_LIMIT} bytes")
+        described, _ = describe(io.BytesIO(archive.read(f"{folder}data.pkl")))
+        tensors = _tensors(described)
+
+        state = dict.fromkeys(tensors)
+        for storage, names in _by_storage(tensors):
+            info = members.get(f"{folder}data/{storage.key}")
+            needed = storage.count * int(storage.kind[-1])
+            if info is None or info.file_size != needed:
+                raise ValueError(
+                    f"expected {needed} bytes for {about(names[0])}, got "
+                    + (f"{info.file_size}" if info else "none in the file")
+                )
+            with archive.open(info) as member:
+                numbers = read_numbers(member, storage.kind, storage.count, order)
+            _cut_out(state, tensors, names, numbers)
+    return state
+
+
+def _byte_order(archive, info):
+    if info is None:
+        return "<"  # as in files from before it was written down
+    orders = {b"little": "<", b"big": ">"}
+    word = archive.read(info) if info.file_size < 10 else b""
+    if word not in orders:
+        raise ValueError(f"expected little or big as its byteorder, got {word}")
+    return orders[word]
+
+
+def read_stream(file: IO[bytes]) -> dict[str, np.ndarray]:
+    """Read the tensors of a .pth file from before PyTorch 1.6. Arguments as `read_zip`."""
+    size = os.fstat(file.fileno()).st_size
+    # The pickles end somewhere in here, and the storages begin there.
+    start = io.BytesIO(file.read(min(size, _PICKLE_LIMIT)))
+    magic, _ = describe(start)
+    if type(magic) is not int or magic != _MAGIC:
+        raise ValueError("it is a pickle, but none that PyTorch writes")
+    protocol, _ = describe(start)
+    if type(protocol) is not int or protocol != _PROTOCOL:
+        raise ValueError(f"expected version {_PROTOCOL} of the format, got {about(protocol)}")
+    # What the writing machine was like. The numbers are little-endian in any case.
+    describe(start)
+    described, storages = describe(start)
+    tensors = _tensors(described)
+    keys, _ = describe(start)
+    if type(keys) is not list or not all(type(key) is str for key in keys):
+        raise ValueError("expected a list of its storages")
+    if len(keys) != len(storages) or set(keys) != storages.keys():
+        raise ValueError("expected a list of the storages that its tensors use, each once")
+
+    file.seek(start.tell())
+    needed = dict(_by_storage(tensors))
+    state = dict.fromkeys(tensors)
+    for storage in (storages[key] for key in keys):
+        names = needed.get(storage, ())
+        whose = f"the storage of {about(names[0])}" if names else f"storage {about(storage.key)}"
+        head = file.read(8)
+        count = struct.unpack("<q", head)[0] if len(head) == 8 else 0
+        if len(head) < 8 or count != storage.count:
+            raise ValueError(f"expected {storage.count} numbers in {whose}, got {count}")
+        length = count * int(storage.kind[-1])
+        if length > size - file.tell():
+            raise ValueError(f"expected {length} bytes in {whose}, got {size - file.tell()}")
+        if names:
+            numbers = read_numbers(file, storage.kind, count)
+            _cut_out(state, tensors, names, numbers)
+            del numbers
+        else:
+            file.seek(length, os.SEEK_CUR)
+    if file.tell() != size:
+        raise ValueError(f"expected {file.tell()} bytes, got {size}")
+    return state
+
+
+def _tensors(top):
+    """Return the tensors of a state_dict, or of a checkpoint that holds one, by name."""
+    if type(top) is not dict:
+        raise ValueError(f"expected a state_dict, got {about(top)}")
+    for key in _STATE_KEYS:
+        if type(top.get(key)) is dict:
+            top = top[key]
+            break
+    for name, value in top.items():
+        if type(name) is not str or type(value) is not Tensor:
+            raise ValueError(f"expected tensors by name, got {about(value)} for {about(name)}")
+    return top
+
+
+def _by_storage(tensors):
+    """Return each storage that is used, with the names of its tensors."""
+    names: dict[Storage, list[str]] = {}
+    for name, tensor in tensors.items():
+        names.setdefault(tensor.storage, []).append(name)
+    used = sum(tensor.count for tensor in tensors.values())
+    stored = sum(storage.count for storage in names)
+    if used > 2 * stored + _SHARED_LIMIT:
+        raise ValueError(f"its tensors share {stored} numbers, and would be {used} without")
+    return names.items()
+
+
+def _cut_out(state, tensors, names, numbers):
+    """Fill in the tensors of one storage: one that is all of it, copies of the others."""
+    free = True
+    for name in names:
+        tensor = tensors[name]
+        if free and tensor.count == len(numbers) and tensor.is_contiguous:
+            state[name] = numbers.reshape(tensor.size)
+            free = False
+            continue
+        steps = [step * numbers.itemsize for step in tensor.stride]
+        if tensor.count:
+            window = np.ndarray(
+                tensor.size, numbers.dtype, numbers, tensor.offset * numbers.itemsize, steps
+            )
+            state[name] = window.copy(order="C")
+        else:
+            state[name] = np.empty(tensor.size, numbers.dtype)
+
+
+# ---------------------------------------------------------------- writing
+
+
+def write(file: IO[bytes], state: Mapping[str, np.ndarray]) -> None:
+    """Write arrays to a binary file as PyTorch's zip form, an OrderedDict of tensors.
+
+    Raises
+    ------
+    ValueError
+        For a dtype that these files have not.
+    """
+    # A storage's type for each dtype; bfloat16 is no dtype of NumPy.
+    types = {np.dtype(kind): name for name, kind in KINDS.items() if kind != "bf2"}
+    for name, value in state.items():
+        if value.dtype.newbyteorder("=") not in types:
+            raise ValueError(
+                f"expected {name} of dtype {', '.join(map(str, types))}, got {value.dtype}"
+            )
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        _write_member(archive, "data.pkl", np.frombuffer(_pickle_of(state, types), np.uint8))
+        _write_member(archive, "byteorder", np.frombuffer(b"little", np.uint8))
+        for key, value in enumerate(state.values()):
+            _write_member(archive, f"data/{key}", little_endian_bytes(value))
+        _write_member(archive, "version", np.frombuffer(b"3\n", np.uint8))
+
+
+def _write_member(archive, name, data):
+    info = zipfile.ZipInfo(f"archive/{name}")
+    # The numbers begin at a multiple of 64, so that they can be mapped into memory: after a
+    # header of 30 bytes, the name, 20 bytes for 64-bit sizes, 4 bytes and this padding.
+    pad = -(archive.fp.tell() + 30 + len(info.filename) + 20 + 4) % _ALIGNMENT
+    info.extra = struct.pack("<2sH", b"FB", pad) + bytes(pad)
+    with archive.open(info, "w", force_zip64=True) as member:
+        member.write(data)
+
+
+def _pickle_of(state, types):
+    """Return the pickle of an OrderedDict of tensors whose storages are numbered."""
+    ordered_dict = b"ccollections\nOrderedDict\n)R"
+    parts = [b"\x80\x02", ordered_dict, b"("]
+    for key, (name, value) in enumerate(state.items()):
+        storage = types[value.dtype.newbyteorder("=")]
+        strides = [math.prod(value.shape[axis + 1 :]) for axis in range(value.ndim)]
+        parts += [
+            _text(name), b"ctorch._utils\n_rebuild_tensor_v2\n((", _text("storage"),
+            f"ctorch\n{storage}\n".encode(), _text(str(key)), _text("cpu"), _whole(value.size),
+            b"tQ", _whole(0), _wholes(value.shape), _wholes(strides),
+            b"\x89", ordered_dict, b"tR",  # requires no gradient, has no hooks
+        ]
+    return b"".join([*parts, b"u."])
+
+
+def _text(text):
+    data = text.encode()
+    return b"X" + struct.pack("<I", len(data)) + data
+
+
+def _whole(n):
+    return b"J" + struct.pack("<i", n) if n < 2**31 else b"\x8a\x08" + struct.pack("<q", n)
+
+
+def _wholes(values):
+    return b"(" + b"".join(map(_whole, values)) + b"t"

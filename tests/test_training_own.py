@@ -1,0 +1,436 @@
+"""Training on pictures of a folder, from the command line to the scores."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fcn_numpy import cli, training, weights
+from fcn_numpy.cli import main
+from fcn_numpy.data import TOY_CLASSES, toy_shapes, write_image, write_labels
+from fcn_numpy.models import TINY, Classifier, FCN8s, FCN16s, FCN32s
+from fcn_numpy.models.published import for_caffe_pictures, start_from
+from fcn_numpy.nn import SoftmaxCrossEntropy
+from fcn_numpy.prediction import prepare
+from fcn_numpy.training import OwnData, Settings, TrainingStopped, train
+from fcn_numpy.training.learner import Alone, Learner, Share, Together, make_model
+from fcn_numpy.training.pictures import FolderPictures
+
+QUICK = dataclasses.replace(Settings(), dropout=0.5).quick()
+NAMES = ",".join(TOY_CLASSES.names)
+
+
+def write_folder(root, n=6, picture="images", mask="masks"):
+    """Write toy pictures of several sizes as a folder of one's own."""
+    (root / picture).mkdir(parents=True)
+    (root / mask).mkdir()
+    images, labels = toy_shapes(n, 96, 5, rim=True)
+    for i in range(n):
+        h, w = 96 - 7 * i, 60 + 5 * i
+        write_image(root / picture / f"{i}.png", images[i, :, :h, :w])
+        write_labels(root / mask / f"{i}.png", labels[i, :h, :w], TOY_CLASSES)
+    return root
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = write_folder(tmp_path_factory.mktemp("own"))
+    (root / "classes.csv").write_text("name\n" + "\n".join(TOY_CLASSES.names) + "\n")
+    return root
+
+
+def failed(capsys, *arguments, status=2):
+    assert main(list(map(str, arguments))) == status
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return err
+
+
+# ---------------------------------------------------------------- whole runs
+
+
+def test_train_and_evaluate_on_a_folder(folder, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["train", "--quick", "--data", str(folder), "--out", str(out)]) == 0
+    words = capsys.readouterr().out
+    assert "Reading 5 pictures to learn from, 1 to score on." in words
+    shares = [float(share) for share in re.findall(r" ([0-9.]+)% of the pixels", words)]
+    assert len(shares) == 4 and sum(shares) == pytest.approx(100, abs=0.1)
+    table = words[words.index("        pixel acc."):].splitlines()[:4]
+    assert sorted(p.name for p in out.iterdir()) == [
+        "classes.csv", "classifier.npz", "config.json", "curves.png", "fcn16s.npz", "fcn32s.npz",
+        "fcn8s.npz", "history.csv", "predictions.png", "scores.json",
+    ]
+    with Image.open(out / "predictions.png") as picture:
+        assert min(picture.size) > 300
+    assert main(["evaluate", str(out)]) == 0
+    assert capsys.readouterr().out.splitlines() == table
+    # The same picture by itself.
+    held_out = json.loads((out / "config.json").read_text())["data"]["held_out"]
+    alone = tmp_path / "alone"
+    for part in ("images", "masks"):
+        (alone / part).mkdir(parents=True)
+        name = f"{held_out[0]}.png"
+        (alone / part / name).write_bytes((folder / part / name).read_bytes())
+    weights_of = str(out / "fcn8s.npz")
+    assert main([
+        "evaluate", "--weights", weights_of, "--data", str(alone), "--classes", NAMES
+    ]) == 0
+    words = capsys.readouterr().out.splitlines()
+    assert words[0] == f"1/1 {held_out[0]}"
+    assert words[-1].split() == table[3].split()
+
+
+def test_the_same_seed_gives_the_same_bits_also_when_stopped(folder, tmp_path):
+    def data():
+        return OwnData.open(folder, seed=3)
+
+    settings = dataclasses.replace(QUICK, class_weights=(0.5, 1.0, 2.0, 1.0), size=64)
+    train(tmp_path / "a", settings, data=data())
+    steps = []
+    with pytest.raises(TrainingStopped):
+        train(
+            tmp_path / "b", settings, data=data(), report=steps.append,
+            should_stop=lambda: len(steps) >= 15,
+        )
+    train(tmp_path / "b", resume=True)
+    for name in ("history.csv", "fcn8s.npz", "scores.json", "config.json", "classes.csv"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_run_whose_pictures_are_gone_is_not_resumed(tmp_path):
+    root = write_folder(tmp_path / "own", 4)
+    data = OwnData.open(root, classes=TOY_CLASSES)
+    steps = []
+    with pytest.raises(TrainingStopped):
+        train(
+            tmp_path / "run", QUICK, data=data, report=steps.append,
+            should_stop=lambda: len(steps) >= 2,
+        )
+    for part in ("images", "masks"):
+        (root / part / f"{data.test.names[0]}.png").unlink()
+    with pytest.raises(ValueError, match="not those that the run was begun with"):
+        train(tmp_path / "run", resume=True)
+
+
+def test_voc_has_lists_of_its_own(tmp_path, capsys):
+    root = write_folder(tmp_path / "voc", 4, "JPEGImages", "SegmentationClass")
+    for path in (root / "JPEGImages").iterdir():
+        with Image.open(path) as picture:
+            picture.save(path.with_suffix(".jpg"), quality=95)
+    lists = root / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("0\n2\n3\n")
+    (lists / "val.txt").write_text("1\n")
+    data = OwnData.open(root)
+    assert (data.train.names, data.test.names) == (["0", "2", "3"], ["1"])
+    again = OwnData.found_again(data.source, data.classes)
+    assert (again.train, again.test) == (data.train, data.test)
+    drawn = OwnData.open(root, validation=0.5, seed=1)
+    assert sorted(drawn.train.names + drawn.test.names) == ["0", "2", "3"]
+    again = OwnData.found_again(drawn.source, drawn.classes)
+    assert (again.train, again.test) == (drawn.train, drawn.test)
+    out = tmp_path / "run"
+    assert main(["train", "--quick", "--data", str(root), "--out", str(out)]) == 0
+    words = capsys.readouterr().out
+    assert re.search(r"^aeroplane( +(\d\.\d{3}|nan)){3}$", words, re.M)
+    weights_of = str(out / "fcn16s.npz")
+    assert main(["evaluate", "--weights", weights_of, "--data", str(root)]) == 0
+    assert "1/1 1\n" in capsys.readouterr().out
+    assert main([
+        "evaluate", "--weights", weights_of, "--data", str(root), "--split", "train",
+        "--images", "2",
+    ]) == 0
+    assert "2/2 2\n" in capsys.readouterr().out
+
+
+def test_faults_are_all_told_before_anything_is_written(folder, tmp_path, capsys):
+    root = write_folder(tmp_path / "own", 4)
+    (root / "masks" / "1.png").unlink()
+    Image.new("L", (60, 96), 9).save(root / "masks" / "0.png")
+    out = tmp_path / "run"
+    err = failed(capsys, "train", "--data", root, "--classes", NAMES, "--out", out)
+    lines = err.splitlines()
+    assert lines[0] == "fcn-numpy train: error: 2 faults in the pictures and masks:"
+    assert "1.png has no mask" in lines[1]
+    assert "got 9 in row 0, column 0, and 5759 more" in lines[2]
+    assert len(lines) == 3
+    assert not out.exists()
+
+
+def test_faults_of_both_lists_of_voc(tmp_path):
+    root = write_folder(tmp_path / "voc", 2, "JPEGImages", "SegmentationClass")
+    lists = root / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("0\n")
+    (lists / "val.txt").write_text("1\n")
+    with pytest.raises(ValueError, match=r"(?s)2 faults.*0\.jpg is missing.*1\.jpg is missing"):
+        _ = OwnData.open(root).counts
+
+
+# ---------------------------------------------------------------- what a step sees
+
+
+def pictures_of(folder, settings):
+    data = OwnData.open(folder)
+    return FolderPictures(settings, data.train, data.test, 0, 1), data
+
+
+def test_whole_pictures_are_continued_to_one_size(folder):
+    pictures, data = pictures_of(folder, dataclasses.replace(Settings(), size=None, flip=False))
+    model = FCN8s(4, TINY, rng=np.random.default_rng(0))
+    x, y = pictures.batch(5, np.random.default_rng(0), model)
+    assert x.dtype == np.float32 and y.dtype == np.uint8
+    assert x.shape[2:] == y.shape[1:] and model.takes(x.shape[2:])
+    for image, labels in zip(x, y):
+        originals = [
+            i for i in range(len(data.train))
+            if data.train[i][0].shape[1] <= image.shape[1]
+            and data.train[i][0].shape[2] <= image.shape[2]
+            and np.array_equal(
+                data.train[i][0],
+                image[:, : data.train[i][0].shape[1], : data.train[i][0].shape[2]],
+            )
+        ]
+        assert len(originals) == 1
+        truth = data.train[originals[0]][1]
+        np.testing.assert_array_equal(labels[: truth.shape[0], : truth.shape[1]], truth)
+        assert (labels[truth.shape[0] :] == 255).all()
+        assert (labels[:, truth.shape[1] :] == 255).all()
+
+
+def test_flips_take_the_labels_along(folder):
+    model = FCN8s(4, TINY, rng=np.random.default_rng(0))
+    plain, data = pictures_of(folder, dataclasses.replace(Settings(), size=None, flip=False))
+    flipping, _ = pictures_of(folder, dataclasses.replace(Settings(), size=None, flip=True))
+    seen = set()
+    for seed in range(20):
+        x, y = flipping.batch(1, np.random.default_rng(seed), model)
+        h, w = y.shape[1:]
+        index = int(np.random.default_rng(seed).integers(len(data.train), size=1)[0])
+        image, labels = data.train[index]
+        for mirrored in (False, True):
+            step = -1 if mirrored else 1
+            if np.array_equal(x[0, :, : image.shape[1], : image.shape[2]], image[..., ::step]):
+                np.testing.assert_array_equal(
+                    y[0, : labels.shape[0], : labels.shape[1]], labels[:, ::step]
+                )
+                seen.add(mirrored)
+    assert seen == {False, True}
+    assert plain.batch(1, np.random.default_rng(0), model)[0].shape[0] == 1
+
+
+def test_crops_have_the_size_asked_for(folder):
+    pictures, _ = pictures_of(folder, dataclasses.replace(Settings(), size=50))
+    model = FCN8s(4, TINY, rng=np.random.default_rng(0))
+    x, y = pictures.batch(3, np.random.default_rng(0), model)
+    assert model.takes(50)
+    assert x.shape == (3, 3, 50, 50) and y.shape == (3, 50, 50)
+
+
+def test_windows_for_the_classifier(folder):
+    pictures, _ = pictures_of(folder, Settings())
+    x, y = pictures.windows(40, np.random.default_rng(0))
+    assert x.shape == (40, 3, 72, 72) and y.shape == (40,)
+    assert set(y.tolist()) == {0, 1, 2, 3}
+
+
+# ---------------------------------------------------------------- gradients, alone and together
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_one_process_gives_the_gradient_of_the_batch(folder, reduction):
+    settings = dataclasses.replace(
+        QUICK, reduction=reduction, dropout=0.0, size=64, batch=(2, 3, 3, 3),
+        class_weights=(0.5, 1.0, 2.0, 3.0),
+    )
+    data = OwnData.open(folder)
+    model = make_model("fcn8s", settings, 4, np.random.default_rng(0))
+    with Alone(settings, data) as learners:
+        learners.begin(3, model)
+        loss = learners.learn(7)
+    grads = {name: p.grad.copy() for name, p in model.named_parameters()}
+    rng = np.random.default_rng((settings.seed, 3, 7, 0))
+    x, y = FolderPictures(settings, data.train, data.test, 0, 1).batch(3, rng, model)
+    loss_of = SoftmaxCrossEntropy(255, reduction, settings.class_weights)
+    expected = loss_of(model(prepare(x, TINY)), y)
+    model.zero_grad()
+    model.backward(loss_of.backward(), need_input_grad=False)
+    assert loss == pytest.approx(
+        expected / (np.count_nonzero(y != 255) if reduction == "sum" else 1), rel=1e-6
+    )
+    for name, p in model.named_parameters():
+        np.testing.assert_array_equal(grads[name], p.grad, err_msg=name)
+
+
+def test_two_processes_see_the_folder_too(folder):
+    settings = dataclasses.replace(QUICK, dropout=0.0, size=64, batch=(2, 4, 4, 4))
+    data = OwnData.open(folder)
+    model = make_model("fcn32s", settings, 4, np.random.default_rng(0))
+    with Together(settings, data) as learners:
+        learners.begin(1, model)
+        loss = learners.learn(0)
+    losses = []
+    for number in range(2):
+        learner = Learner(Share(settings, data, number, 2))
+        learner.begin(1, model)
+        losses.append(learner.learn(0))
+    assert loss == pytest.approx(sum(losses) / 2, rel=1e-6)
+
+
+# ---------------------------------------------------------------- starting from other weights
+
+
+def test_a_run_starts_from_weights(folder, tmp_path, capsys):
+    start = FCN8s(7, TINY, rng=np.random.default_rng(0))
+    weights.save(tmp_path / "start.pth", start.state_dict())
+    out = tmp_path / "run"
+    settings = dataclasses.replace(
+        QUICK, start=str(tmp_path / "start.pth"), lr=(0.0,) * 4, steps=(0, 1, 1, 1)
+    )
+    train(out, settings, data=OwnData.open(folder))
+    assert not (out / "classifier.npz").exists()
+    state = weights.load(out / "fcn8s.npz")
+    for name, value in start.state_dict().items():
+        if name.startswith(("conv", "fc")):
+            np.testing.assert_array_equal(state[name], value, err_msg=name)
+    assert [row[0] for row in training.read_history(out)] == ["fcn32s", "fcn16s", "fcn8s"]
+    assert main([
+        "train", "--quick", "--data", str(folder), "--pretrained", str(tmp_path / "start.pth"),
+        "--out", str(tmp_path / "again"),
+    ]) == 0
+    words = capsys.readouterr().out
+    assert "classifier" not in words
+
+
+def test_start_from_takes_what_fits():
+    old = FCN16s(4, TINY, rng=np.random.default_rng(0))
+    for p in old.parameters():
+        p.data += 1
+    same, other = FCN32s(4, TINY), FCN32s(5, TINY)
+    assert "score_fr.weight" in start_from(same, old.state_dict())
+    np.testing.assert_array_equal(same.score_fr.weight.data, old.score_fr.weight.data)
+    assert not any(name.startswith("score") for name in start_from(other, old.state_dict()))
+    assert (other.score_fr.weight.data == 0).all()
+    upsampling = FCN32s(4, TINY).upscore.weight.data
+    np.testing.assert_array_equal(same.upscore.weight.data, upsampling)
+    classifier = Classifier(9, TINY)
+    start_from(other, classifier.state_dict())
+    np.testing.assert_array_equal(
+        other.fc6.weight.data.reshape(128, -1), classifier.fc6.weight.data
+    )
+    state = classifier.state_dict()
+    del state["conv3_1.bias"]
+    with pytest.raises(ValueError, match=r"expected conv3_1\.bias among the names"):
+        start_from(other, state)
+
+
+def test_torchvision_s_pictures_are_folded_into_the_first_layer():
+    """conv1_1 over a picture in each form, away from the padding, is the same."""
+    rng = np.random.default_rng(0)
+    picture = rng.random((1, 3, 9, 9))
+    state = {
+        "conv1_1.weight": rng.standard_normal((4, 3, 3, 3)),
+        "conv1_1.bias": rng.standard_normal(4),
+        "other": np.arange(3.0),
+    }
+    from fcn_numpy import conv2d
+    from fcn_numpy.data import subtract_mean
+
+    mean, std = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[:, :, None, None]
+    bias = state["conv1_1.bias"][:, None, None]
+    expected = conv2d((picture - mean) / std, state["conv1_1.weight"]) + bias
+    folded = for_caffe_pictures(state, "torchvision")
+    got = conv2d(subtract_mean(picture), folded["conv1_1.weight"])
+    got += folded["conv1_1.bias"][:, None, None]
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(folded["other"], state["other"])
+    assert for_caffe_pictures(state, "caffe") is state
+    with pytest.raises(ValueError, match="'caffe' or 'torchvision', got 'x'"):
+        for_caffe_pictures(state, "x")
+    with pytest.raises(ValueError, match=r"conv1_1\.weight of shape \(F, 3, kh, kw\)"):
+        for_caffe_pictures({"conv1_1.weight": np.zeros((2, 4, 3, 3))}, "torchvision")
+
+
+# ---------------------------------------------------------------- options
+
+
+def settings_of(folder, *arguments):
+    options = cli._parser().parse_args(["train", "--data", str(folder), *arguments])
+    return cli._settings(options, cli._own_data(options))
+
+
+def test_options_become_settings(folder):
+    assert settings_of(folder) == Settings()
+    assert settings_of(folder, "--no-flip").flip is False
+    assert settings_of(folder, "--crop", "64").size == 64
+    assert settings_of(folder, "--crop", "0").size is None
+    weighted = settings_of(folder, "--class-weights", "1,2,0.5,4")
+    assert weighted.class_weights == (1, 2, 0.5, 4)
+    start = str((folder / "w.npz").resolve())
+    pretrained = settings_of(folder, "--pretrained", start, "--pretrained-on", "torchvision")
+    assert (pretrained.start, pretrained.start_trained_on) == (start, "torchvision")
+    assert pretrained.steps == (0, *Settings().steps[1:])
+    big = settings_of(folder, "--pretrained", start, "--backbone", "vgg16")
+    assert big == dataclasses.replace(Settings.vgg16(), start=start)
+    assert (big.lr[1:], big.batch[1], big.size) == ((1e-10, 1e-12, 1e-14), 1, None)
+
+
+def test_balanced_weights_are_the_median_frequency_over_each(folder):
+    counts = OwnData.open(folder).counts
+    got = settings_of(folder, "--class-weights", "balanced").class_weights
+    np.testing.assert_allclose(got, np.median(counts) / counts)
+
+
+def test_a_regime_on_whole_pictures_counts_their_pixels(folder):
+    data = OwnData.open(folder)
+    pixels = round(data.counts.sum() / len(data.train))
+    plain = dataclasses.replace(Settings(), size=None)
+    heavy = settings_of(folder, "--crop", "0", "--heavy")
+    assert heavy == plain.regime(batch=1, momentum=0.99, reduction="sum", pixels=pixels)
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--class-weights", "1,2"], "'balanced' or 4 numbers of at least 0, got '1,2'"),
+    (["--class-weights", "1,2,3,-1"], "4 numbers of at least 0"),
+    (["--classes", "a,b"], "expected class numbers from 0 to 1"),
+    (["--classes", "a,a,b,c"], "'a' twice"), (["--split", "train"], "laid out as PASCAL VOC"),
+    (["--backbone", "vgg16"], "needs --pretrained FILE"),
+    (["--pretrained", "no.npz"], "No such file"), (["--classes", "no.csv"], "No such file"),
+])
+def test_what_cannot_be_done_is_said_before_anything_is_written(
+    folder, tmp_path, capsys, arguments, words
+):
+    out = tmp_path / "run"
+    assert words in failed(capsys, "train", "--data", folder, "--out", out, *arguments)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--classes", "a,b"], ["--crop", "64"], ["--validation", "0.5"], ["--pretrained", "x"],
+    ["--class-weights", "balanced"], ["--backbone", "tiny"], ["--split", "val"], ["--no-flip"],
+])
+def test_options_for_own_pictures_need_a_folder(tmp_path, capsys, arguments):
+    words = failed(capsys, "train", "--out", tmp_path / "run", *arguments)
+    assert f"{arguments[0]} is for pictures of your own" in words
+
+
+def test_weights_that_do_not_fit_are_said_before_anything_is_written(folder, tmp_path, capsys):
+    state = FCN8s(4, TINY, rng=np.random.default_rng(0)).state_dict()
+    state["fc7.weight"] = state["fc7.weight"][:-1]
+    weights.save(tmp_path / "w.npz", state)
+    out = tmp_path / "run"
+    words = failed(
+        capsys, "train", "--data", folder, "--pretrained", tmp_path / "w.npz", "--out", out
+    )
+    assert "w.npz: expected fc7.weight of shape (128, 128, 1, 1), got (127, 128, 1, 1)" in words
+    assert not out.exists()
+
+
+def test_no_classifier_and_nothing_to_start_from(folder, tmp_path):
+    settings = dataclasses.replace(QUICK, steps=(0, 1, 1, 1))
+    with pytest.raises(ValueError, match="expected weights to start from"):
+        train(tmp_path / "run", settings, data=OwnData.open(folder))

@@ -1,0 +1,194 @@
+"""Networks out of files: what fits is loaded, what does not is said with its name."""
+
+import numpy as np
+import pytest
+
+from fcn_numpy import weights
+from fcn_numpy.models import (
+    TINY,
+    Classifier,
+    FCN8s,
+    FCN8sAtOnce,
+    FCN16s,
+    FCN32s,
+    convolutionalize,
+    fcn_for,
+    fcn_from_file,
+)
+from fcn_numpy.nn.conv import NotDrawn
+
+KINDS = [FCN32s, FCN16s, FCN8s, FCN8sAtOnce]
+
+
+def filled(model, seed=0):
+    rng = np.random.default_rng(seed)
+    for p in model.parameters():
+        p.data[...] = rng.standard_normal(p.data.shape) / 10
+    return model
+
+
+def saved(folder, state, name="w.npz"):
+    weights.save(folder / name, state)
+    return folder / name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["w.npz", "w.pth", "w.safetensors"])
+def test_a_network_comes_back(tmp_path, kind, name):
+    old = filled(kind(5, TINY))
+    new = kind.from_file(saved(tmp_path, old.state_dict(), name))
+    assert type(new) is kind and new.backbone == TINY and new.n_class == 5
+    for (n, a), b in zip(new.named_parameters(), old.parameters()):
+        np.testing.assert_array_equal(a.data, b.data, err_msg=n)
+        assert (a.lr_mult, a.decay_mult) == (b.lr_mult, b.decay_mult)
+    image = np.random.default_rng(0).standard_normal((1, 3, 64, 64)).astype(np.float32)
+    np.testing.assert_array_equal(new.eval()(image), old.eval()(image))
+
+
+def test_a_network_out_of_a_file_can_be_trained(tmp_path):
+    old = filled(FCN8s(3, TINY))
+    path = saved(tmp_path, old.state_dict())
+    rng = np.random.default_rng(0)
+    image = rng.standard_normal((1, 3, 64, 64)).astype(np.float32)
+    grad = rng.standard_normal((1, 3, 64, 64)).astype(np.float32)
+    new = FCN8s.from_file(path)
+    for model in (old, new):
+        model.drop6.rng = np.random.default_rng(4)
+        model.drop7.rng = np.random.default_rng(5)
+        model(image)
+        model.backward(grad, need_input_grad=False)
+    for (n, a), b in zip(new.named_parameters(), old.parameters()):
+        np.testing.assert_array_equal(a.grad, b.grad, err_msg=n)
+    # And what it drops out is drawn.
+    kept = [FCN8s.from_file(path).drop6.forward(np.ones((1, 64, 1, 1))) for _ in range(2)]
+    assert 0 < np.count_nonzero(kept[0]) < 64
+    assert not np.array_equal(*kept)
+
+
+def test_other_dtypes_become_float32(tmp_path):
+    old = filled(FCN32s(2, TINY))
+    state = {name: value.astype(np.float16) for name, value in old.state_dict().items()}
+    new = FCN32s.from_file(saved(tmp_path, state))
+    for name, p in new.named_parameters():
+        assert p.data.dtype == np.float32
+        np.testing.assert_array_equal(p.data, state[name], err_msg=name)
+
+
+def test_a_classifier_becomes_an_fcn_as_the_paper_starts(tmp_path):
+    classifier = filled(Classifier(10, TINY))
+    path = saved(tmp_path, classifier.state_dict())
+    for kind, n_class in ((FCN32s, None), (FCN8s, 4)):
+        model = kind.from_file(path, n_class)
+        assert model.n_class == (n_class or 21)
+        for name, value in convolutionalize(classifier).items():
+            np.testing.assert_array_equal(model.state_dict()[name], value, err_msg=name)
+        fresh = kind(model.n_class, TINY).state_dict()
+        for name, value in model.state_dict().items():
+            if name.startswith("score"):
+                assert (value == 0).all(), name
+            if name.startswith("upscore"):
+                np.testing.assert_array_equal(value, fresh[name])
+    with pytest.raises(ValueError, match=r"w\.npz: .* a classifier.*trained first"):
+        fcn_from_file(path)
+
+
+def test_names_of_torchvision_and_chainer_become_a_network(tmp_path):
+    """The same numbers under foreign names give the same network."""
+    classifier = filled(Classifier(10, TINY)).state_dict()
+    stages = [f"conv{i}_{j}" for i, n in enumerate((2, 2, 3, 3, 3), 1) for j in range(1, n + 1)]
+    places = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+    theirs = dict(zip(stages, (f"features.{n}" for n in places)))
+    theirs |= {"fc6": "classifier.0", "fc7": "classifier.3", "fc8": "classifier.6"}
+    state = {}
+    for name, value in classifier.items():
+        layer, kind = name.split(".")
+        state[f"{theirs[layer]}.{kind}"] = value
+    model = FCN8s.from_file(saved(tmp_path, state, "vgg16.pth"), 3)
+    for name, value in convolutionalize(classifier).items():
+        np.testing.assert_array_equal(model.state_dict()[name], value, err_msg=name)
+    state = {
+        name.replace(".weight", "/W").replace(".bias", "/b"): value
+        for name, value in filled(model).state_dict().items()
+    }
+    again = FCN8s.from_file(saved(tmp_path, state, "chainer.npz"))
+    for name, value in again.state_dict().items():
+        np.testing.assert_array_equal(value, model.state_dict()[name], err_msg=name)
+
+
+def test_weights_are_there_once(tmp_path):
+    """Large arrays of a file become the parameters themselves."""
+    path = saved(tmp_path, filled(FCN8s(2, TINY)).state_dict())
+    state = weights.load(path)
+    model = fcn_for(state, assign=True)
+    for name, p in model.named_parameters():
+        assert p.data is state[name]
+    for p in fcn_for(state).parameters():
+        assert not any(np.shares_memory(p.data, value) for value in state.values())
+
+
+def test_a_network_to_be_filled_draws_nothing():
+    model = FCN8s(2, TINY, rng=NotDrawn())
+    for name, p in model.named_parameters():
+        if name.startswith(("conv", "fc", "score")):
+            assert (p.data == 0).all(), name
+
+
+# ---------------------------------------------------------------- what does not fit
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda s: s.pop("conv2_1.bias"), "missing conv2_1.bias, unexpected none"),
+    (lambda s: s.update(extra=np.zeros(2)), "missing none, unexpected extra"),
+    (lambda s: s.update({"fc7.bias": np.zeros(9)}), r"expected fc7\.bias of shape \(128,\), got"),
+    (lambda s: s.update({"fc6.weight": np.zeros((9, 9, 1, 1))}), r"expected fc6\.weight of shape"),
+    (lambda s: s.update({"conv1_1.weight": np.zeros((8, 4, 3, 3))}), r"conv1_1\.weight of shape"),
+    (lambda s: s.update({"upscore8.weight": np.zeros((3, 3, 4, 4))}), r"upscore8\.weight of sh"),
+    (lambda s: s.update({"score_fr.weight": np.float32(3)}), r"expected score_\w+\.weight of sh"),
+    (lambda s: s.clear(), "fc6.weight among their names, got none"),
+])
+def test_what_does_not_fit_is_named(tmp_path, change, words):
+    state = filled(FCN8s(3, TINY)).state_dict()
+    change(state)
+    with pytest.raises(ValueError, match=rf"w\.npz: .*{words}") as caught:
+        FCN8s.from_file(saved(tmp_path, state))
+    assert "\n" not in str(caught.value)
+
+
+def test_another_number_of_classes_than_expected(tmp_path):
+    path = saved(tmp_path, FCN16s(21, TINY).state_dict())
+    with pytest.raises(ValueError, match=(
+        r"w\.npz: expected score_fr\.weight of shape \(4, 128, 1, 1\), got \(21, 128, 1, 1\)"
+    )):
+        FCN16s.from_file(path, 4)
+
+
+@pytest.mark.parametrize(("kind", "other"), [
+    (FCN32s, FCN8s), (FCN8s, FCN16s), (FCN8sAtOnce, FCN32s),
+])
+def test_the_weights_of_another_network(tmp_path, kind, other):
+    path = saved(tmp_path, other(3, TINY).state_dict())
+    words = f"expected the weights of an {kind.__name__}, got those of an {other.__name__}"
+    with pytest.raises(ValueError, match=words):
+        kind.from_file(path)
+
+
+def test_a_classifier_without_a_layer(tmp_path):
+    state = Classifier(3, TINY).state_dict()
+    del state["conv4_2.weight"]
+    with pytest.raises(ValueError, match=r"w\.npz: expected conv4_2\.weight among the names"):
+        FCN8s.from_file(saved(tmp_path, state))
+    state = Classifier(3, TINY).state_dict()
+    state["fc7.weight"] = state["fc7.weight"][:5]
+    with pytest.raises(ValueError, match=r"expected fc7\.weight of shape \(128, 128\), got \(5, "):
+        FCN8s.from_file(saved(tmp_path, state))
+
+
+def test_a_wrong_preprocessing(tmp_path):
+    path = saved(tmp_path, FCN8s(3, TINY).state_dict())
+    with pytest.raises(ValueError, match="'caffe' or 'torchvision', got 'imagenet'"):
+        FCN8s.from_file(path, trained_on="imagenet")
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        FCN8s.from_file(tmp_path / "no.npz")

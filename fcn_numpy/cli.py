@@ -643,7 +643,10 @@ def _export(options):
     if options.out.suffix.lower() == ".onnx":
         from fcn_numpy.onnx_export import export_onnx
 
-        export_onnx(options.out, model)
+        try:
+            export_onnx(options.out, model)
+        except ImportError as error:
+            raise ValueError(str(error)) from error
     else:
         weights.save(options.out, {name: p.data for name, p in model.named_parameters()})
     kind, backbone = type(model).__name__, model.backbone.name
@@ -727,6 +730,7 @@ def _add_summary(commands):
 
 def _summary(options):
     from fcn_numpy.models import MODELS, TINY, VGG16
+    from fcn_numpy.nn.conv import NotDrawn
     from fcn_numpy.summary import summary
 
     name = options.model.lower().replace("-", "").replace("_", "")
@@ -736,5 +740,6 @@ def _summary(options):
         )
     backbone = {"vgg16": VGG16, "tiny": TINY}[options.backbone]
     size = options.size or ((224, 224) if backbone is VGG16 else (128, 128))
-    print(summary(MODELS[name](options.classes, backbone), tuple(size)))
+    model = MODELS[name](options.classes, backbone, rng=NotDrawn())
+    print(summary(model, tuple(size)))
     return 0

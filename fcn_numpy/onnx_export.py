@@ -6,6 +6,7 @@ which ONNX operator each layer is. So there is no second description of the netw
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable
 from typing import IO, Any
@@ -16,7 +17,6 @@ from fcn_numpy import __version__
 from fcn_numpy.files import atomic_write
 from fcn_numpy.geometry import Step, trace
 from fcn_numpy.models import FCN, TINY, VGG16
-from fcn_numpy.models.fcn import _ranges
 from fcn_numpy.nn import Conv2d, ConvTranspose2d, Crop, Dropout2d, MaxPool2d, ReLU, Scale, Sum
 
 # Shape has had its attributes `start` and `end` since opset 15. Older versions run in more places.
@@ -71,11 +71,10 @@ def export_onnx(path: str | os.PathLike, model: FCN) -> None:
             "export_onnx needs the package onnx: pip install 'fcn_numpy[onnx]'"
         ) from error
 
-    sizes = [n for n in range(1, 8 * 2 ** len(model.backbone.widths)) if model.takes(n)]
-    graph = _Graph(trace(model, min(sizes, default=1)))
+    graph = _Graph(trace(model, next(n for n in itertools.count(1) if model.takes(n))))
     metadata = {
         "input": INPUTS.get(model.backbone, "as the images that the model was trained with"),
-        "sizes": f"height and width of {_ranges(sizes)} and so on",
+        "sizes": f"height and width of {model.sizes_taken}",
     }
     proto = onnx.helper.make_model(
         onnx.helper.make_graph(

@@ -517,6 +517,7 @@ def test_the_sentinel_would_be_seen(tmp_path):
     assert (tmp_path / "sentinel").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [b"}", b"]", b"}\x94", b"N\x85\x94", b"]\x94h\x00", b"("])
 def test_a_hostile_pickle_takes_little_memory(tmp_path, unit):
     data = zip_of(b"\x80\x02" + unit * ((4 << 20) // len(unit) - 10))

@@ -60,9 +60,9 @@ class Classes:
             raise ValueError(f"expected 2 to {IGNORE} classes, got {len(self.names)}")
         for name in self.names:
             if not name or name != name.strip() or not name.isprintable():
-                raise ValueError(f"expected a class to have a printable name, got {name!r}")
+                raise ValueError(f"expected a class to have a printable name, got {name!r:.80}")
             if self.names.count(name) > 1:
-                raise ValueError(f"expected each class once, got {name!r} twice")
+                raise ValueError(f"expected each class once, got {name!r:.80} twice")
         if len(self.colours) != len(self.names):
             raise ValueError(
                 f"expected a colour for each of {len(self.names)} classes, got "

@@ -110,8 +110,10 @@ def convolutionalize(classifier: Classifier | Mapping[str, np.ndarray]) -> dict[
     -----
     Long et al., section 3.1, "Adapting classifiers for dense prediction".
     """
-    state = classifier.state_dict() if isinstance(classifier, Module) else classifier
-    backbone = backbone_of(state)
+    if isinstance(classifier, Classifier):
+        state, backbone = classifier.state_dict(), classifier.backbone
+    else:
+        state, backbone = classifier, backbone_of(classifier)
     k, channels, width = backbone.fc_kernel, backbone.widths[-1], backbone.fc_width
     state = {name: value for name, value in state.items() if not name.startswith("fc8.")}
     for name, inputs, shape in (("fc6.weight", channels * k * k, (channels, k, k)),

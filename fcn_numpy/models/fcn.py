@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -94,7 +95,6 @@ class FCN(Module):
         self.backbone = backbone
         self.n_class = whole_number(n_class, "n_class", 1)
         self._sizes_that_fit: set = set()
-        self._sizes_named = ""
         options = {"dtype": dtype, "rng": np.random.default_rng() if rng is None else rng}
 
         self._stages = add_stages(self, backbone, backbone.pad, **options)
@@ -222,14 +222,17 @@ class FCN(Module):
         if size in self._sizes_that_fit:
             return
         if not self.takes(size):
-            if not self._sizes_named:
-                numbers = range(1, 8 * 2 ** len(self.backbone.widths))
-                self._sizes_named = _ranges([n for n in numbers if self.takes(n)])
             raise ValueError(
                 f"{type(self).__name__} on {self.backbone.name} takes images with a height and a "
-                f"width of {self._sizes_named} and so on, got {tuple(size)}"
+                f"width of {self.sizes_taken}, got {tuple(size)}"
             )
         self._sizes_that_fit.add(size)
+
+    @functools.cached_property
+    def sizes_taken(self) -> str:
+        """The heights and widths that the network takes, in words."""
+        numbers = range(1, 8 * 2 ** len(self.backbone.widths))
+        return f"{_ranges([n for n in numbers if self.takes(n)])} and so on"
 
     def takes(self, size: int | Pair) -> bool:
         """Return whether images of this height and width can be segmented.

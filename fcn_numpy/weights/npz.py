@@ -67,6 +67,10 @@ def _check_size(archive, info):
     }
     if info.compress_type not in largest:
         raise ValueError(f"expected {name} stored or deflated, got method {info.compress_type}")
+    if info.compress_size > archive.start_dir:  # where the table begins
+        raise ValueError(
+            f"{name} claims {info.compress_size} bytes of a file that has {archive.start_dir}"
+        )
     if info.file_size > largest[info.compress_type]:
         raise ValueError(
             f"{name} claims {info.file_size} bytes, more than its {info.compress_size} can hold"

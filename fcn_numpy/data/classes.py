@@ -101,10 +101,11 @@ class Classes:
         values = {_code(colour): number for number, colour in enumerate(self.colours)}
         if self.ignore_colour is not None:
             values[_code(self.ignore_colour)] = IGNORE
-        known = np.array(sorted(values))
-        numbers = np.array([values[code] for code in known])
-        codes = _code(np.moveaxis(pixels, -1, 0).astype(np.int64))
-        place = np.minimum(np.searchsorted(known, codes), len(known) - 1)
+        known = np.array(sorted(values), np.int32)
+        numbers = np.array([values[code] for code in known.tolist()])
+        codes = _code(np.moveaxis(pixels, -1, 0).astype(np.int32))
+        place = np.searchsorted(known, codes)
+        np.minimum(place, len(known) - 1, out=place)
         return np.where(known[place] == codes, numbers[place], -1)
 
 

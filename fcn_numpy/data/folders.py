@@ -162,7 +162,8 @@ def voc_folder(root: str | os.PathLike, split: str, classes: Classes = VOC_CLASS
         (root / "JPEGImages" / f"{name}.jpg", root / "SegmentationClass" / f"{name}.png")
         for name in names
     )
-    missing = [path for pair in pairs for path in pair if not path.is_file()]
+    # os.path's does not stumble over names that no file can have.
+    missing = [path for pair in pairs for path in pair if not os.path.isfile(path)]
     complete = tuple(pair for pair in pairs if not set(missing) & set(pair))
     return Folder(complete, classes, faults=tuple(f"{path} is missing" for path in missing))
 

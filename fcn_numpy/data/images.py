@@ -89,6 +89,8 @@ def _opened(path: str | os.PathLike, formats: tuple[str, ...]) -> Iterator:
         # A decoder that meets a damaged file raises whatever it stumbles upon.
         if isinstance(error, UnidentifiedImageError):
             reason = f"it is no picture of a format taken ({', '.join(formats)})"
+        elif isinstance(error, MemoryError):
+            reason = "it needs more memory than there is"
         else:
             reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"cannot read {os.fspath(path)}: {reason}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -79,7 +80,7 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
     except MemoryError as error:
         raise _no_weights(path, "an array in it claims to be larger than memory") from error
     except (ValueError, ArithmeticError, EOFError, LookupError, OSError, RuntimeError, SyntaxError,
-            TypeError, struct.error, zipfile.BadZipFile, zlib.error) as error:
+            TypeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error) as error:
         raise _no_weights(path, str(error).strip() or type(error).__name__) from error
 
 

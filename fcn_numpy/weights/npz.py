@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
 from typing import IO
@@ -35,7 +36,9 @@ def read(file: IO[bytes]) -> dict[str, np.ndarray]:
         If it is damaged, or holds something else than arrays of numbers.
     """
     state = {}
-    with zipfile.ZipFile(file) as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(file) as archive:
+        # Of headers as Python 2 wrote them; what matters of them is an error as well.
+        warnings.simplefilter("ignore")
         end = 0
         for info in archive.infolist():
             # A damaged table of contents may have lost members: they must follow each

@@ -60,7 +60,10 @@ def read_zip(file: IO[bytes]) -> dict[str, np.ndarray]:
         members = {info.filename: info for info in archive.infolist()}
         # Members may not claim more together than the file has, nor hide behind each other.
         size = os.fstat(file.fileno()).st_size
-        stored = all(info.compress_type == zipfile.ZIP_STORED for info in members.values())
+        stored = all(
+            info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
+            for info in members.values()
+        )
         if not stored or sum(info.file_size for info in members.values()) > size:
             raise ValueError("expected the members of its zip to be stored, and to fit in it")
         if len(members) != len(archive.infolist()):

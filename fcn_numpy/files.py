@@ -25,8 +25,15 @@ def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
     Yields
     ------
     binary file
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:

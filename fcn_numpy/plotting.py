@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,17 +71,15 @@ def draw_legend(path: str | os.PathLike, labels: np.ndarray, classes: Classes) -
     """
     shares = np.bincount(labels.ravel(), minlength=256) / labels.size
     found = [n for n in np.argsort(-shares, kind="stable") if shares[n] and n < len(classes)]
-    figure, axis = _figure((3.2, 0.3 * len(found) + 0.3), 1, 1)
+    names = [f"{_plain(classes.names[n])}  {shares[n]:.1%}" for n in found]
+    width = 1.2 + 0.11 * max(map(len, names))
+    figure, axis = _figure((width, 0.3 * len(found) + 0.3), 1, 1, layout="constrained")
     axis.axis("off")
     axis.legend(
-        handles=_patches(classes, found), labels=[_named_share(classes, n, shares) for n in found],
-        loc="center", frameon=False, fontsize=11, handlelength=1.6, handleheight=1.2,
+        handles=_patches(classes, found), labels=names, loc="center", frameon=False, fontsize=11,
+        handlelength=1.6, handleheight=1.2,
     )
     _save(figure, path)
-
-
-def _named_share(classes, number, shares):
-    return f"{_plain(classes.names[number])}  {shares[number]:.1%}"
 
 
 def _plain(name):
@@ -233,6 +234,98 @@ def draw_predictions(
     _save(figure, path)
 
 
+def draw_maps(
+    path: str | os.PathLike,
+    maps: Mapping[str, np.ndarray],
+    *,
+    numbers: str | None = None,
+    colours: str = "cividis",
+    limits: tuple[float, float] | None = None,
+    size: float = 2.6,
+) -> None:
+    """Draw maps or pictures side by side, each cell a square.
+
+    Parameters
+    ----------
+    path : path-like
+        A PNG file.
+    maps : mapping of str to ndarray
+        Under their titles: maps (H, W), or RGB pictures (3, H, W) from 0 to 1.
+    numbers : str, optional
+        Format in which each cell's value is written into it, such as ".1f".
+    colours : str
+        A colour map of matplotlib. The default can be read by all kinds of colour blindness.
+    limits : (float, float), optional
+        Values of its first and last colour, the same for all maps; by default of each its own.
+    size : float
+        Width of a map in inches.
+    """
+    figure, axes = _figure(
+        (size * len(maps), size + 0.5), 1, len(maps), squeeze=False, layout="constrained"
+    )
+    low, high = limits or (None, None)
+    for axis, (title, values) in zip(axes[0], maps.items()):
+        values = np.asarray(values)
+        axis.set_title(title)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        if values.ndim == 3:
+            axis.imshow(np.clip(values, 0, 1).transpose(1, 2, 0), interpolation="nearest")
+            continue
+        drawn = axis.imshow(values, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+        if numbers is not None:
+            for (row, column), value in np.ndenumerate(values):
+                dark = sum(drawn.to_rgba(value)[:3]) < 1.5
+                axis.text(
+                    column, row, format(value, numbers), ha="center", va="center",
+                    color="white" if dark else "black",
+                )
+    _save(figure, path)
+
+
+def save_animation(
+    path: str | os.PathLike,
+    draw: Callable[[Any, int], None],
+    frames: int,
+    *,
+    size: tuple[float, float] = (6, 3.2),
+    milliseconds: int = 500,
+) -> None:
+    """Write a moving picture.
+
+    Parameters
+    ----------
+    path : path-like
+        A GIF file.
+    draw : callable
+        Called with an empty matplotlib Figure and the number of the frame.
+    frames : int
+    size : (float, float)
+        Width and height in inches.
+    milliseconds : int
+        For each frame; the last one stays twice as long.
+    """
+    from PIL import Image
+
+    pictures = []
+    for number in range(frames):
+        figure = _empty_figure(size)
+        draw(figure, number)
+        pixels = io.BytesIO()
+        figure.savefig(pixels, format="png", dpi=80)
+        # Few colours, and the same for all frames, keep the file small.
+        picture = Image.open(pixels).convert("RGB")
+        pictures.append(
+            picture.quantize(palette=pictures[0]) if pictures else picture.quantize(64)
+        )
+    first, *others = pictures
+    durations = [milliseconds] * (frames - 1) + [2 * milliseconds]
+    with atomic_write(path) as file:
+        first.save(
+            file, format="GIF", save_all=True, append_images=others, duration=durations, loop=0
+        )
+
+
 def _running_mean(values, width):
     """Mean over a window around each value, cut off at the ends."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
@@ -242,14 +335,20 @@ def _running_mean(values, width):
     return (sums[end] - sums[first]) / (end - first)
 
 
-def _figure(size, rows, columns, **options):
+def _empty_figure(size, layout="constrained"):
     # Without pyplot no display is looked for and no figure stays behind in its list.
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout=options.pop("layout", None))
+    return Figure(figsize=size, layout=layout)
+
+
+def _figure(size, rows, columns, **options):
+    figure = _empty_figure(size, options.pop("layout", None))
     return figure, figure.subplots(rows, columns, **options)
 
 
 def _save(figure, path):
-    with atomic_write(Path(path)) as file:
+    with atomic_write(Path(path)) as file, warnings.catch_warnings():
+        # Matplotlib's font has no letters of some scripts and draws boxes instead.
+        warnings.filterwarnings("ignore", "Glyph .* missing")
         figure.savefig(file, format="png", dpi=110)

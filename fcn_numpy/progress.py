@@ -11,8 +11,8 @@ from fcn_numpy.training import Progress
 class ProgressLine:
     """Write the progress of a run to a stream.
 
-    On a terminal one line updates in place; elsewhere a line is written every `every` steps and
-    at the end of a stage. The loss shown is a running mean.
+    On a terminal one line updates in place; elsewhere a line is written every `every` steps, after
+    half a minute, and at the end of a stage. The loss shown is a running mean.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class ProgressLine:
         self.images = 0
         self.started = self.stage_started = time.monotonic()
         self.work_before: float | None = None
-        self.shown = 0.0
+        self.shown = self.started
 
     def __call__(self, progress: Progress) -> None:
         """Take note of a step, and write what there is to say."""
@@ -44,16 +44,19 @@ class ProgressLine:
             self.loss += 0.1 * (progress.loss - self.loss)
             self.images += progress.images
         finished = progress.step == progress.steps
-        due = now - self.shown > 0.1 if self.live else progress.step % self.every == 0
+        due = now - self.shown > (0.1 if self.live else 30)
+        if not self.live:
+            due = due or progress.step % self.every == 0
         if not (finished or due):
             return
         self.shown = now
         rate = self.images / max(now - self.stage_started, 1e-9)
+        digits = 0 if rate >= 10 else 1
         done = max(progress.work_done - self.work_before, 1.0)
         left = (progress.work - progress.work_done) * (now - self.started) / done
         line = (
             f"{progress.stage:<10}  step {progress.step:>4}/{progress.steps}  "
-            f"loss {self.loss:.3f}  {rate:4.0f} images/s  {_clock(left)} left"
+            f"loss {self.loss:.3f}  {rate:4.{digits}f} images/s  {_clock(left)} left"
         )
         if self.live:
             self.stream.write(f"\r{line}\033[K" + ("\n" if finished else ""))

@@ -70,9 +70,10 @@ def test_pictures_and_masks_belong_together_by_name(tmp_path):
         pixels, numbers = written[name]
         np.testing.assert_array_equal(np.rint(image * 255), pixels.transpose(2, 0, 1))
         np.testing.assert_array_equal(labels, numbers)
-    counts = folder.check()
+    counts, ignored = folder.check()
     together = np.concatenate([numbers.ravel() for _, numbers in written.values()])
     assert counts.tolist() == [(together == 0).sum(), (together == 1).sum()]
+    assert ignored == (together == 255).sum()
 
 
 def test_classes_csv_says_names_and_colours(tmp_path):
@@ -91,7 +92,7 @@ def test_what_file_managers_leave_behind_is_left_alone(tmp_path):
     own(tmp_path, "a")
     for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._a.png"):
         (tmp_path / "images" / name).write_bytes(b"")
-    assert own_folder(tmp_path, TWO).check().sum() > 0
+    assert own_folder(tmp_path, TWO).check()[0].sum() > 0
 
 
 def test_everything_that_is_wrong_is_told_at_once(tmp_path):
@@ -104,6 +105,8 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path):
     pixels[4, 3] = 2
     Image.fromarray(pixels).save(masks / "d.png")
     (images / "e.png").write_bytes((images / "e.png").read_bytes()[:60])
+    Image.fromarray(pixels).save(masks / "e.png")
+    (images / "g").mkdir()
     Image.new("RGB", (8, 6)).save(images / "f.jpg")
     (masks / "notes.txt").write_text("words")
     faults = faults_of(own_folder(tmp_path, TWO))
@@ -112,7 +115,8 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path):
         "a.png has no mask", "b.png has no picture", f"expected {masks / 'c.png'} to be of the "
         "size of its picture, 8 x 6, got 8 x 7",
         "d.png: expected class numbers from 0 to 1 or 255 (ignored), got 2 in row 4, column 3",
-        f"cannot read {images / 'e.png'}",
+        f"cannot read {images / 'e.png'}", f"{masks / 'e.png'}: expected class numbers",
+        f"{images / 'g'} is a folder",
     )
     assert len(faults) == len(expected)
     for words in expected:
@@ -130,11 +134,6 @@ def test_a_folder_that_is_none(tmp_path):
     assert "is empty" in faults_of(own_folder(tmp_path, TWO))[0]
 
 
-def test_masks_of_nothing_but_ignored_pixels(tmp_path):
-    own(tmp_path, "a", numbers=(255,))
-    assert "all are ignored" in faults_of(own_folder(tmp_path, TWO))[0]
-
-
 # ---------------------------------------------------------------- PASCAL VOC
 
 
@@ -146,7 +145,7 @@ def test_a_list_of_voc_is_read_in_its_order(tmp_path):
     np.testing.assert_array_equal(train[0][1], written["2007_2"][1])
     assert open_folder(tmp_path, "val").names == ["2007_3"]
     assert open_folder(tmp_path).names == train.names
-    assert set(np.flatnonzero(train.check())) == {0, 20}
+    assert set(np.flatnonzero(train.check()[0])) == {0, 20}
 
 
 def test_what_voc_lacks_is_told_at_once(tmp_path):
@@ -158,6 +157,15 @@ def test_what_voc_lacks_is_told_at_once(tmp_path):
     assert len(faults) == 3
     assert "a.jpg is missing" in faults[0] and "b.png is missing" in faults[1]
     assert "from 0 to 20 or 255 (ignored), got 77 in row 0, column 0, and 47 more" in faults[2]
+
+
+def test_a_list_of_voc_with_names_that_no_file_can_have(tmp_path):
+    for part in ("JPEGImages", "ImageSets/Segmentation"):
+        (tmp_path / part).mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Segmentation" / "train.txt").write_text("a" * 5000 + "\nb\0c\n")
+    folder = voc_folder(tmp_path, "train")
+    assert len(folder) == 0 and len(folder.faults) == 4
+    assert all(fault.endswith("is missing") for fault in folder.faults)
 
 
 def test_a_list_of_voc_that_is_not_there(tmp_path):

@@ -116,6 +116,17 @@ def test_a_camera_that_was_turned(tmp_path, orientation, upright):
     np.testing.assert_array_equal(image, chw(upright(PIXELS)))
 
 
+def test_a_picture_that_memory_is_too_small_for(tmp_path, monkeypatch):
+    def too_large(*args, **kwargs):
+        raise MemoryError
+
+    Image.fromarray(PIXELS).save(tmp_path / "x.png")
+    monkeypatch.setattr(Image.Image, "load", too_large)
+    for read in (read_image, lambda path: read_mask(path, THREE, coloured=True)):
+        with pytest.raises(ValueError, match=r"x\.png: it needs more memory than there is$"):
+            read(tmp_path / "x.png")
+
+
 def test_of_a_gif_the_first_picture_is_read(tmp_path):
     pictures = [Image.new("L", (4, 3), value) for value in (10, 200)]
     pictures[0].save(tmp_path / "x.gif", save_all=True, append_images=pictures[1:])
@@ -159,7 +170,7 @@ def test_a_picture_too_large_is_refused_before_it_is_read(tmp_path):
 def test_a_missing_file_and_a_folder(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_image(tmp_path / "no.png")
-    with pytest.raises(ValueError, match="cannot read"):
+    with pytest.raises(ValueError, match="cannot read .*: it is a folder"):
         read_image(tmp_path)
 
 
@@ -219,6 +230,25 @@ def test_class_numbers_of_1_and_of_16_bits(tmp_path):
     Image.fromarray(np.array([[0, 256]], np.uint16)).save(tmp_path / "two.png")
     with pytest.raises(ValueError, match="got 256 in row 0, column 1"):
         read_mask(tmp_path / "two.png", THREE)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_class_numbers_of_few_bits_are_those_in_the_file(tmp_path, bits):
+    """Pillow stretches them to 255."""
+    values = np.arange(2**bits, dtype=np.uint8)
+    rows = b"\0" + np.packbits(np.unpackbits(values[:, None], axis=1)[:, 8 - bits :]).tobytes()
+
+    def chunk(kind, data):
+        check = zlib.crc32(kind + data).to_bytes(4, "big")
+        return len(data).to_bytes(4, "big") + kind + data + check
+
+    head = len(values).to_bytes(4, "big") + (1).to_bytes(4, "big") + bytes([bits, 0, 0, 0, 0])
+    (tmp_path / "m.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+    classes = Classes.named([f"class {n}" for n in range(16)])
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png", classes), values[None])
 
 
 def test_a_number_that_is_no_class_is_named_with_its_place(tmp_path):

@@ -528,6 +528,18 @@ def test_a_hostile_pickle_takes_little_memory(tmp_path, unit):
     assert peak < 300e6
 
 
+def test_a_member_that_claims_more_than_the_file_has_takes_no_memory(tmp_path):
+    data = bytearray(zip_of(state_of(w=tensor())))
+    place = data.index(b"PK\x01\x02") + 20  # of the pickle's stored size, in the table
+    data[place : place + 4] = struct.pack("<I", 2**31)
+    tracemalloc.start()
+    message = refusal(tmp_path, bytes(data))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "to fit in it" in message
+    assert peak < 1e6
+
+
 @pytest.mark.parametrize("claim", [b"X\xff\xff\xff\xff", b"T\xff\xff\xff\x7f"])
 def test_a_forged_length_takes_no_memory(tmp_path, claim):
     for form in (zip_of, stream_of):

@@ -57,8 +57,10 @@ def test_train_and_evaluate_on_a_folder(folder, tmp_path, capsys):
     assert main(["train", "--quick", "--data", str(folder), "--out", str(out)]) == 0
     words = capsys.readouterr().out
     assert "Reading 5 pictures to learn from, 1 to score on." in words
-    shares = [float(share) for share in re.findall(r" ([0-9.]+)% of the pixels", words)]
-    assert len(shares) == 4 and sum(shares) == pytest.approx(100, abs=0.1)
+    shares = re.findall(r"^  \w+ +([0-9.]+)% +([0-9.]+)%$", words, re.M)
+    assert len(shares) == 4
+    for part in zip(*shares):
+        assert sum(map(float, part)) == pytest.approx(100, abs=0.1)
     table = words[words.index("        pixel acc."):].splitlines()[:4]
     assert sorted(p.name for p in out.iterdir()) == [
         "classes.csv", "classifier.npz", "config.json", "curves.png", "fcn16s.npz", "fcn32s.npz",
@@ -101,7 +103,8 @@ def test_the_same_seed_gives_the_same_bits_also_when_stopped(folder, tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_a_run_whose_pictures_are_gone_is_not_resumed(tmp_path):
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_run_whose_pictures_are_gone_is_not_resumed(tmp_path, part):
     root = write_folder(tmp_path / "own", 4)
     data = OwnData.open(root, classes=TOY_CLASSES)
     steps = []
@@ -110,8 +113,8 @@ def test_a_run_whose_pictures_are_gone_is_not_resumed(tmp_path):
             tmp_path / "run", QUICK, data=data, report=steps.append,
             should_stop=lambda: len(steps) >= 2,
         )
-    for part in ("images", "masks"):
-        (root / part / f"{data.test.names[0]}.png").unlink()
+    for path in getattr(data, part).pairs[0]:
+        path.unlink()
     with pytest.raises(ValueError, match="not those that the run was begun with"):
         train(tmp_path / "run", resume=True)
 
@@ -169,6 +172,67 @@ def test_faults_of_both_lists_of_voc(tmp_path):
     (lists / "val.txt").write_text("1\n")
     with pytest.raises(ValueError, match=r"(?s)2 faults.*0\.jpg is missing.*1\.jpg is missing"):
         _ = OwnData.open(root).counts
+
+
+def test_masks_that_show_objects_as_255_are_a_fault(tmp_path, capsys):
+    """The commonest masks of two classes, whose objects would all be ignored."""
+    root = write_folder(tmp_path / "own", 3)
+    for path in (root / "masks").iterdir():
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture)
+        Image.fromarray(np.where(pixels, 255, 0).astype(np.uint8)).save(path)
+    out = tmp_path / "run"
+    words = failed(capsys, "train", "--data", root, "--classes", "ground,thing", "--out", out)
+    assert "all pixels of all masks are ground (0) or ignored (255)" in words
+    # By their colours they are what they look like.
+    (root / "classes.csv").write_text("name,red,green,blue\nground,0,0,0\nthing,255,255,255\n")
+    assert OwnData.open(root).counts[0].all()
+
+
+def test_nothing_to_learn_from(tmp_path):
+    root = write_folder(tmp_path / "own", 3)
+    data = OwnData.open(root, classes=TOY_CLASSES)
+    for _, mask in data.train.pairs:
+        with Image.open(mask) as picture:
+            size = picture.size
+        Image.new("L", size, 255).save(mask)
+    with pytest.raises(ValueError, match="no pixel of the pictures to learn from has a class"):
+        _ = OwnData.open(root, classes=TOY_CLASSES).counts
+
+
+def test_coloured_masks_of_voc(tmp_path):
+    root = write_folder(tmp_path / "voc", 4, "JPEGImages", "SegmentationClass")
+    lists = root / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("0\n1\n2\n")
+    (lists / "val.txt").write_text("3\n")
+    for path in (root / "JPEGImages").iterdir():
+        path.rename(path.with_suffix(".jpg"))
+    for path in (root / "SegmentationClass").iterdir():
+        with Image.open(path) as picture:
+            coloured = picture.convert("RGB")
+        coloured.save(path)
+    for validation in (None, 0.4):
+        data = OwnData.open(root, classes=TOY_CLASSES, coloured=True, validation=validation)
+        assert data.counts[0].all()
+        again = OwnData.found_again(data.source, data.classes)
+        assert (again.train, again.test) == (data.train, data.test)
+
+
+def test_all_held_out_pictures_are_scored(tmp_path):
+    """However few toy pictures the settings say."""
+    root = write_folder(tmp_path / "own", 4)
+    data = OwnData.open(root, classes=TOY_CLASSES, validation=0.6)
+    assert len(data.test) == 2
+    settings = dataclasses.replace(QUICK, n_test=1, steps=(1, 1, 1, 1))
+    scores = train(tmp_path / "run", settings, data=data)
+    again = training.evaluate(tmp_path / "run")
+    one = training.evaluate(tmp_path / "run", 1)
+    for name, score in scores.items():
+        np.testing.assert_array_equal(score.iu, again[name].iu)
+    assert any(scores[name].pixel_accuracy != one[name].pixel_accuracy for name in scores)
+    with pytest.raises(ValueError, match="expected no seed"):
+        training.evaluate(tmp_path / "run", seed=3)
 
 
 # ---------------------------------------------------------------- what a step sees
@@ -371,23 +435,29 @@ def test_options_become_settings(folder):
     weighted = settings_of(folder, "--class-weights", "1,2,0.5,4")
     assert weighted.class_weights == (1, 2, 0.5, 4)
     start = str((folder / "w.npz").resolve())
-    pretrained = settings_of(folder, "--pretrained", start, "--pretrained-on", "torchvision")
-    assert (pretrained.start, pretrained.start_trained_on) == (start, "torchvision")
-    assert pretrained.steps == (0, *Settings().steps[1:])
+    (folder / "w.npz").write_bytes(b"")
+    pretrained = settings_of(folder, "--pretrained", start, "--steps-factor", "0.1")
+    assert (pretrained.start, pretrained.start_trained_on) == (start, "caffe")
+    assert pretrained.steps == (0, 20, 10, 26)
+    big = settings_of(
+        folder, "--pretrained", start, "--backbone", "vgg16", "--pretrained-on", "torchvision"
+    )
+    assert big.start_trained_on == "torchvision"
     big = settings_of(folder, "--pretrained", start, "--backbone", "vgg16")
+    (folder / "w.npz").unlink()
     assert big == dataclasses.replace(Settings.vgg16(), start=start)
     assert (big.lr[1:], big.batch[1], big.size) == ((1e-10, 1e-12, 1e-14), 1, None)
 
 
 def test_balanced_weights_are_the_median_frequency_over_each(folder):
-    counts = OwnData.open(folder).counts
+    counts, _ = OwnData.open(folder).counts
     got = settings_of(folder, "--class-weights", "balanced").class_weights
     np.testing.assert_allclose(got, np.median(counts) / counts)
 
 
 def test_a_regime_on_whole_pictures_counts_their_pixels(folder):
     data = OwnData.open(folder)
-    pixels = round(data.counts.sum() / len(data.train))
+    pixels = round(data.counts[0].sum() / len(data.train))
     plain = dataclasses.replace(Settings(), size=None)
     heavy = settings_of(folder, "--crop", "0", "--heavy")
     assert heavy == plain.regime(batch=1, momentum=0.99, reduction="sum", pixels=pixels)
@@ -399,7 +469,10 @@ def test_a_regime_on_whole_pictures_counts_their_pixels(folder):
     (["--classes", "a,b"], "expected class numbers from 0 to 1"),
     (["--classes", "a,a,b,c"], "'a' twice"), (["--split", "train"], "laid out as PASCAL VOC"),
     (["--backbone", "vgg16"], "needs --pretrained FILE"),
-    (["--pretrained", "no.npz"], "No such file"), (["--classes", "no.csv"], "No such file"),
+    (["--pretrained", "no.npz"], "expected --pretrained to be a file, got no.npz"),
+    (["--classes", "no.csv"], "No such file"), (["--classes", "a,b,c,Ignore"], "no class to be"),
+    (["--class-weights", "0,0,0,0"], "a class weight above 0"),
+    (["--pretrained-on", "caffe"], "is for --backbone vgg16"),
 ])
 def test_what_cannot_be_done_is_said_before_anything_is_written(
     folder, tmp_path, capsys, arguments, words
@@ -412,10 +485,43 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
 @pytest.mark.parametrize("arguments", [
     ["--classes", "a,b"], ["--crop", "64"], ["--validation", "0.5"], ["--pretrained", "x"],
     ["--class-weights", "balanced"], ["--backbone", "tiny"], ["--split", "val"], ["--no-flip"],
+    ["--pretrained-on", "caffe"],
 ])
 def test_options_for_own_pictures_need_a_folder(tmp_path, capsys, arguments):
     words = failed(capsys, "train", "--out", tmp_path / "run", *arguments)
     assert f"{arguments[0]} is for pictures of your own" in words
+    words = failed(capsys, "train", "--resume", "--out", tmp_path / "run", *arguments)
+    assert f"keeps the settings of the run, got {arguments[0]}" in words
+
+
+def test_a_run_is_named_after_its_folder_and_not_overwritten(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "runs" / folder.name
+    out.mkdir(parents=True)
+    (out / "config.json").write_text("{}")
+    words = failed(capsys, "train", "--data", folder)
+    assert f"{folder.name} holds a run already" in words
+    assert "Reading" not in capsys.readouterr().out
+
+
+def test_the_end_of_a_stage_is_kept(folder, tmp_path):
+    """A run that ends right after a stage begins again with the next one."""
+    steps = []
+
+    def report(progress):
+        steps.append(progress.stage)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+
+    settings = dataclasses.replace(QUICK, steps=(1, 1, 1, 1), checkpoint_every=50)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "a", settings, data=OwnData.open(folder), report=report)
+    steps.clear()
+    train(tmp_path / "a", resume=True, report=lambda progress: steps.append(progress.stage))
+    assert steps == ["fcn16s", "fcn8s"]
+    train(tmp_path / "b", settings, data=OwnData.open(folder))
+    for name in ("history.csv", "fcn8s.npz"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_weights_that_do_not_fit_are_said_before_anything_is_written(folder, tmp_path, capsys):

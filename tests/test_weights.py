@@ -218,7 +218,6 @@ def test_a_file_that_is_cut_off_is_an_error(tmp_path, good_bytes):
             load_bytes(tmp_path, good_bytes[:length])
 
 
-@pytest.mark.filterwarnings("ignore")  # numpy and zipfile warn of some of the damage
 def test_a_wrong_byte_is_an_error_or_harmless(tmp_path, good_bytes):
     # The end of the file is its table of contents, where a wrong byte does the most: all of it
     # is tried, and a part of the rest.
@@ -252,7 +251,6 @@ def test_a_wrong_byte_in_the_header_of_a_large_array_is_an_error(tmp_path, befor
         load_bytes(tmp_path, data.replace(before, after))
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_bytes_that_are_lost_are_an_error(tmp_path, good_bytes):
     rng = np.random.default_rng(0)
     for _ in range(60):
@@ -398,6 +396,44 @@ def test_a_size_that_cannot_have_been_deflated_is_an_error_at_once(tmp_path):
             load_bytes(tmp_path, wrong)
 
     assert peak_of(load) < 1e6
+
+
+def test_a_size_that_header_and_table_claim_is_an_error_at_once(tmp_path):
+    # All agree on it; only the file is too short.
+    data = claimed((50_000_000,), data=bytes(16))
+    table = data.index(b"PK\x01\x02")
+    sizes = struct.pack("<II", 128 + 400_000_000, 128 + 400_000_000)
+    wrong = data[:18] + sizes + data[26 : table + 20] + sizes + data[table + 28 :]
+
+    def load():
+        with pytest.raises(ValueError, match=r"w\.npy.* claims 400000128 bytes of a file"):
+            load_bytes(tmp_path, wrong)
+
+    assert peak_of(load) < 1e6
+
+
+def headed(header):
+    """Return an .npz file whose array, of 8 bytes, has this text as its header."""
+    start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("w.npy", start + bytes(8))
+    return buffer.getvalue()
+
+
+def test_a_header_as_python_2_wrote_it_is_read_without_a_warning(tmp_path):
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2L,), }\n"
+    assert is_same(load_bytes(tmp_path, headed(header)), {"w": np.zeros(2, np.float32)})
+
+
+@pytest.mark.parametrize("header", [
+    b"{'descr': (", b"{'descr': '''", b"  1\n 2", b"'\\o'", b"(" * 9000, b"\0", b"\xff",
+])
+def test_a_header_that_is_no_python_is_an_error_without_a_warning(tmp_path, header):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # those that the settings let through as well
+        with pytest.raises(ValueError, match=r"damaged\.npz is no file of weights"):
+            load_bytes(tmp_path, headed(header))
 
 
 def test_a_long_header_is_not_unpacked(tmp_path):

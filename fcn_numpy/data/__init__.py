@@ -8,7 +8,15 @@ from fcn_numpy.data.classes import (
     voc_palette,
     write_classes,
 )
-from fcn_numpy.data.folders import DataFaults, Folder, is_voc, open_folder, own_folder, voc_folder
+from fcn_numpy.data.folders import (
+    DataFaults,
+    Folder,
+    is_voc,
+    named_folder,
+    open_folder,
+    own_folder,
+    voc_folder,
+)
 from fcn_numpy.data.images import (
     normalise,
     read_image,
@@ -30,6 +38,7 @@ __all__ = [
     "DataFaults",
     "Folder",
     "is_voc",
+    "named_folder",
     "normalise",
     "open_folder",
     "own_folder",

@@ -61,6 +61,11 @@ class Classes:
         for name in self.names:
             if not name or name != name.strip() or not name.isprintable():
                 raise ValueError(f"expected a class to have a printable name, got {name!r:.80}")
+            if name.lower() == IGNORE_NAME:
+                raise ValueError(
+                    f"expected no class to be named {name!r}: in a list of colours such a row is "
+                    f"none, and among class numbers it is {IGNORE}"
+                )
             if self.names.count(name) > 1:
                 raise ValueError(f"expected each class once, got {name!r:.80} twice")
         if len(self.colours) != len(self.names):
@@ -157,6 +162,10 @@ def read_classes(path: str | os.PathLike) -> tuple[Classes, bool]:
         reader = csv.reader(io.StringIO(data.decode("utf-8-sig")), strict=True)
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
         return _classes_of(rows)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{os.fspath(path)} is no list of classes: expected a text in UTF-8, {error}"
+        ) from error
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{os.fspath(path)} is no list of classes: {error}") from error
 
@@ -164,7 +173,9 @@ def read_classes(path: str | os.PathLike) -> tuple[Classes, bool]:
 def _classes_of(rows):
     head = tuple(cell.lower() for cell in rows[0][1]) if rows else ()
     if head not in (COLUMNS, COLUMNS[:1]):
-        raise ValueError(f"expected the first line to be {','.join(COLUMNS)} or name")
+        raise ValueError(
+            f"expected the first line to be {','.join(COLUMNS)} or name, got {','.join(head)!r:.80}"
+        )
     coloured = head == COLUMNS
     names, colours, ignored = [], [], None
     for line, (name, *values) in rows[1:]:

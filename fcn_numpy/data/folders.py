@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from fcn_numpy.data.classes import VOC_CLASSES, Classes, read_classes
 from fcn_numpy.data.images import read_image, read_mask
+from fcn_numpy.data.shapes import IGNORE
 
 PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 VOC_SPLITS = Path("ImageSets", "Segmentation")
@@ -56,14 +57,29 @@ class Folder:
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return a picture, RGB from 0 to 1, (3, H, W), and its labels, (H, W), uint8."""
-        picture, mask = self.pairs[index]
-        image, labels = read_image(picture), read_mask(mask, self.classes, self.coloured)
-        if image.shape[1:] != labels.shape:
-            raise ValueError(
-                f"expected {mask} to be of the size of its picture, "
-                f"{_size(image.shape[1:])}, got {_size(labels.shape)}"
-            )
+        faults: list[str] = []
+        image, labels = self._read(index, faults)
+        if faults:
+            raise DataFaults(faults)
         return image, labels
+
+    def _read(self, index, faults):
+        """Return a picture and its labels; note what is wrong with either."""
+        picture, mask = self.pairs[index]
+        both = []
+        for read, arguments in (
+            (read_image, (picture,)), (read_mask, (mask, self.classes, self.coloured))
+        ):
+            try:
+                both.append(read(*arguments))
+            except (ValueError, OSError) as error:
+                faults.append(str(error))
+        if len(both) == 2 and both[0].shape[1:] != both[1].shape:
+            faults.append(
+                f"expected {mask} to be of the size of its picture, "
+                f"{_size(both[0].shape[1:])}, got {_size(both[1].shape)}"
+            )
+        return both if len(both) == 2 else (None, None)
 
     @property
     def names(self) -> list[str]:
@@ -88,12 +104,15 @@ class Folder:
         held_out = min(max(1, round(share * n)), n - 1)
         return self.subset(sorted(drawn[held_out:])), self.subset(sorted(drawn[:held_out]))
 
-    def check(self) -> np.ndarray:
-        """Read everything once, and count the pixels of each class.
+    def check(self) -> tuple[np.ndarray, int]:
+        """Read everything once, and count pixels.
 
         Returns
         -------
-        ndarray, shape (n_class,), int64
+        counts : ndarray, shape (n_class,), int64
+            Pixels of each class.
+        ignored : int
+            Pixels that are labelled 255.
 
         Raises
         ------
@@ -103,15 +122,12 @@ class Folder:
         """
         counts, faults = np.zeros(256, np.int64), list(self.faults)
         for index in range(len(self)):
-            try:
-                counts += np.bincount(self[index][1].ravel(), minlength=256)
-            except (ValueError, OSError) as error:
-                faults.append(str(error))
-        if not faults and not counts[: len(self.classes)].any():
-            faults.append("no pixel of any mask has a class: all are ignored")
+            _, labels = self._read(index, faults)
+            if labels is not None:
+                counts += np.bincount(labels.ravel(), minlength=256)
         if faults:
             raise DataFaults(faults)
-        return counts[: len(self.classes)]
+        return counts[: len(self.classes)], int(counts[IGNORE])
 
 
 def _size(size):
@@ -123,7 +139,9 @@ def is_voc(root: str | os.PathLike) -> bool:
     return (Path(root) / "JPEGImages").is_dir()
 
 
-def voc_folder(root: str | os.PathLike, split: str, classes: Classes = VOC_CLASSES) -> Folder:
+def voc_folder(
+    root: str | os.PathLike, split: str, classes: Classes = VOC_CLASSES, coloured: bool = False
+) -> Folder:
     """Return the pictures of a list of PASCAL VOC.
 
     Parameters
@@ -134,6 +152,8 @@ def voc_folder(root: str | os.PathLike, split: str, classes: Classes = VOC_CLASS
     split : str
         Which list: "train", "val", "trainval" or one of your own.
     classes : Classes
+    coloured : bool
+        Whether masks are read by their colours; VOC's own are class numbers.
 
     Returns
     -------
@@ -158,14 +178,17 @@ def voc_folder(root: str | os.PathLike, split: str, classes: Classes = VOC_CLASS
         raise ValueError(f"expected a text of names in {path}: {error}") from error
     if not names:
         raise ValueError(f"expected names of pictures in {path}, got none")
-    pairs = tuple(
+    return _voc_pictures(root, names, classes, coloured)
+
+
+def _voc_pictures(root, names, classes, coloured):
+    pairs = [
         (root / "JPEGImages" / f"{name}.jpg", root / "SegmentationClass" / f"{name}.png")
         for name in names
-    )
-    # os.path's does not stumble over names that no file can have.
+    ]
     missing = [path for pair in pairs for path in pair if not os.path.isfile(path)]
     complete = tuple(pair for pair in pairs if not set(missing) & set(pair))
-    return Folder(complete, classes, faults=tuple(f"{path} is missing" for path in missing))
+    return Folder(complete, classes, coloured, tuple(f"{path} is missing" for path in missing))
 
 
 def own_folder(
@@ -229,8 +252,24 @@ def open_folder(
     Arguments as of `voc_folder` and `own_folder`.
     """
     if is_voc(root):
-        return voc_folder(root, split, VOC_CLASSES if classes is None else classes)
+        return voc_folder(root, split, VOC_CLASSES if classes is None else classes, coloured)
     return own_folder(root, classes, coloured)
+
+
+def named_folder(
+    root: str | os.PathLike, names: Sequence[str], classes: Classes, coloured: bool
+) -> Folder:
+    """Return the pictures of these names of a folder in either layout.
+
+    Its `faults` name those that are not there.
+    """
+    if is_voc(root):
+        return _voc_pictures(Path(root), names, classes, coloured)
+    folder = own_folder(root, classes, coloured)
+    places = {name: index for index, name in enumerate(folder.names)}
+    there = folder.subset(places[name] for name in names if name in places)
+    missing = tuple(f"{name} is missing" for name in names if name not in places)
+    return replace(there, faults=missing)
 
 
 def _by_name(folder, endings, faults):
@@ -239,7 +278,9 @@ def _by_name(folder, endings, faults):
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name in ("Thumbs.db", "desktop.ini"):
             continue  # what file managers leave behind
-        if path.suffix.lower() not in endings:
+        if path.is_dir():
+            faults.append(f"{path} is a folder, expected files alone")
+        elif path.suffix.lower() not in endings:
             faults.append(f"{path}: expected a file with the ending {', '.join(endings)}")
         elif path.stem in files:
             faults.append(f"{path} and {files[path.stem].name} have the same name")

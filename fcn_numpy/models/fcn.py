@@ -231,7 +231,7 @@ class FCN(Module):
     @functools.cached_property
     def sizes_taken(self) -> str:
         """The heights and widths that the network takes, in words."""
-        numbers = range(1, 8 * 2 ** len(self.backbone.widths))
+        numbers = range(1, 8 * 2 ** len(self.backbone.widths) + 1)
         return f"{_ranges([n for n in numbers if self.takes(n)])} and so on"
 
     def takes(self, size: int | Pair) -> bool:

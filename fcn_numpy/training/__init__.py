@@ -8,7 +8,13 @@ from fcn_numpy.training.evaluation import (
     read_scores,
 )
 from fcn_numpy.training.learner import score_pictures
-from fcn_numpy.training.loop import Progress, TrainingDiverged, TrainingStopped, train
+from fcn_numpy.training.loop import (
+    Progress,
+    TrainingDiverged,
+    TrainingStopped,
+    check_new,
+    train,
+)
 from fcn_numpy.training.pictures import OwnData
 from fcn_numpy.training.settings import (
     SEGMENTERS,
@@ -26,6 +32,7 @@ __all__ = [
     "Settings",
     "TrainingDiverged",
     "TrainingStopped",
+    "check_new",
     "effective_learning_rate",
     "evaluate",
     "example_predictions",

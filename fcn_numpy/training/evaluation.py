@@ -48,7 +48,9 @@ def example_predictions(
     return images, labels, predictions
 
 
-def evaluate(out: str | os.PathLike, n: int | None = None, seed: int = 0) -> dict[str, Scores]:
+def evaluate(
+    out: str | os.PathLike, n: int | None = None, seed: int | None = None
+) -> dict[str, Scores]:
     """Score the three networks of a run on its held-out pictures.
 
     Parameters
@@ -57,8 +59,8 @@ def evaluate(out: str | os.PathLike, n: int | None = None, seed: int = 0) -> dic
         Folder of the run.
     n : int, optional
         How many pictures; by default as many as the run's settings say, and of a folder all.
-    seed : int
-        Which toy pictures; none of them are ever trained on.
+    seed : int, optional
+        Which toy pictures, 0 if not given; none of them are ever trained on.
 
     Returns
     -------
@@ -67,10 +69,13 @@ def evaluate(out: str | os.PathLike, n: int | None = None, seed: int = 0) -> dic
     Raises
     ------
     ValueError
-        If there is no run, or the weights of a network are missing or damaged.
+        If there is no run, the weights of a network are missing or damaged, or a seed is given
+        for a folder's pictures.
     """
     out = Path(out)
     settings, data = _read_run(out)
+    if data is not None and seed is not None:
+        raise ValueError("expected no seed: the held-out pictures of a folder are drawn once")
     n_class = Share(settings, data).n_class
     for name in SEGMENTERS:
         if not (out / f"{name}.npz").exists():
@@ -79,7 +84,7 @@ def evaluate(out: str | os.PathLike, n: int | None = None, seed: int = 0) -> dic
     if n is None and data is None:
         n = settings.n_test
     with crew(settings, data) as learners:
-        return score_networks(learners, out, n, seed)
+        return score_networks(learners, out, n, seed or 0)
 
 
 def _read_run(out):
@@ -89,13 +94,22 @@ def _read_run(out):
 
 def read_classes_of(out: str | os.PathLike) -> Classes:
     """Return the classes of the run in a folder."""
-    return read_classes(Path(out) / CLASSES_FILE)[0]
+    path = Path(out) / CLASSES_FILE
+    if not path.is_file():
+        raise ValueError(f"{out} is no whole run: there is no {CLASSES_FILE} in it")
+    return read_classes(path)[0]
 
 
 def read_scores(out: str | os.PathLike) -> dict[str, Scores]:
     """Return the scores that a finished run has left."""
-    values = json.loads((Path(out) / SCORES).read_text())
-    return {n: Scores(**{**v, "iu": np.array(v["iu"], np.float64)}) for n, v in values.items()}
+    path = Path(out) / SCORES
+    try:
+        values = json.loads(path.read_text())
+        return {
+            name: Scores(**{**v, "iu": np.array(v["iu"], np.float64)}) for name, v in values.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} holds no scores of a run: {error}") from error
 
 
 def read_history(out: str | os.PathLike) -> list[tuple[str, int, float]]:

@@ -136,11 +136,10 @@ def train(
             data = OwnData.found_again(source, read_classes_of(out))
     else:
         settings = Settings() if settings is None else settings
-        if (out / CONFIG).exists():
-            raise ValueError(f"{out} holds a run already: resume it, or choose another folder")
+        check_new(out)
     if not (out / SCORES).exists():
-        if data is not None and not data.counts.any():
-            raise ValueError("expected labelled pixels in the pictures to learn from, got none")
+        if data is not None:
+            _ = data.counts  # or all that is wrong with the pictures
         with crew(settings, data) as learners:
             run = _Run(out, settings, data, learners, report, should_stop)
             if not resume:
@@ -149,11 +148,18 @@ def train(
                 write_config(out, settings, None if data is None else data.source)
             for index in range(run.first_stage, len(STAGES)):
                 run.stage(index)
-            scores = score_networks(learners, out, settings.n_test, seed=0)
+            n_test = settings.n_test if data is None else None
+            scores = score_networks(learners, out, n_test, seed=0)
         text = {name: {**s._asdict(), "iu": s.iu.tolist()} for name, s in scores.items()}
         write_text(out / SCORES, json.dumps(text, indent=2) + "\n")
     (out / CHECKPOINT).unlink(missing_ok=True)
     return read_scores(out)
+
+
+def check_new(out: str | os.PathLike) -> None:
+    """Raise ValueError if a folder holds a run."""
+    if (Path(out) / CONFIG).exists():
+        raise ValueError(f"{out} holds a run already: resume it, or choose another folder")
 
 
 class _Run:
@@ -171,16 +177,21 @@ class _Run:
             self.checkpoint = weights.load(out / CHECKPOINT)
         # Rows of stage, step, learning rate, loss.
         self.history = [tuple(row) for row in self.checkpoint.get("history", ())]
-        self.first_stage = int(settings.start is not None)
         self.start = {}
+        self.first_stage = self._find_first_stage()
+
+    def _find_first_stage(self):
+        """Return the stage to begin or to go on with; read the weights to start from, if any."""
         if self.checkpoint:
-            self.first_stage = int(self.checkpoint["stage"])
-        elif settings.start is not None:
+            return int(self.checkpoint["stage"])
+        if self.settings.start is not None:
             self.start = self._read_start()
-        elif not settings.steps[0]:
+            return 1
+        if not self.settings.steps[0]:
             raise ValueError(
                 "expected weights to start from, as no classifier is to be trained, got none"
             )
+        return 0
 
     def _read_start(self):
         """Read the weights to start from, or say what is wrong with them before all else."""
@@ -199,7 +210,7 @@ class _Run:
         model = make_model(
             name, settings, self.n_class, np.random.default_rng((settings.seed, index))
         )
-        restoring = bool(self.checkpoint)
+        restoring = "step" in self.checkpoint
         if index and not restoring:
             self._start_from_previous(model, index)
         optimiser = SGD(
@@ -226,7 +237,7 @@ class _Run:
             if stop:
                 raise TrainingStopped(f"stopped in {name} after step {step + 1}")
         weights.save(self.out / f"{name}.npz", model.state_dict())
-        self._write_history()
+        self._save(index + 1)
 
     def _start_from_previous(self, model, index):
         state, self.start = self.start, {}
@@ -234,16 +245,15 @@ class _Run:
             state = weights.load(self.out / f"{STAGES[index - 1]}.npz")
         start_from(model, state)
 
-    def _save(self, index, step, model, optimiser):
-        state = {
-            "stage": np.int64(index),
-            "step": np.int64(step),
-            "history": np.array(self.history, np.float64),
-        }
-        for name, value in model.state_dict().items():
-            state[f"weight.{name}"] = value
-        for number, velocity in enumerate(optimiser.velocities):
-            state[f"velocity.{number}"] = velocity
+    def _save(self, index, step=0, model=None, optimiser=None):
+        """Write the checkpoint: of a step, or of the beginning of a stage."""
+        state = {"stage": np.int64(index), "history": np.array(self.history, np.float64)}
+        if step:
+            state["step"] = np.int64(step)
+            for name, p in model.named_parameters():
+                state[f"weight.{name}"] = p.data
+            for number, velocity in enumerate(optimiser.velocities):
+                state[f"velocity.{number}"] = velocity
         weights.save(self.out / CHECKPOINT, state)
         self._write_history()
 

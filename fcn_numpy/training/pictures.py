@@ -15,6 +15,7 @@ from fcn_numpy.data import (
     DataFaults,
     Folder,
     is_voc,
+    named_folder,
     open_folder,
     single_shapes,
     toy_shapes,
@@ -139,7 +140,7 @@ class FolderPictures:
         return image[..., ::-1] if self.settings.flip and rng.random() < 0.5 else image
 
     def held_out(self, n: int | None, seed: int) -> Iterator[Batch]:
-        """Yield this worker's part of the first n held-out pictures; the seed changes nothing."""
+        """Yield this worker's part of the held-out pictures, of the first n if n is given."""
         for index in range(len(self.test))[:n][self.own]:
             yield self.test[index]
 
@@ -157,15 +158,15 @@ class OwnData:
 
     Attributes
     ----------
+    root : path
+        The folder.
     train, test : Folder
         Pictures to learn from, and those held out.
-    source : dict
-        How to find them again (`OwnData.found_again`); goes into config.json.
     """
 
+    root: Path
     train: Folder
     test: Folder
-    source: dict
 
     @classmethod
     def open(
@@ -191,24 +192,26 @@ class OwnData:
         Raises
         ------
         DataFaults
-            With all that is wrong with pictures and masks (`fcn_numpy.data.Folder.check`).
+            If pictures or masks are missing, with all else that is wrong with them.
         """
         if split is not None and not is_voc(root):
             raise ValueError(f"expected {root} to be laid out as PASCAL VOC, to have lists")
-        test_split = None
         if is_voc(root) and split is None and validation is None:
-            test_split = "val"
-            train, test = (open_folder(root, name, classes) for name in ("train", test_split))
+            train, test = (open_folder(root, name, classes, coloured) for name in ("train", "val"))
         else:
             everything = open_folder(root, split or "train", classes, coloured)
             if everything.faults:
                 everything.check()
             train, test = everything.split(0.2 if validation is None else validation, seed)
-        source = {
-            "folder": str(root.resolve()), "split": split or "train", "test_split": test_split,
-            "coloured": train.coloured, "held_out": test.names,
+        return cls(root.resolve(), train, test)
+
+    @property
+    def source(self) -> dict:
+        """How `found_again` finds the same pictures; goes into config.json."""
+        return {
+            "folder": str(self.root), "coloured": self.train.coloured,
+            "train": self.train.names, "held_out": self.test.names,
         }
-        return cls(train, test, source)
 
     @classmethod
     def found_again(cls, source: dict, classes: Classes) -> OwnData:
@@ -217,19 +220,19 @@ class OwnData:
         Raises
         ------
         ValueError
-            If held-out pictures are gone.
+            If some of them are gone.
         """
-        root, held_out = Path(source["folder"]), source["held_out"]
-        train = open_folder(root, source["split"], classes, source["coloured"])
-        if source["test_split"]:
-            test = open_folder(root, source["test_split"], classes)
-        else:
-            places = {name: i for i, name in enumerate(train.names)}
-            test = train.subset(places[name] for name in held_out if name in places)
-            train = train.subset(i for name, i in places.items() if name not in held_out)
-        if test.names != held_out:
-            raise ValueError(f"the pictures in {root} are not those that the run was begun with")
-        return cls(train, test, source)
+        root = Path(source["folder"])
+        train, test = (
+            named_folder(root, source[part], classes, source["coloured"])
+            for part in ("train", "held_out")
+        )
+        faults = train.faults + test.faults
+        if faults:
+            raise ValueError(
+                f"the pictures in {root} are not those that the run was begun with: {faults[0]}"
+            )
+        return cls(root, train, test)
 
     @property
     def classes(self) -> Classes:
@@ -237,8 +240,8 @@ class OwnData:
         return self.train.classes
 
     @functools.cached_property
-    def counts(self) -> np.ndarray:
-        """How many pixels each class has in the pictures to learn from, int64.
+    def counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """How many pixels each class has in the pictures to learn from, and in those held out.
 
         Everything is read for it, once, and so checked.
 
@@ -255,4 +258,12 @@ class OwnData:
                 faults += error.faults
         if faults:
             raise DataFaults(faults)
-        return counts[0]
+        labelled, ignored = (sum(part) for part in zip(*counts))
+        if not counts[0][0].any():
+            raise DataFaults(["no pixel of the pictures to learn from has a class"])
+        if ignored and not labelled[1:].any():
+            raise DataFaults([
+                f"all pixels of all masks are {self.classes.names[0]} (0) or ignored (255): "
+                "objects must be 1 or above, or have their colour in classes.csv"
+            ])
+        return counts[0][0], counts[1][0]

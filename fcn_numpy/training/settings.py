@@ -101,6 +101,8 @@ class Settings:
             raise ValueError(
                 f"expected backbone {' or '.join(map(repr, BACKBONES))}, got {self.backbone!r}"
             )
+        if self.class_weights is not None and not any(self.class_weights):
+            raise ValueError("expected a class weight above 0, got none")
 
     @classmethod
     def vgg16(cls) -> Settings:
@@ -247,7 +249,7 @@ def read_config(out: str | os.PathLike) -> tuple[Settings, dict | None]:
         return Settings(**values), config.get("data")
     except FileNotFoundError:
         raise ValueError(f"{out} holds no run: there is no {CONFIG} in it") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is no {CONFIG} of a run: {error}") from error
 
 

@@ -260,8 +260,9 @@ def draw_maps(
     size : float
         Width of a map in inches.
     """
+    tallest = max(np.shape(values)[-2] / np.shape(values)[-1] for values in maps.values())
     figure, axes = _figure(
-        (size * len(maps), size + 0.5), 1, len(maps), squeeze=False, layout="constrained"
+        (size * len(maps), size * tallest + 0.5), 1, len(maps), squeeze=False, layout="constrained"
     )
     low, high = limits or (None, None)
     for axis, (title, values) in zip(axes[0], maps.items()):
@@ -313,12 +314,16 @@ def save_animation(
         draw(figure, number)
         pixels = io.BytesIO()
         figure.savefig(pixels, format="png", dpi=80)
-        # Few colours, and the same for all frames, keep the file small.
-        picture = Image.open(pixels).convert("RGB")
-        pictures.append(
-            picture.quantize(palette=pictures[0]) if pictures else picture.quantize(64)
-        )
-    first, *others = pictures
+        pictures.append(Image.open(pixels).convert("RGB"))
+    # Few colours, and the same for all frames, keep the file small.
+    width, height = pictures[0].size
+    together = Image.new("RGB", (width, height * frames))
+    for number, picture in enumerate(pictures):
+        together.paste(picture, (0, height * number))
+    palette = together.quantize(64)
+    first, *others = (
+        picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures
+    )
     durations = [milliseconds] * (frames - 1) + [2 * milliseconds]
     with atomic_write(path) as file:
         first.save(

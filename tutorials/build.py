@@ -21,6 +21,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -104,7 +105,10 @@ def main() -> int:
     for path in pages(options.pages):
         start = time.monotonic()
         try:
-            new = run_in_process(path)
+            with tempfile.TemporaryDirectory() as scratch:
+                folder = Path(scratch) if options.check else FOLDER
+                (folder / "figures").mkdir(exist_ok=True)
+                new = run_in_process(path, folder)
         except RuntimeError as error:
             print(error)
             wrong += 1

@@ -100,7 +100,7 @@ def test_another_seed_gives_another_run(finished, tmp_path):
     )
 
 
-@pytest.mark.parametrize("stop_after", [1, 5, 12, 13, 21])
+@pytest.mark.parametrize("stop_after", [5, 12, 21])
 def test_stopped_and_resumed_is_the_same(finished, tmp_path, stop_after):
     steps = []
     with pytest.raises(TrainingStopped, match="stopped in .* after step"):
@@ -116,7 +116,7 @@ class Killed(BaseException):
     """Stands for the end of the process, wherever it is."""
 
 
-@pytest.mark.parametrize("kill_after", [2, 6, 16, 27])
+@pytest.mark.parametrize("kill_after", [2, 6, 27])
 def test_an_exception_between_checkpoints_loses_nothing(finished, tmp_path, kill_after):
     """Unlike a stop, this saves nothing: the run goes on from the last checkpoint."""
     steps = []

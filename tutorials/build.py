@@ -73,7 +73,11 @@ def run_in_process(path: Path, folder: Path = FOLDER) -> str:
     """
     done = subprocess.run(
         [sys.executable, str(Path(__file__).resolve()), "--print", str(path)], cwd=folder,
-        env={**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={
+            **os.environ, "MPLBACKEND": "agg", "PYTHONPATH": os.pathsep.join(sys.path),
+            # The matrices are small, and pages may run beside each other.
+            "OPENBLAS_NUM_THREADS": "1",
+        },
         capture_output=True, text=True, encoding="utf-8",
     )
     if done.returncode:

@@ -644,3 +644,12 @@ def test_no_generator_is_needed():
 def test_no_floating_array_is_an_error(inputs):
     with pytest.raises(ValueError, match="floating array"):
         gradcheck(Sum(), *inputs)
+
+
+def test_rounding_is_not_taken_for_a_wrong_gradient():
+    """A right network whose large steps all cross kinks, so that only small ones are left."""
+    model = FCN8s(4, TINY, rng=np.random.default_rng(7))
+    image = np.random.default_rng(0).random((1, 3, 64, 64), dtype=np.float32)
+    report = gradcheck(model, image, rng=np.random.default_rng(7))
+    assert report.max_error < 1e-6
+    assert report.left_out <= 3

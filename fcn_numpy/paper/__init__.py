@@ -16,6 +16,7 @@ from fcn_numpy.paper.bounds import upper_bound, upper_bounds
 from fcn_numpy.paper.context import train_on_scenes
 from fcn_numpy.paper.dense import classify_windows, convolutionalize_layers, dense_classifier
 from fcn_numpy.paper.rarefaction import rarefied_kernel, rarefy, shift_and_stitch
+from fcn_numpy.paper.sampling_curves import draw_sampling_curves
 from fcn_numpy.paper.upsampling import by_layer, by_matrix, by_zeros, inversion_error, overlap
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "classify_windows",
     "convolutionalize_layers",
     "dense_classifier",
+    "draw_sampling_curves",
     "inversion_error",
     "overlap",
     "rarefied_kernel",

@@ -116,7 +116,7 @@ def test_the_full_fcn8s(path):
     running = session(path)
     metadata = running.get_modelmeta().custom_metadata_map
     assert metadata["input"].startswith("BGR from 0 to 255, minus 104.00699, 116.66877, 122.67892")
-    assert metadata["sizes"] == "height and width of 1 to 255 and so on"
+    assert metadata["sizes"] == "height and width of 1 to 256 and so on"
     assert_same_scores(running, model.eval(), 30 * normal(1, 3, 65, 90))
 
 

@@ -85,19 +85,20 @@ class FcnNumpy:
 
     def tiny_steps(self, count):
         # As `fcn-numpy train` does it, between two processes.
-        from fcn_numpy import training
+        from fcn_numpy.data import TOY_CLASSES
         from fcn_numpy.optim import SGD
+        from fcn_numpy.training import STAGES, Settings
+        from fcn_numpy.training.learner import Together, make_model
 
-        settings = training.Settings(n_train=16)
-        last = len(training.STAGES) - 1
-        model = training._model("fcn8s", settings, np.random.default_rng(0))
+        settings = Settings(n_train=16)
+        model = make_model("fcn8s", settings, len(TOY_CLASSES), np.random.default_rng(0))
         optimiser = SGD(model.parameters(), 1e-3, weight_decay=5e-4)
-        workers = training._workers(settings)
-        workers.do(("begin", last))
+        learners = Together(settings)
+        learners.begin(STAGES.index("fcn8s"), model)
 
         def run():
             for step in range(count):
-                training._compute_gradients(model, workers, step)
+                learners.learn(step)
                 optimiser.step()
 
         return run

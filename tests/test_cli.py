@@ -124,7 +124,7 @@ def test_divergence_is_one_line(tmp_path, capsys):
     assert "lower learning rate" in words
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGINT")
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere no SIGINT can be sent to one process")
 def test_ctrl_c_saves_and_says_how_to_go_on(run, tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "fcn_numpy", "train", "--out", str(out)]

@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 import pytest
+from weight_bytes import load_bytes, refusal
 
 from fcn_numpy import weights
 
@@ -33,19 +34,6 @@ def file_of(table, data=b"", pad=b""):
 
 def entry(dtype, shape, begin, end):
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
-
-
-def load_bytes(folder, data):
-    (folder / "some.file").write_bytes(data)
-    return weights.load(folder / "some.file")
-
-
-def refusal(folder, data):
-    with pytest.raises(ValueError) as caught:
-        load_bytes(folder, data)
-    message = str(caught.value)
-    assert "some.file" in message and "\n" not in message and len(message) < 700
-    return message
 
 
 # ---------------------------------------------------------------- reading and writing

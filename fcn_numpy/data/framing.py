@@ -21,6 +21,8 @@ def extend(image: np.ndarray, size: Pair) -> np.ndarray:
     -------
     ndarray, shape (3, *size)
     """
+    if image.shape[1:] == tuple(size):
+        return image
     extra = [(0, wanted - n) for wanted, n in zip(size, image.shape[1:])]
     return np.pad(image, [(0, 0), *extra], mode="edge")
 
@@ -36,13 +38,9 @@ def random_crop(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut a square out at a random place; where the picture is smaller, continue it."""
     h, w = labels.shape
-    size_of_both = max(h, size), max(w, size)
-    top, left = (int(rng.integers(n - size + 1)) for n in size_of_both)
+    top, left = (int(rng.integers(max(n, size) - size + 1)) for n in (h, w))
     box = slice(top, top + size), slice(left, left + size)
-    return (
-        extend(image, size_of_both)[:, box[0], box[1]],
-        extend_labels(labels, size_of_both)[box],
-    )
+    return extend(image[:, box[0], box[1]], (size, size)), extend_labels(labels[box], (size, size))
 
 
 def random_window(

@@ -78,7 +78,7 @@ class _Published(FCN):
             if not is_classifier(state):
                 return fcn_for(state, cls, n_class, assign=True)
             model = cls(21 if n_class is None else n_class, backbone_of(state), rng=NotDrawn())
-            _load_stem(model, convolutionalize(state), assign=True)
+            _load_stem(model, convolutionalize(state), True)
             return model
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from error
@@ -209,7 +209,9 @@ def fcn_for(
     return model
 
 
-def start_from(model: FCN, state: Mapping[str, np.ndarray]) -> list[str]:
+def start_from(
+    model: FCN, state: Mapping[str, np.ndarray], *, assign: bool = False
+) -> list[str]:
     """Load into a network what it can take over from other weights, and say what.
 
     From a classifier all convolutions, fc6 and fc7 (`convolutionalize`). From an FCN these, and
@@ -220,6 +222,8 @@ def start_from(model: FCN, state: Mapping[str, np.ndarray]) -> list[str]:
     model : FCN
     state : dict of str to ndarray
         Of a classifier or an FCN on the same backbone.
+    assign : bool
+        Whether parameters may become the given arrays, instead of copies.
 
     Returns
     -------
@@ -232,10 +236,10 @@ def start_from(model: FCN, state: Mapping[str, np.ndarray]) -> list[str]:
         If a convolution, fc6 or fc7 is missing or has another shape.
     """
     state = convolutionalize(state) if is_classifier(state) else state
-    return _load_stem(model, state)
+    return _load_stem(model, state, assign)
 
 
-def _load_stem(model, state, assign=False):
+def _load_stem(model, state, assign):
     """Load convolutions, fc6 and fc7, which must be there, and score layers that fit."""
     own = dict(model.named_parameters())
     stem = [name for name in own if name.startswith(("conv", "fc"))]

@@ -115,9 +115,9 @@ class Learner:
     def learn(self, step: int) -> float | None:
         """Set the model's gradients to those of this share; return its loss.
 
-        Both are weighted so that the mean over the shares is that over the batch, with the
-        reduction "sum" so that the sum over the shares is the gradient. None if this share has
-        no picture in the batch.
+        Both are weighted by pictures, so that the mean over the shares is that over the batch where
+        all pictures have as many labelled pixels; with the reduction "sum" the sum over the
+        shares is the gradient in any case. None if this share has no picture in the batch.
         """
         model, loss_of, settings, share = self.model, self.loss_of, self.settings, self.share
         batch = settings.batch[self.index]

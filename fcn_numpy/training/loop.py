@@ -33,7 +33,7 @@ from fcn_numpy.training.evaluation import (
     read_scores,
     score_networks,
 )
-from fcn_numpy.training.learner import crew, make_model
+from fcn_numpy.training.learner import Share, crew, make_model
 from fcn_numpy.training.pictures import OwnData
 from fcn_numpy.training.settings import (
     BACKBONES,
@@ -168,7 +168,7 @@ class _Run:
     def __init__(self, out, settings, data, learners, report, should_stop):
         self.out = out
         self.settings = settings
-        self.n_class = len(TOY_CLASSES if data is None else data.classes)
+        self.n_class = Share(settings, data).n_class
         self.learners = learners
         self.report = report
         self.should_stop = should_stop
@@ -199,7 +199,8 @@ class _Run:
         try:
             state = for_caffe_pictures(state, self.settings.start_trained_on)
             # Do they fit? This network is thrown away.
-            start_from(make_model("fcn32s", self.settings, self.n_class, NotDrawn()), state)
+            model = make_model("fcn32s", self.settings, self.n_class, NotDrawn())
+            start_from(model, state, assign=True)
         except ValueError as error:
             raise ValueError(f"{self.settings.start}: {error}") from error
         return state
@@ -207,9 +208,9 @@ class _Run:
     def stage(self, index):
         """Train one stage from its start, or from the checkpoint if that lies in it."""
         name, settings = STAGES[index], self.settings
-        model = make_model(
-            name, settings, self.n_class, np.random.default_rng((settings.seed, index))
-        )
+        # The FCNs get all their weights from the stage before.
+        rng = NotDrawn() if index else np.random.default_rng((settings.seed, index))
+        model = make_model(name, settings, self.n_class, rng)
         restoring = "step" in self.checkpoint
         if index and not restoring:
             self._start_from_previous(model, index)
@@ -243,7 +244,7 @@ class _Run:
         state, self.start = self.start, {}
         if not state:
             state = weights.load(self.out / f"{STAGES[index - 1]}.npz")
-        start_from(model, state)
+        start_from(model, state, assign=True)
 
     def _save(self, index, step=0, model=None, optimiser=None):
         """Write the checkpoint: of a step, or of the beginning of a stage."""

@@ -120,7 +120,7 @@ class FolderPictures:
             image, label = random_window(
                 *self._read(int(index)), self.settings.single_size, rng
             )
-            drawn.append((self._mirrored(image, rng), label))
+            drawn.append((image[..., ::-1] if self._mirrors(rng) else image, label))
         images, labels = zip(*drawn)
         return np.stack(images), np.array(labels, np.uint8)
 
@@ -131,13 +131,13 @@ class FolderPictures:
             image, labels = self._read(int(index))
             if self.settings.size is not None:
                 image, labels = random_crop(image, labels, self.settings.size, rng)
-            # Both in one, so that they are mirrored together.
-            both = self._mirrored(np.concatenate([image, labels[None]]), rng)
-            drawn.append((both[:3], both[3].astype(np.uint8)))
+            if self._mirrors(rng):
+                image, labels = image[..., ::-1], labels[:, ::-1]
+            drawn.append((image, labels))
         return _stacked(drawn, model)
 
-    def _mirrored(self, image, rng):
-        return image[..., ::-1] if self.settings.flip and rng.random() < 0.5 else image
+    def _mirrors(self, rng):
+        return self.settings.flip and rng.random() < 0.5
 
     def held_out(self, n: int | None, seed: int) -> Iterator[Batch]:
         """Yield this worker's part of the held-out pictures, of the first n if n is given."""

@@ -27,7 +27,7 @@ from fcn_numpy.training import (
     loop,
     train,
 )
-from fcn_numpy.training.learner import SHARES, Together, make_loss, make_model
+from fcn_numpy.training.learner import SHARES, Together, gradient_divisor, make_loss, make_model
 from fcn_numpy.training.pictures import ToyPictures
 from fcn_numpy.workers import Workers
 
@@ -225,7 +225,7 @@ def gradient_in_one_piece(settings, model, step):
 def test_the_gradient_of_the_shares_is_that_of_the_batch(batch, reduction, loss_sampling):
     """Two workers give the mean or the sum over all pictures, one of them may have none."""
     settings = dataclasses.replace(
-        QUICK, batch=(4, batch, batch, batch), rim=False, dropout=0.0, reduction=reduction,
+        QUICK, batch=(4, batch, batch, batch), dropout=0.0, reduction=reduction,
         loss_sampling=loss_sampling,
     )
     model = make_model("fcn8s", settings, 4, np.random.default_rng(1))
@@ -246,11 +246,14 @@ def test_the_gradient_of_the_shares_is_that_of_the_batch(batch, reduction, loss_
 
 
 def test_the_classifier_learns_from_the_mean_over_all_pictures():
-    settings = dataclasses.replace(Settings(), reduction="sum", loss_sampling=0.5)
-    assert make_loss("classifier", settings).reduction == "mean"
-    assert make_loss("classifier", settings).sampling is None
-    for name in SEGMENTERS:
-        assert make_loss(name, settings).reduction == "sum"
+    settings = dataclasses.replace(
+        Settings(), reduction="sum", loss_sampling=0.5, class_weights=(1.0, 2.0, 3.0, 4.0)
+    )
+    assert gradient_divisor(0, settings, 24.0) == 24.0
+    plain = make_loss("classifier", settings)
+    assert plain.sampling is None and plain.weight is None
+    for index, name in enumerate(SEGMENTERS, 1):
+        assert gradient_divisor(index, settings, 24.0) == 1.0
         assert make_loss(name, settings).sampling.p == 0.5
 
 

@@ -33,6 +33,12 @@ class SoftmaxCrossEntropy(Module):
         Draws the pixels that count, anew in each forward in train mode. "mean" still divides by
         all labelled pixels, so that loss and gradient are right on average.
 
+    Attributes
+    ----------
+    total : float
+        Sum of the class weights of all labelled pixels of the last forward, without class weights
+        their number: what "mean" divides by.
+
     Notes
     -----
     A batch without any labelled pixel has loss 0 and gradient 0. Long et al., section 4.3.
@@ -55,6 +61,7 @@ class SoftmaxCrossEntropy(Module):
         if sampling is not None and not isinstance(sampling, LossSampling):
             raise ValueError(f"expected sampling to be a LossSampling, got {sampling!r}")
         self.sampling = sampling
+        self.total = 0.0
 
     def _check(self, scores, labels):
         check_array(scores, "scores", ("N", "K", ...))
@@ -89,10 +96,9 @@ class SoftmaxCrossEntropy(Module):
         factor = counted.astype(scores.dtype)
         if self.weight is not None:
             factor *= self.weight.astype(scores.dtype)[index[:, 0]]
-        if self.reduction == "mean":
-            total = factor.sum(dtype=np.float64)
-            if total > 0:
-                factor /= scores.dtype.type(total)
+        self.total = float(factor.sum(dtype=np.float64))
+        if self.reduction == "mean" and self.total > 0:
+            factor /= scores.dtype.type(self.total)
         if self.sampling is not None:
             factor = self.sampling(factor)
         shifted = scores - scores.max(axis=1, keepdims=True)

@@ -42,13 +42,19 @@ def make_model(
 
 
 def make_loss(name: str, settings: Settings) -> SoftmaxCrossEntropy:
-    """Return the loss of a stage; that of the classifier is always the plain mean."""
+    """Return the loss of a stage, summed; that of the classifier is always the plain one."""
     if name == "classifier":
-        return SoftmaxCrossEntropy(IGNORE)
+        return SoftmaxCrossEntropy(IGNORE, "sum")
     return SoftmaxCrossEntropy(
-        IGNORE, settings.reduction, settings.class_weights,
-        sampling=LossSampling(settings.loss_sampling),
+        IGNORE, "sum", settings.class_weights, sampling=LossSampling(settings.loss_sampling)
     )
+
+
+def gradient_divisor(index: int, settings: Settings, total: float) -> float:
+    """Return what a gradient summed over `total` labelled pixels has to be divided by."""
+    if index > 0 and settings.reduction == "sum":
+        return 1.0
+    return total or 1.0
 
 
 def load_model(out: str | os.PathLike, name: str, settings: Settings, n_class: int) -> Module:
@@ -112,12 +118,12 @@ class Learner:
         self.model = model
         self.loss_of = make_loss(STAGES[index], self.settings)
 
-    def learn(self, step: int) -> float | None:
-        """Set the model's gradients to those of this share; return its loss.
+    def learn(self, step: int) -> tuple[float, float] | None:
+        """Set the model's gradients to those of this share; return its loss and its pixels' weight.
 
-        Both are weighted by pictures, so that the mean over the shares is that over the batch where
-        all pictures have as many labelled pixels; with the reduction "sum" the sum over the
-        shares is the gradient in any case. None if this share has no picture in the batch.
+        All three are sums over labelled pixels: those of the shares add up to those of the batch,
+        whatever pixels of it are ignored, and the mean is one division away. A pixel's weight is
+        that of its class, without class weights 1. None if this share has no picture in the batch.
         """
         model, loss_of, settings, share = self.model, self.loss_of, self.settings, self.share
         batch = settings.batch[self.index]
@@ -136,16 +142,12 @@ class Learner:
             x, y = self.pictures.windows(size, rng)
         else:
             x, y = self.pictures.batch(size, rng, model)
-        weight = size * share.shares / batch
-        summed = loss_of.reduction == "sum"
         model.zero_grad()
         # A loss that is no number is reported by whoever asked for it, in words.
         with np.errstate(over="ignore", invalid="ignore"):
             loss = loss_of(model(prepare(x, model.backbone)), y)
-            model.backward(loss_of.backward(1.0 if summed else weight), need_input_grad=False)
-        if summed:
-            loss /= max(1, np.count_nonzero(y != IGNORE))
-        return weight * loss
+            model.backward(loss_of.backward(), need_input_grad=False)
+        return loss, loss_of.total
 
     def score(self, out: Path, name: str, n: int | None, seed: int) -> np.ndarray:
         """Return the confusion matrix of this share's part of n held-out pictures."""
@@ -196,8 +198,8 @@ class _Worker:
     def learn(self, step, values):
         model = self.learner.model
         _unpack(values, [p.data for p in model.parameters()])
-        loss = self.learner.learn(step)
-        return None if loss is None else (loss, _pack([p.grad for p in model.parameters()]))
+        sums = self.learner.learn(step)
+        return None if sums is None else (*sums, _pack([p.grad for p in model.parameters()]))
 
     def score(self, *arguments):
         return self.learner.score(*arguments)
@@ -227,9 +229,14 @@ class Alone:
 
     def learn(self, step: int) -> float:
         """Set the model's gradients to those of the batch; return the mean loss."""
-        loss = self._learner.learn(step)
-        assert loss is not None  # a single share has all pictures
-        return loss
+        learner = self._learner
+        sums = learner.learn(step)
+        assert sums is not None  # a single share has all pictures
+        loss, total = sums
+        divisor = gradient_divisor(learner.index, learner.settings, total)
+        for p in learner.model.parameters():
+            p.grad /= divisor
+        return loss / (total or 1.0)
 
     def score(self, out: Path, name: str, n: int | None, seed: int) -> np.ndarray:
         """Return the confusion matrix of a stage's network on held-out pictures."""
@@ -259,23 +266,21 @@ class Together:
 
     def begin(self, index: int, model: Module) -> None:
         """Make ready for a stage of training `model`."""
+        self._index = index
         self._model = model
-        self._summed = make_loss(STAGES[index], self._settings).reduction == "sum"
         self._workers.do(("begin", index))
 
     def learn(self, step: int) -> float:
         """Set the model's gradients to those of the batch; return the mean loss."""
         values = _pack([p.data for p in self._model.parameters()])
         answers = self._workers.do(("learn", step, values))
-        # One without a picture contributes nothing, here as in the mean.
-        (loss, total), *others = [answer for answer in answers if answer is not None]
-        for other, grads in others:
-            loss += other
-            total += grads
-        if not self._summed:
-            total /= len(answers)
-        _unpack(total, [p.grad for p in self._model.parameters()])
-        return loss / len(answers)
+        # One without a picture contributes nothing.
+        losses, totals, gradients = zip(*(answer for answer in answers if answer is not None))
+        total = sum(totals)
+        gradient = sum(gradients)
+        gradient /= gradient_divisor(self._index, self._settings, total)
+        _unpack(gradient, [p.grad for p in self._model.parameters()])
+        return sum(losses) / (total or 1.0)
 
     def score(self, out: Path, name: str, n: int | None, seed: int) -> np.ndarray:
         """Return the confusion matrix of a stage's network on held-out pictures."""

@@ -234,54 +234,75 @@ def draw_predictions(
     _save(figure, path)
 
 
-def draw_maps(
-    path: str | os.PathLike,
-    maps: Mapping[str, np.ndarray],
+def draw_map(
+    axis: Any,
+    values: np.ndarray,
+    title: str = "",
     *,
     numbers: str | None = None,
     colours: str = "cividis",
     limits: tuple[float, float] | None = None,
-    size: float = 2.6,
 ) -> None:
-    """Draw maps or pictures side by side, each cell a square.
+    """Draw a map or a picture, each cell a square, without ticks.
+
+    Parameters
+    ----------
+    axis : matplotlib Axes
+    values : ndarray
+        A map (H, W), in which NaN stays empty, or an RGB picture (3, H, W) from 0 to 1.
+    title : str
+    numbers : str, optional
+        Format in which each cell's value is written into it, such as ".1f".
+    colours : str
+        A colour map of matplotlib. The default can be read by all kinds of colour blindness.
+    limits : (float, float), optional
+        Values of its first and last colour; by default the smallest and the largest of the map.
+    """
+    values = np.asarray(values)
+    axis.set(title=title, xticks=[], yticks=[])
+    if values.ndim == 3:
+        axis.imshow(np.clip(values, 0, 1).transpose(1, 2, 0), interpolation="nearest")
+        return
+    low, high = limits or (None, None)
+    drawn = axis.imshow(values, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+    if numbers is None:
+        return
+    for (row, column), value in np.ndenumerate(values):
+        if not np.isnan(value):
+            dark = sum(drawn.to_rgba(value)[:3]) < 1.5
+            axis.text(
+                column, row, format(value, numbers), ha="center", va="center",
+                color="white" if dark else "black",
+            )
+
+
+def draw_maps(
+    path: str | os.PathLike,
+    maps: Mapping[str, np.ndarray],
+    *,
+    size: float = 2.6,
+    **options: Any,
+) -> None:
+    """Draw maps or pictures side by side.
 
     Parameters
     ----------
     path : path-like
         A PNG file.
     maps : mapping of str to ndarray
-        Under their titles: maps (H, W), or RGB pictures (3, H, W) from 0 to 1.
-    numbers : str, optional
-        Format in which each cell's value is written into it, such as ".1f".
-    colours : str
-        A colour map of matplotlib. The default can be read by all kinds of colour blindness.
-    limits : (float, float), optional
-        Values of its first and last colour, the same for all maps; by default of each its own.
+        Under their titles: what `draw_map` draws.
     size : float
         Width of a map in inches.
+    **options
+        Given to `draw_map`. Without `limits` each map has its own.
     """
     tallest = max(np.shape(values)[-2] / np.shape(values)[-1] for values in maps.values())
     figure, axes = _figure(
         (size * len(maps), size * tallest + 0.5), 1, len(maps), squeeze=False, layout="constrained"
     )
-    low, high = limits or (None, None)
     for axis, (title, values) in zip(axes[0], maps.items()):
-        values = np.asarray(values)
-        axis.set_title(title)
-        axis.set_xticks([])
-        axis.set_yticks([])
-        if values.ndim == 3:
-            axis.imshow(np.clip(values, 0, 1).transpose(1, 2, 0), interpolation="nearest")
-            continue
-        drawn = axis.imshow(values, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
-        if numbers is not None:
-            for (row, column), value in np.ndenumerate(values):
-                dark = sum(drawn.to_rgba(value)[:3]) < 1.5
-                axis.text(
-                    column, row, format(value, numbers), ha="center", va="center",
-                    color="white" if dark else "black",
-                )
-    _save(figure, path)
+        draw_map(axis, values, title, **options)
+    _save(figure, path, bbox_inches="tight", pad_inches=0.05)
 
 
 def save_animation(
@@ -352,8 +373,8 @@ def _figure(size, rows, columns, **options):
     return figure, figure.subplots(rows, columns, **options)
 
 
-def _save(figure, path):
+def _save(figure, path, **options):
     with atomic_write(Path(path)) as file, warnings.catch_warnings():
         # Matplotlib's font has no letters of some scripts and draws boxes instead.
         warnings.filterwarnings("ignore", "Glyph .* missing")
-        figure.savefig(file, format="png", dpi=110)
+        figure.savefig(file, format="png", dpi=110, **options)

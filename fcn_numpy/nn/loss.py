@@ -41,7 +41,7 @@ class SoftmaxCrossEntropy(Module):
 
     Notes
     -----
-    A batch without any labelled pixel has loss 0 and gradient 0. Long et al., section 4.3.
+    A batch without any labelled pixel has loss 0 and gradient 0. Long et al., section 4.
     """
 
     def __init__(

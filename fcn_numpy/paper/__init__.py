@@ -5,7 +5,7 @@
 `rarefaction`      3.2, two ways to the same dense map
 `upsampling`       3.3, three ways to the same upsampled map, and what it is not
 `sampling_curves`  3.4 and figure 5, whole images against sampled losses
-`bounds`           upper bounds on mean IU, from the PAMI version
+`bounds`           appendix A, upper bounds on mean IU
 `context`          what an FCN misses, and a pyramid adds
 =================  =================================================================
 

@@ -46,7 +46,7 @@ def upper_bound(
 
     Notes
     -----
-    Shelhamer, Long and Darrell (PAMI), section 6, "Upper bounds on IU".
+    Long et al., appendix A; in the PAMI version section 6, "Upper bounds on IU".
     """
     factor = whole_number(factor, "factor", 1)
     n_class = whole_number(n_class, "n_class", 1)

@@ -109,9 +109,9 @@ class Settings:
         """Return the settings of the paper's own networks, on whole pictures.
 
         One picture a step, momentum 0.99, the loss summed over pixels, learning rates of 1e-10,
-        1e-12 and 1e-14, dropout: section 4.3 and the reference implementation. They have to start
-        from pre-trained weights (`start`). The steps are what a day on a few cores can do, a
-        twentieth of the paper's.
+        1e-12 and 1e-14, dropout: the PAMI version's "Image-to-Image Learning" and the reference
+        implementation. They have to start from pre-trained weights (`start`). The steps are what a
+        day on a few cores can do, a twentieth of the paper's.
         """
         return cls(
             backbone="vgg16", steps=(0, 5000, 2500, 2500), batch=(1, 1, 1, 1),

@@ -24,7 +24,7 @@ def train_on_scenes(
     """Train a tiny FCN-8s on `fcn_numpy.data.toy_scenes`, with or without a look at the whole.
 
     From scratch, batch 4, SGD with momentum 0.9 and a learning rate that falls from 0.1 to 0. The
-    background, nineteen pixels of twenty, weighs a tenth in the loss, so that what kind a disc is
+    background, 97 pixels of a hundred, weighs a tenth in the loss, so that what kind a disc is
     counts for something. The two networks start from the same backbone and see the same pictures in
     the same order.
 

@@ -131,12 +131,14 @@ def test_an_exception_between_checkpoints_loses_nothing(finished, tmp_path, kill
     assert_same_results(finished[0], tmp_path)
 
 
-def test_kill_minus_9_and_resume(tmp_path):
+def test_kill_minus_9_and_resume(finished, tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "fcn_numpy", "train", "--out"]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run([*command, str(whole), "--quick"], check=True, env=environment, timeout=300)
-    process = subprocess.Popen([*command, str(killed), "--quick"], env=environment)
+    killed = tmp_path / "killed"
+    program = (
+        "import dataclasses, sys; from fcn_numpy.training import Settings, train;"
+        "train(sys.argv[1], dataclasses.replace(Settings(), dropout=0.5).quick())"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(killed)], env=environment)
     deadline = time.monotonic() + 200
     # In the middle of a later stage, so that finished stages and a checkpoint are there.
     while not (killed / "fcn32s.npz").exists() and time.monotonic() < deadline:
@@ -145,8 +147,8 @@ def test_kill_minus_9_and_resume(tmp_path):
     process.kill()
     process.wait(timeout=60)
     assert not (killed / "scores.json").exists()
-    subprocess.run([*command, str(killed), "--resume"], check=True, env=environment, timeout=300)
-    assert_same_results(whole, killed)
+    train(killed, resume=True)
+    assert_same_results(finished[0], killed)
 
 
 def test_a_finished_run_is_resumed_at_no_cost(finished):

@@ -32,13 +32,14 @@ def test_limits(axis, limits, expected):
     assert axis.images[0].get_clim() == expected
 
 
-def test_a_picture_keeps_its_colours(axis):
+def test_a_picture_keeps_its_colours(axis, caplog):
     picture = np.zeros((3, 2, 4))
     picture[1, 0, 3] = 1.5  # above 1: as bright as can be
     draw_map(axis, picture)
     shown = axis.images[0].get_array()
     assert shown.shape == (2, 4, 3)
     assert shown[0, 3].tolist() == [0, 1, 0]
+    assert not caplog.records  # matplotlib would say that it clips
 
 
 def test_a_long_title_is_not_cut_off(tmp_path):

@@ -219,11 +219,12 @@ def plot(forward, path):
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     names = [n for n in ("naive", "PyTorch", "fcn_numpy") if n in forward[0][1]]
     labels = {"naive": "plain im2col"}
+    colours = {"naive": "#E69F00", "PyTorch": "#56B4E9", "fcn_numpy": "#0072B2"}  # Okabe and Ito's
     height = 0.8 / len(names)
     for k, name in enumerate(names):
         places = [i + (k - (len(names) - 1) / 2) * height for i in range(len(forward))]
         values = [1e3 * times[name] for _, times in forward]
-        axes.barh(places, values, height, label=labels.get(name, name))
+        axes.barh(places, values, height, color=colours[name], label=labels.get(name, name))
     for i, (_, times) in enumerate(forward):
         limit = 1e3 * times["product"]
         label = "matrix product of im2col alone" if i == 0 else None

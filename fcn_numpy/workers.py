@@ -58,8 +58,9 @@ class Workers:
                 stdout=subprocess.PIPE,
                 pipesize=1 << 20,  # a message is some MB; where the system lets us choose
                 env={**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(sys.path)},
-                # Ctrl-C in the terminal is for the parent alone.
+                # Ctrl-C in the terminal is for the parent alone: POSIX's way, and Windows's.
                 start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             ))
         for process, share in zip(self._processes, shares):
             self._send(process, share)

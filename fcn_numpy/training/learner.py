@@ -234,8 +234,9 @@ class Alone:
         assert sums is not None  # a single share has all pictures
         loss, total = sums
         divisor = gradient_divisor(learner.index, learner.settings, total)
-        for p in learner.model.parameters():
-            p.grad /= divisor
+        if divisor != 1:  # else a pass over hundreds of MB for nothing
+            for p in learner.model.parameters():
+                p.grad /= divisor
         return loss / (total or 1.0)
 
     def score(self, out: Path, name: str, n: int | None, seed: int) -> np.ndarray:

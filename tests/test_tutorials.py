@@ -1,6 +1,5 @@
 """Every tutorial runs as it stands, prints what stands there, and draws what it shows."""
 
-import concurrent.futures
 import difflib
 import importlib.util
 import os
@@ -20,27 +19,12 @@ SLOW = {path for path in build.pages() if "  # short: " in path.read_text("utf-8
 SHOWN = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)#]*)(#[^)]*)?\)")
 TEXTS = sorted(FOLDER.glob("*.md"))
-
-
 QUICK = [path for path in build.pages() if path not in SLOW]
 
 
 def run_page(path, folder):
     (folder / "figures").mkdir()
     return build.run_in_process(path, folder)
-
-
-@pytest.fixture(scope="module")
-def outcomes(request, tmp_path_factory):
-    """What each page that is asked for prints, and the folder it drew into; two run at a time."""
-    chosen = {item.callspec.params["path"] for item in request.session.items
-              if item.name.startswith("test_a_page_prints_what_stands_there[")}
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        runs = {}
-        for path in sorted(chosen):
-            folder = tmp_path_factory.mktemp(path.stem)
-            runs[path] = folder, pool.submit(run_page, path, folder)
-        yield runs
 
 
 def assert_draws_what_it_shows(path, folder):
@@ -57,8 +41,8 @@ def assert_draws_what_it_shows(path, folder):
 
 
 @pytest.mark.parametrize("path", QUICK, ids=lambda p: p.stem)
-def test_a_page_prints_what_stands_there(path, outcomes):
-    folder, run = outcomes[path]
+def test_a_page_prints_what_stands_there(path, page_runs):
+    folder, run = page_runs[path]
     before, after = path.read_text("utf-8"), run.result()
     changes = difflib.unified_diff(
         before.splitlines(), after.splitlines(), "as it stands", "as it runs", lineterm=""

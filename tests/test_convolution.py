@@ -15,8 +15,8 @@ from references import (
     loop_im2col,
 )
 
-import fcn_numpy.convolution
 from fcn_numpy import col2im, conv2d, conv2d_input, conv2d_weight, conv_matrix, im2col
+from fcn_numpy.fast import bands, transposed
 
 # (N, C, F), (H, W), kernel_size, stride, padding, dilation
 CONFIGURATIONS = [
@@ -292,9 +292,9 @@ def test_bands_do_not_change_the_result(
         )
 
     whole = results()
-    monkeypatch.setattr(fcn_numpy.convolution, "BAND_BYTES", band_bytes)
-    monkeypatch.setattr(fcn_numpy.convolution, "MAX_CELLS", 1)
-    monkeypatch.setattr(fcn_numpy.convolution, "MIN_CELLS", 1 if shared else 10**9)
+    monkeypatch.setattr(bands, "BAND_BYTES", band_bytes)
+    monkeypatch.setattr(bands, "MAX_CELLS", 1)
+    monkeypatch.setattr(bands, "MIN_CELLS", 1 if shared else 10**9)
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
     for banded, one in zip(results(), whole):
         assert_close(banded, one, 1e-13)
@@ -307,7 +307,7 @@ def test_bands_do_not_change_the_result(
 def test_conv2d_input_both_ways(
     monkeypatch, limit, counts, size, kernel_size, stride, padding, dilation
 ):
-    monkeypatch.setattr(fcn_numpy.convolution, "MAX_COLLECTING", limit)
+    monkeypatch.setattr(transposed, "MAX_COLLECTING", limit)
     geometry = (stride, padding, dilation)
     _, w, grad_y = arrays(counts, size, kernel_size, *geometry)
     expected = loop_conv2d_input(grad_y, w, size, *geometry)
@@ -324,8 +324,8 @@ def test_bias_is_added_to_each_map(kernel_size):
 
 @pytest.mark.parametrize("size", [(3, 3), (40, 30)], ids=["one-band", "bands"])
 def test_conv2d_weight_writes_where_it_is_told(monkeypatch, size):
-    monkeypatch.setattr(fcn_numpy.convolution, "BAND_BYTES", 1)
-    monkeypatch.setattr(fcn_numpy.convolution, "MAX_CELLS", 100)
+    monkeypatch.setattr(bands, "BAND_BYTES", 1)
+    monkeypatch.setattr(bands, "MAX_CELLS", 100)
     x, w, grad_y = arrays((1, 3, 4), size, 3, 1, 1, 1)
     out = np.full(w.shape, np.nan)
     assert conv2d_weight(x, grad_y, 3, padding=1, out=out) is out

@@ -18,7 +18,7 @@ from references import (
     loop_softmax_cross_entropy,
 )
 
-from fcn_numpy import threads
+from fcn_numpy.fast import threads
 from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.gradcheck import gradcheck
 from fcn_numpy.nn import (

@@ -6,8 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from fcn_numpy import threads
-from fcn_numpy.threads import share_out, share_out_pieces, thread_count
+from fcn_numpy.fast import threads
+from fcn_numpy.fast.threads import share_out, share_out_pieces, thread_count
 
 
 @pytest.fixture(autouse=True)

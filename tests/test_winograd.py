@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from references import assert_close
 
-from fcn_numpy import conv2d, conv2d_input, conv2d_weight, winograd
+from fcn_numpy import conv2d, conv2d_input, conv2d_weight
 from fcn_numpy.convolution import algorithm
+from fcn_numpy.fast import winograd
 
 # (N, C, F), (H, W), padding
 CONFIGURATIONS = [

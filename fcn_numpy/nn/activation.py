@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from fcn_numpy.checks import check_array
+from fcn_numpy.fast.threads import share_out_pieces
 from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.nn.module import Module
-from fcn_numpy.threads import share_out_pieces
 
 
 class ReLU(Module):

@@ -39,9 +39,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fcn_numpy.checks import Pair
+from fcn_numpy.fast.threads import SMALL_PRODUCT, share_out
+from fcn_numpy.fast.windows import windows
 from fcn_numpy.geometry import output_size
-from fcn_numpy.threads import SMALL_PRODUCT, share_out
-from fcn_numpy.windows import windows
 
 POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
 KERNEL = 3

@@ -1,0 +1,1 @@
+"""The convolutions faster: bands of columns, collecting, Winograd's algorithm, threads."""

@@ -79,7 +79,7 @@ class FcnNumpy:
         def run():
             model.zero_grad()
             model(x)
-            model.backward(grad, need_input_grad=False)
+            model.backward(grad)
 
         return run
 

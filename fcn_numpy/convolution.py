@@ -1,28 +1,26 @@
-"""A convolution is a matrix: y = C x. Three functions say all there is to say about C.
+"""A convolution is a matrix: y = M x. Three functions are all that a network needs of it.
 
-========================  ==================================================================
-`conv2d`                  C x, the convolution
-`conv2d_input`            Cᵀ y, its transpose: the gradient of its input, and the upsampling
-                          of Long, Shelhamer and Darrell, section 3.3
-`conv2d_weight`           the gradient of the weight
-========================  ==================================================================
+====================  ======================================================================
+`conv2d`              M x: the convolution
+`conv2d_input`        Mᵀ y: the gradient of its input, and the upsampling of section 3.3
+                      of Long, Shelhamer and Darrell
+`conv2d_weight`       the gradient of its weight
+====================  ======================================================================
 
-The names are those of torch.nn.grad. "Convolution" is meant as in all deep learning: the kernel
-is not flipped (a cross-correlation)::
+As everywhere in deep learning, the kernel is not flipped (a cross-correlation)::
 
     y[n, f, i, j] = sum over c, a, b of
                     w[f, c, a, b] * x[n, c, i s - p + a d, j s - p + b d]
 
-with zeros outside of x. `conv_matrix` writes C out, for small inputs: to read, to plot and to
-test against.
+with zeros outside of x. M is never stored. `im2col` copies every window of x into a column; then
+M x is the small matrix product ``w.reshape(F, -1) @ im2col(x)``, and the other two functions are
+its transposes. That is the whole theory, and this file computes it as it is written here.
 
-`im2col` lays each window of x out as a column, so that the convolution is one matrix product:
-``w.reshape(F, -1) @ im2col(x)``. The columns hold every pixel up to kh * kw times, so the
-functions here never build all of them: they fill one buffer with the columns of a band of output
-rows, multiply, and go on with the next band.
+`fcn_numpy.fast` computes the same numbers in less time and memory. It is what runs, unless you ask
+for the code on this page: ``with algorithm("plain"):``.
 
-Where it is faster, float32 convolutions with 3x3 kernels go through `fcn_numpy.fast.winograd`
-(its `suits` has the rule); ``with algorithm("im2col"):`` prevents that.
+All three functions raise ValueError if the shapes or dtypes of their arrays do not fit together,
+or if no window fits into the input. The names are those of torch.nn.grad.
 """
 
 from __future__ import annotations
@@ -31,50 +29,49 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import scipy.sparse
 
+from fcn_numpy import fast
 from fcn_numpy.checks import Pair, check_array, check_dtype, pair
-from fcn_numpy.fast import choose, transposed
-from fcn_numpy.fast.choose import CHOICE
-from fcn_numpy.fast.windows import padded, windows
-from fcn_numpy.geometry import output_size
+from fcn_numpy.window import Window
 
-ALGORITHMS = "auto", "im2col"
+ALGORITHMS = "auto", "im2col", "plain"
 
 
 @contextmanager
 def algorithm(name: str) -> Iterator[None]:
-    """Choose how convolutions are computed inside a with block, layers' ones included.
+    """Choose how everything inside a with block is computed, whole networks included.
 
     Parameters
     ----------
-    name : {"auto", "im2col"}
-        "auto", as it is outside of any block: Winograd's algorithm for float32 and 3x3 kernels at
-        stride 1 with at least 32 channels in and out, im2col for all else. "im2col": im2col always.
-        In float32 its rounding errors are a half (32 channels) to a fifth (512) of Winograd's.
+    name : {"auto", "im2col", "plain"}
+        "auto", the choice outside of any block: `fcn_numpy.fast`, with Winograd's algorithm for
+        float32 and 3x3 kernels at stride 1 with at least 32 channels in and out, im2col for the
+        rest. "im2col": `fcn_numpy.fast` without Winograd's algorithm; in float32 its rounding
+        errors are a half (32 channels) to a fifth (512) of Winograd's. "plain": the textbook,
+        without `fcn_numpy.fast`.
 
-    Raises
-    ------
-    ValueError
-        If there is no algorithm of this name.
+    Examples
+    --------
+    >>> x, w = np.ones((1, 1, 4, 4)), np.ones((1, 1, 3, 3))
+    >>> with algorithm("plain"):
+    ...     conv2d(x, w)
+    array([[[[9., 9.],
+             [9., 9.]]]])
     """
     if name not in ALGORITHMS:
         raise ValueError(f"expected algorithm {' or '.join(map(repr, ALGORITHMS))}, got {name!r}")
-    token = CHOICE.set(name)
+    token = fast.CHOICE.set(name)
     try:
         yield
     finally:
-        CHOICE.reset(token)
+        fast.CHOICE.reset(token)
 
 
 def im2col(
-    x: np.ndarray,
-    kernel_size: int | Pair,
-    stride: int | Pair = 1,
-    padding: int | Pair = 0,
+    x: np.ndarray, kernel_size: int | Pair, stride: int | Pair = 1, padding: int | Pair = 0,
     dilation: int | Pair = 1,
 ) -> np.ndarray:
-    """Lay out each window of x as a column.
+    """Copy every window of x into a column.
 
     ``cols[n, (c, a, b), (i, j)] = x[n, c, i s - p + a d, j s - p + b d]``, zero outside of x.
 
@@ -88,26 +85,23 @@ def im2col(
     -------
     ndarray, shape (N, C * kh * kw, Ho * Wo), dtype of x
 
-    Raises
-    ------
-    ValueError
-        If x is not four-dimensional or no window fits.
+    Examples
+    --------
+    >>> im2col(np.arange(9).reshape(1, 1, 3, 3), 2)[0]
+    array([[0, 1, 3, 4],
+           [1, 2, 4, 5],
+           [3, 4, 6, 7],
+           [4, 5, 7, 8]])
     """
+    window = Window.of(kernel_size, stride, padding, dilation)
     check_array(x, "x", ("N", "C", "H", "W"), kinds="fiub")
-    arguments = _arguments(kernel_size, stride, padding, dilation)
-    kernel, stride, padding, dilation = arguments
-    size = output_size(x.shape[2:], *arguments)
-    cols = windows(padded(x, padding), size, kernel, stride, dilation).copy()
-    return cols.reshape(len(x), -1, size[0] * size[1])
+    ho, wo = window.output_size(x.shape[2:])
+    return window.windows(x).copy().reshape(len(x), -1, ho * wo)
 
 
 def col2im(
-    cols: np.ndarray,
-    input_size: Pair,
-    kernel_size: int | Pair,
-    stride: int | Pair = 1,
-    padding: int | Pair = 0,
-    dilation: int | Pair = 1,
+    cols: np.ndarray, input_size: Pair, kernel_size: int | Pair, stride: int | Pair = 1,
+    padding: int | Pair = 0, dilation: int | Pair = 1,
 ) -> np.ndarray:
     """Add each column back to the window it came from: the adjoint of `im2col`.
 
@@ -120,40 +114,33 @@ def col2im(
     input_size : (int, int)
         Height and width of the image that `im2col` was given.
     kernel_size, stride, padding, dilation : int or pair of int
-        As they were given to `im2col`.
+        As `im2col` was given them.
 
     Returns
     -------
     ndarray, shape (N, C, H, W), dtype of cols
 
-    Raises
-    ------
-    ValueError
-        If the shape of cols does not belong to these arguments.
+    Examples
+    --------
+    >>> col2im(im2col(np.ones((1, 1, 3, 3)), 2), (3, 3), 2)[0, 0]
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]])
     """
-    arguments = _arguments(kernel_size, stride, padding, dilation)
-    size = pair(input_size, "input_size", 1)
-    kh, kw = arguments[0]
-    ho, wo = output_size(size, *arguments)
+    window = Window.of(kernel_size, stride, padding, dilation)
+    (kh, kw), size = window.kernel, pair(input_size, "input_size", 1)
+    ho, wo = window.output_size(size)
     check_array(cols, "cols", ("N", f"C*{kh}*{kw}", ho * wo), kinds="fiu")
     if cols.shape[1] % (kh * kw):
         raise ValueError(f"expected cols of shape (N, C*{kh}*{kw}, {ho * wo}), got {cols.shape}")
-    n, c = cols.shape[0], cols.shape[1] // (kh * kw)
-    out = transposed.padded_zeros((n, c), size, arguments, cols.dtype)
-    transposed.add_windows(out, cols.reshape(n, c, kh, kw, ho, wo), arguments)
-    return transposed.without_padding(out, size, arguments[2])
+    return window.add_windows(cols.reshape(len(cols), -1, kh, kw, ho, wo), size)
 
 
 def conv2d(
-    x: np.ndarray,
-    w: np.ndarray,
-    stride: int | Pair = 1,
-    padding: int | Pair = 0,
-    dilation: int | Pair = 1,
-    *,
-    bias: np.ndarray | None = None,
+    x: np.ndarray, w: np.ndarray, stride: int | Pair = 1, padding: int | Pair = 0,
+    dilation: int | Pair = 1, *, bias: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Convolve x with w: C x.
+    """Convolve x with w: M x, plus bias.
 
     Parameters
     ----------
@@ -162,46 +149,39 @@ def conv2d(
     stride, padding, dilation : int or pair of int
         Height first.
     bias : ndarray, shape (F,), dtype of x, optional
-        Added to each output map while it is at hand.
 
     Returns
     -------
     ndarray, shape (N, F, Ho, Wo), dtype of x
 
-    Raises
-    ------
-    ValueError
-        If shapes or dtypes do not belong together, or no window fits.
+    Examples
+    --------
+    >>> edges = np.array([[[[-1.0, 1.0]]]])
+    >>> conv2d(np.array([[[[0.0, 0.0, 5.0, 5.0]]]]), edges)
+    array([[[[0., 5., 0.]]]])
     """
-    _check_weight(w)
+    window = _window_of(w, stride, padding, dilation)
     check_array(x, "x", ("N", w.shape[1], "H", "W"))
     check_dtype(x, "x", w.dtype, "w")
     if bias is not None:
-        check_array(bias, "bias", (w.shape[0],))
+        check_array(bias, "bias", (len(w),))
         check_dtype(bias, "bias", w.dtype, "w")
-    arguments = _arguments(w.shape[2:], stride, padding, dilation)
-    output_size(x.shape[2:], *arguments)
-    return choose.conv2d(x, w, arguments, bias)
+    size = window.output_size(x.shape[2:])
+    if fast.on():
+        return fast.conv2d(x, w, window, bias)
+    y = (w.reshape(len(w), -1) @ im2col(x, *window)).reshape(len(x), len(w), *size)
+    return y if bias is None else y + bias[:, None, None]
 
 
 def conv2d_input(
-    grad_y: np.ndarray,
-    w: np.ndarray,
-    input_size: Pair,
-    stride: int | Pair = 1,
-    padding: int | Pair = 0,
-    dilation: int | Pair = 1,
+    grad_y: np.ndarray, w: np.ndarray, input_size: Pair, stride: int | Pair = 1,
+    padding: int | Pair = 0, dilation: int | Pair = 1,
 ) -> np.ndarray:
-    """Apply the transpose of the convolution with w: Cᵀ grad_y.
+    """Apply the transpose of the convolution with w: Mᵀ grad_y.
 
     It is the gradient of the loss by the input of `conv2d`, given the gradient by its output.
-    Read forwards, it is the transposed ("backwards strided") convolution that upsamples.
-
-    Each cell of grad_y is multiplied with the kernel and added to the window it came from. Or,
-    seen from a cell of the result: it is a sum over the few cells of grad_y whose windows hold
-    it. At stride 1 that is itself a convolution, of grad_y with the kernel turned by 180 degrees
-    and its two channel axes exchanged. At stride s it is s * s of them, one for each remainder of
-    the cell's row and column by s, each with every s-th tap of the kernel.
+    Read forward, it is the transposed ("backwards strided") convolution that upsamples: each cell
+    of grad_y is multiplied by the kernel and added to the window it belongs to.
 
     Parameters
     ----------
@@ -210,36 +190,32 @@ def conv2d_input(
     input_size : (int, int)
         Height and width of the convolution's input; several sizes can have the same output size.
     stride, padding, dilation : int or pair of int
-        As they were given to `conv2d`.
+        As `conv2d` was given them.
 
     Returns
     -------
     ndarray, shape (N, C, H, W), dtype of grad_y
 
-    Raises
-    ------
-    ValueError
-        If shapes or dtypes do not belong together.
+    Examples
+    --------
+    >>> conv2d_input(np.array([[[[1.0, 10.0]]]]), np.array([[[[1.0, 2.0]]]]), (1, 3))
+    array([[[[ 1., 12., 20.]]]])
     """
-    _check_weight(w)
-    arguments = _arguments(w.shape[2:], stride, padding, dilation)
+    window = _window_of(w, stride, padding, dilation)
     size = pair(input_size, "input_size", 1)
-    check_array(grad_y, "grad_y", ("N", w.shape[0], *output_size(size, *arguments)))
+    check_array(grad_y, "grad_y", ("N", w.shape[0], *window.output_size(size)))
     check_dtype(grad_y, "grad_y", w.dtype, "w")
-    return transposed.conv2d_input(grad_y, w, size, arguments)
+    if fast.on():
+        return fast.conv2d_input(grad_y, w, size, window)
+    cols = w.reshape(len(w), -1).T @ grad_y.reshape(*grad_y.shape[:2], -1)
+    return col2im(cols, size, *window)
 
 
 def conv2d_weight(
-    x: np.ndarray,
-    grad_y: np.ndarray,
-    kernel_size: int | Pair,
-    stride: int | Pair = 1,
-    padding: int | Pair = 0,
-    dilation: int | Pair = 1,
-    *,
-    out: np.ndarray | None = None,
+    x: np.ndarray, grad_y: np.ndarray, kernel_size: int | Pair, stride: int | Pair = 1,
+    padding: int | Pair = 0, dilation: int | Pair = 1, *, out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Gradient of the loss by the weight of `conv2d`, given the gradient by its output.
+    """Compute the gradient of the loss by the weight of `conv2d`, given that by its output.
 
     ``dL/dw[f, c, a, b] = sum over n, i, j of grad_y[n, f, i, j] * x[n, c, i s - p + a d, ...]``:
     grad_y times the transposed columns of x.
@@ -250,7 +226,7 @@ def conv2d_weight(
     grad_y : ndarray, shape (N, F, Ho, Wo), dtype of x
     kernel_size : int or pair of int
     stride, padding, dilation : int or pair of int
-        As they were given to `conv2d`.
+        As `conv2d` was given them.
     out : ndarray, shape (F, C, kh, kw), dtype of x, C order, optional
         Where to write the result.
 
@@ -258,82 +234,29 @@ def conv2d_weight(
     -------
     ndarray, shape (F, C, kh, kw), dtype of x
 
-    Raises
-    ------
-    ValueError
-        If shapes or dtypes do not belong together.
+    Examples
+    --------
+    >>> conv2d_weight(np.array([[[[1.0, 2.0, 4.0]]]]), np.ones((1, 1, 1, 2)), (1, 2))
+    array([[[[3., 6.]]]])
     """
+    window = Window.of(kernel_size, stride, padding, dilation)
     check_array(x, "x", ("N", "C", "H", "W"))
-    arguments = _arguments(kernel_size, stride, padding, dilation)
-    size = output_size(x.shape[2:], *arguments)
-    check_array(grad_y, "grad_y", (x.shape[0], "F", *size))
+    check_array(grad_y, "grad_y", (len(x), "F", *window.output_size(x.shape[2:])))
     check_dtype(grad_y, "grad_y", x.dtype, "x")
-    n, f = grad_y.shape[:2]
-    shape = (f, x.shape[1], *arguments[0])
+    shape = (grad_y.shape[1], x.shape[1], *window.kernel)
     if out is None:
         out = np.empty(shape, x.dtype)
     check_array(out, "out", shape)
     check_dtype(out, "out", x.dtype, "x")
     if not out.flags.c_contiguous:
         raise ValueError(f"expected out in C order, got strides {out.strides}")
-    return choose.conv2d_weight(x, grad_y, arguments, out)
+    if fast.on():
+        return fast.conv2d_weight(x, grad_y, window, out)
+    y = grad_y.reshape(*grad_y.shape[:2], -1)
+    out[...] = (y @ im2col(x, *window).transpose(0, 2, 1)).sum(axis=0).reshape(shape)
+    return out
 
 
-def conv_matrix(
-    w: np.ndarray,
-    input_size: Pair,
-    stride: int | Pair = 1,
-    padding: int | Pair = 0,
-    dilation: int | Pair = 1,
-) -> scipy.sparse.csr_array:
-    """Write out the matrix C of a convolution: ``conv2d(x, w).ravel() == C @ x.ravel()``.
-
-    For one image of small size: to read, to plot, and to test the fast functions against. Row
-    (f, i, j) holds the kernel of output f where the window of cell (i, j) lies in the input.
-
-    Parameters
-    ----------
-    w : ndarray, shape (F, C, kh, kw)
-    input_size : (int, int)
-        Height and width of the input.
-    stride, padding, dilation : int or pair of int
-
-    Returns
-    -------
-    scipy.sparse.csr_array, shape (F * Ho * Wo, C * H * W), dtype of w
-
-    Raises
-    ------
-    ValueError
-        If w is not four-dimensional or no window fits.
-    """
-    _check_weight(w)
-    kernel, strides, pads, dilations = _arguments(w.shape[2:], stride, padding, dilation)
-    h, wd = pair(input_size, "input_size", 1)
-    ho, wo = output_size((h, wd), kernel, strides, pads, dilations)
-    f, c, a, b, i, j = np.ogrid[
-        : w.shape[0], : w.shape[1], : kernel[0], : kernel[1], :ho, :wo
-    ]
-    y = i * strides[0] - pads[0] + a * dilations[0]
-    x = j * strides[1] - pads[1] + b * dilations[1]
-    inside = (y >= 0) & (y < h) & (x >= 0) & (x < wd)
-    full = np.broadcast_shapes(f.shape, c.shape, a.shape, b.shape, i.shape, j.shape)
-    inside = np.broadcast_to(inside, full)
-    rows = np.broadcast_to((f * ho + i) * wo + j, full)[inside]
-    columns = np.broadcast_to((c * h + y) * wd + x, full)[inside]
-    values = np.broadcast_to(w[..., None, None], full)[inside]
-    shape = (w.shape[0] * ho * wo, w.shape[1] * h * wd)
-    return scipy.sparse.csr_array((values, (rows, columns)), shape=shape)
-
-
-def _arguments(kernel_size, stride, padding, dilation):
-    return (
-        pair(kernel_size, "kernel_size", 1),
-        pair(stride, "stride", 1),
-        pair(padding, "padding"),
-        pair(dilation, "dilation", 1),
-    )
-
-
-def _check_weight(w):
+def _window_of(w, stride, padding, dilation):
     check_array(w, "w", ("F", "C", "kh", "kw"))
+    return Window.of(w.shape[2:], stride, padding, dilation)

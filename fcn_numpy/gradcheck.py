@@ -1,33 +1,75 @@
-"""Hold a backward pass to finite differences, without being fooled by kinks.
+"""Check a backward pass against finite differences, without being fooled by kinks.
 
 A derivative is compared with a central difference, ``(L(x + h) - L(x - h)) / (2 h)``, of the
 number ``L = sum of r * output`` with random r. Both are right to about ten digits in float64, so
 a relative error above 1e-6 means a wrong formula.
 
 ReLU and max-pool have kinks. A step across one gives the slope of a chord, not of a tangent, and
-a right backward looks wrong. The usual cure, a looser tolerance, would hide real errors. Here the
-modules say on which smooth piece they are (`Module.kinks`: the signs, the winners); a step that
-leaves the piece is not used, a smaller one is tried, and a coordinate without any usable step is
-left out and counted.
+a right backward looks wrong. The usual cure, a looser tolerance, would hide real errors. Here
+`smooth_piece` tells on which smooth piece of its function a layer is (a ReLU's signs, a pool's
+winners). A step that leaves the piece is not used, and a smaller one is tried. A coordinate without
+any usable step is left out and counted.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 
-from fcn_numpy.nn import Module
+from fcn_numpy.nn import MaxPool2d, Module, ReLU
 
-# Tried one after the other until one agrees to well below the tolerance: large steps suffer from
-# curvature and kinks, small ones from rounding.
+# Tried in turn until one agrees to well below the tolerance: large steps suffer from curvature and
+# kinks, small ones from rounding.
 STEPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
-# Up to so many numbers, each is checked by itself; above, random directions are.
+# Up to this many numbers, each is checked by itself; beyond that, random directions are.
 MAX_ELEMENTS = 5000
 DIRECTIONS = 3
-# How far the output of a deep network may be off by rounding, in units of float64's.
+# How far rounding may put off the output of a deep network.
 ROUNDING = 100 * np.finfo(np.float64).eps
+
+
+@functools.singledispatch
+def smooth_piece(layer: Module, *inputs: np.ndarray) -> np.ndarray | None:
+    """Tell on which smooth piece of its function a layer is; None if the function is smooth.
+
+    Inputs with equal arrays lie on the same piece. Layers are smooth unless a function is
+    registered for their class: ``smooth_piece.register(MyLayer, my_function)``.
+
+    Parameters
+    ----------
+    layer : Module
+    *inputs : ndarray
+        What its forward is given.
+
+    Returns
+    -------
+    ndarray or None
+
+    Examples
+    --------
+    >>> smooth_piece(ReLU(), np.array([-1.0, 2.0]))
+    array([False,  True])
+    """
+    return None
+
+
+@smooth_piece.register(ReLU)
+def _signs(layer: ReLU, x: np.ndarray) -> np.ndarray:
+    return x > 0
+
+
+@smooth_piece.register(MaxPool2d)
+def _winners(layer: MaxPool2d, x: np.ndarray) -> np.ndarray:
+    windows = layer.window.windows(x, -np.inf, layer.ceil_mode)
+    cells = windows.reshape(*x.shape[:2], -1, *windows.shape[4:])
+    best = cells.max(axis=2, keepdims=True)
+    # Cells that differ by no more than rounding count as equal, as whole areas of a map are where
+    # a network sees only its own padding.
+    slack = 2**10 * np.finfo(x.dtype).eps * np.abs(best)
+    return (cells >= best - slack).argmax(axis=2)
 
 
 class GradientError(Exception):
@@ -56,8 +98,8 @@ class TensorReport:
     error : float
         Largest relative error.
     checked, left_out : int
-        Elements, or random directions, that were compared; that no step could tell anything of,
-        large ones for kinks, small ones for rounding.
+        Elements, or random directions, that were compared, and those that no step could decide:
+        large steps because of kinks, small ones because of rounding.
     by_element : bool
         Whether each element was checked, or random directions.
     """
@@ -101,7 +143,7 @@ class GradcheckReport:
 
     @property
     def left_out(self) -> int:
-        """How many elements or directions were left out, as no step could tell."""
+        """How many elements or directions were left out, as no step could decide."""
         return sum(t.left_out for t in self.tensors.values())
 
     def __str__(self) -> str:
@@ -119,30 +161,28 @@ def gradcheck(
     tol: float = 1e-6,
     rng: np.random.Generator | None = None,
 ) -> GradcheckReport:
-    """Hold the backward of a module to central differences.
+    """Check the backward pass of a module against central differences.
 
-    It works on a copy, in float64 and train mode, so the module and the arrays stay as they are.
-    In the copy, parameters that are zero throughout get small random values: behind a zero
-    weight every gradient is zero, and comparing zeros proves nothing. What `Dropout2d` drops is
-    the same in each evaluation.
+    The check works on a copy, in float64 and train mode. In the copy, parameters that are all
+    zeros get small random values: before a zero weight every gradient is zero, and comparing
+    zeros proves nothing. `Dropout2d` drops the same channels in each evaluation.
 
-    Where the inputs and parameters together have at most 5,000 elements, each element is
-    checked. Otherwise each tensor is checked along random directions (a projection of its
-    gradient), which costs a few forward passes for each tensor; a wrong element is then found by
-    halving.
+    If the inputs and parameters have at most 5,000 elements together, each element is checked.
+    Otherwise each tensor is checked along random directions, at the cost of a few forward passes
+    for each tensor; a wrong element is then found by halving.
 
     Parameters
     ----------
     module : Module
         A layer, a loss or a network.
     *inputs : ndarray
-        What its forward takes. Floating arrays are checked; integer ones (labels) have no
-        gradient. For inputs beyond those that backward has a gradient for, the output must not
-        depend on their values.
+        What its forward takes. Floating arrays are checked; integer arrays (labels) have no
+        gradient. If backward returns fewer gradients than there are inputs, the output must not
+        depend on the values of the rest.
     tol : float
         Largest relative error allowed: ``|a - n| / max(|a|, |n|)`` for the gradient a and the
-        difference n. Elements smaller than a thousandth of the tensor's largest are measured
-        against that thousandth.
+        difference n. Where both are below a thousandth of the tensor's largest gradient, they
+        are measured against that thousandth.
     rng : numpy.random.Generator, optional
         Draws the projection and the directions.
 
@@ -154,8 +194,15 @@ def gradcheck(
     Raises
     ------
     GradientError
-        Naming the tensor and the index where backward is wrong, or a tensor of which nothing
+        Names the tensor and the index where backward is wrong, or a tensor of which nothing
         could be checked.
+
+    Examples
+    --------
+    >>> from fcn_numpy.nn import Conv2d
+    >>> report = gradcheck(Conv2d(3, 2, 3, rng=np.random.default_rng(0)), np.ones((1, 3, 5, 5)))
+    >>> report.max_error < 1e-6
+    True
     """
     check = _Check(module, inputs, tol, np.random.default_rng() if rng is None else rng)
     return GradcheckReport({name: check.tensor(name) for name in check.tensors})
@@ -184,8 +231,8 @@ class _Check:
             parameter.data = np.ascontiguousarray(parameter.data)
         self.pieces: list[np.ndarray] = []
         for m in self.module.modules():
-            if type(m).kinks is not Module.kinks:
-                m.forward = self._noting_kinks(m)
+            if smooth_piece.dispatch(type(m)) is not smooth_piece.dispatch(object):
+                m.forward = self._noting_pieces(m)
         generators = {
             id(m.rng): m.rng
             for m in self.module.modules()
@@ -196,13 +243,13 @@ class _Check:
         self.tensors = self._tensors_with_gradients()
         self.by_element = sum(t.size for t, _ in self.tensors.values()) <= MAX_ELEMENTS
 
-    def _noting_kinks(self, module):
-        """Return the module's forward, made to note on which smooth piece its inputs lie."""
+    def _noting_pieces(self, module):
+        """Return the module's forward, made to note on which smooth piece the module is."""
         forward = module.forward
 
-        def noting(*inputs, **options):
-            self.pieces.append(module.kinks(*inputs))
-            return forward(*inputs, **options)
+        def noting(*inputs):
+            self.pieces.append(smooth_piece(module, *inputs))
+            return forward(*inputs)
 
         return noting
 
@@ -274,16 +321,16 @@ class _Check:
                 self.fail(name, x, grad, support, values)
         if not checked:
             raise GradientError(
-                f"nothing of {name} could be checked: there is a kink at every step, or rounding; "
-                "choose other inputs", name, None,
+                f"nothing of {name} could be checked: every step crosses a kink, or is lost in "
+                "rounding; choose other inputs", name, None,
             )
         return TensorReport(worst, checked, left_out, self.by_element)
 
     def compare(self, x, grad, support, values):
         """Compare along the direction that is `values` at the flat indices `support`, 0 elsewhere.
 
-        Returns the relative error at the step where it is least, and the difference there; None
-        twice if no step tells: it crosses a kink, or rounding explains all of the difference.
+        Returns the relative error at the step where it is smallest, and the difference there.
+        Both are None if no step decides: each crosses a kink, or rounding explains the difference.
         """
         values = values[support]
         analytic = float(grad.ravel()[support] @ values)
@@ -323,7 +370,7 @@ class _Check:
         return float(np.sum(self.projection * (outputs[0] - outputs[1]))) / (2 * step)
 
     def fail(self, name, x, grad, support, values):
-        """Find the element that is wrong most, by halving, and raise."""
+        """Find the most wrong element, by halving, and raise."""
         while len(support) > 1:
             halves = np.array_split(support, 2)
             differences = [self.compare(x, grad, half, values)[1] or 0.0 for half in halves]

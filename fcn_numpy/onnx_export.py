@@ -16,7 +16,7 @@ import numpy as np
 from fcn_numpy import __version__
 from fcn_numpy.files import atomic_write
 from fcn_numpy.geometry import Step, trace
-from fcn_numpy.models import FCN, TINY, VGG16
+from fcn_numpy.models import FCN
 from fcn_numpy.nn import Conv2d, ConvTranspose2d, Crop, Dropout2d, MaxPool2d, ReLU, Scale, Sum
 
 # Shape has had its attributes `start` and `end` since opset 15. Older versions run in more places.
@@ -24,11 +24,12 @@ OPSET, IR_VERSION = 17, 8
 # A protobuf message, which an ONNX file is, may not be larger.
 MAX_BYTES = 2**31 - 1
 
+# What an image must be like, by the function of `fcn_numpy.data` that makes it so.
 INPUTS = {
-    VGG16: (
+    "subtract_mean": (
         "BGR from 0 to 255, minus 104.00699, 116.66877, 122.67892 (the mean blue, green and red)"
     ),
-    TINY: "RGB from 0 to 1, minus the mean of each colour in each picture, times 4",
+    "normalise": "RGB from 0 to 1, minus the mean of each color in each image, times 4",
 }
 
 
@@ -73,8 +74,8 @@ def export_onnx(path: str | os.PathLike, model: FCN) -> None:
 
     graph = _Graph(trace(model, next(n for n in itertools.count(1) if model.takes(n))))
     metadata = {
-        "input": INPUTS.get(model.backbone, "as the images that the model was trained with"),
-        "sizes": f"height and width of {model.sizes_taken}",
+        "input": INPUTS[model.backbone.preprocessing],
+        "sizes": f"height and width of {model.sizes}",
     }
     proto = onnx.helper.make_model(
         onnx.helper.make_graph(

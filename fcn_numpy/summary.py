@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fcn_numpy.geometry import Pair, trace
-from fcn_numpy.nn import Crop, Module
+from fcn_numpy.checks import Pair
+from fcn_numpy.geometry import Step, trace
+from fcn_numpy.nn import Conv2d, ConvTranspose2d, Crop, Linear, Module
 
 
 def summary(model: Module, size: Pair) -> str:
@@ -28,7 +29,7 @@ def summary(model: Module, size: Pair) -> str:
     total = 0
     for step in steps:
         out, layer = step.output, step.layer
-        work = layer.multiply_adds(out) if hasattr(layer, "multiply_adds") else 0
+        work = multiply_adds(step)
         total += work
         parameters = sum(p.data.size for p in layer.parameters())
         rows.append((
@@ -59,6 +60,33 @@ def summary(model: Module, size: Pair) -> str:
     if crops:
         lines.append(f"crop offsets     {', '.join(crops)}")
     return "\n".join(lines)
+
+
+def multiply_adds(step: Step) -> int:
+    """Count the multiplications, each with an addition, of one layer for one image.
+
+    A convolution uses its weight once for each cell of its output, a transposed convolution once
+    for each cell of its input. Cells at the border count in full, as their padding is computed.
+
+    Parameters
+    ----------
+    step : Step
+        The layer, as `fcn_numpy.geometry.trace` found it.
+
+    Returns
+    -------
+    int
+    """
+    layer = step.layer
+    if isinstance(layer, Conv2d):
+        cells = step.output.size
+    elif isinstance(layer, ConvTranspose2d):
+        cells = layer.window.output_size(step.output.size)
+    elif isinstance(layer, Linear):
+        cells = (1, 1)
+    else:
+        return 0
+    return layer.weight.data.size * cells[0] * cells[1]
 
 
 def _axes(values) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fcn_numpy import cli, data, weights
 from fcn_numpy.cli import main
-from fcn_numpy.models import TINY, FCN8s, FCN8sAtOnce, fcn_from_file
+from fcn_numpy.models import TINY, FCN8s, FCN8sAtOnce, from_file
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
@@ -251,7 +251,7 @@ def test_at_once_is_told_by_the_file_s_name(tmp_path):
     state = FCN8s(3, TINY, rng=np.random.default_rng(0)).state_dict()
     for name, kind in (("fcn8s.npz", FCN8s), ("FCN8s-AtOnce_from_x.npz", FCN8sAtOnce)):
         weights.save(tmp_path / name, state)
-        assert type(fcn_from_file(tmp_path / name)) is kind
+        assert type(from_file(tmp_path / name)) is kind
 
 
 def test_two_pictures_of_one_name(run, tmp_path, capsys):

@@ -13,9 +13,9 @@ from fcn_numpy.models import (
     FCN32s,
     convolutionalize,
     fcn_for,
-    fcn_from_file,
+    from_file,
 )
-from fcn_numpy.nn.conv import NotDrawn
+from fcn_numpy.nn import skip_init
 
 KINDS = [FCN32s, FCN16s, FCN8s, FCN8sAtOnce]
 
@@ -56,7 +56,7 @@ def test_a_network_out_of_a_file_can_be_trained(tmp_path):
         model.drop6.rng = np.random.default_rng(4)
         model.drop7.rng = np.random.default_rng(5)
         model(image)
-        model.backward(grad, need_input_grad=False)
+        model.backward(grad)
     for (n, a), b in zip(new.named_parameters(), old.parameters()):
         np.testing.assert_array_equal(a.grad, b.grad, err_msg=n)
     # And what it drops out is drawn.
@@ -89,7 +89,7 @@ def test_a_classifier_becomes_an_fcn_as_the_paper_starts(tmp_path):
             if name.startswith("upscore"):
                 np.testing.assert_array_equal(value, fresh[name])
     with pytest.raises(ValueError, match=r"w\.npz: .* a classifier.*trained first"):
-        fcn_from_file(path)
+        from_file(path)
 
 
 def test_names_of_torchvision_and_chainer_become_a_network(tmp_path):
@@ -127,7 +127,8 @@ def test_weights_are_there_once(tmp_path):
 
 
 def test_a_network_to_be_filled_draws_nothing():
-    model = FCN8s(2, TINY, rng=NotDrawn())
+    with skip_init():
+        model = FCN8s(2, TINY)
     for name, p in model.named_parameters():
         if name.startswith(("conv", "fc", "score")):
             assert (p.data == 0).all(), name

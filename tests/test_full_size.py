@@ -10,7 +10,7 @@ import pytest
 
 from fcn_numpy import weights
 from fcn_numpy.models import VGG16, Classifier, FCN8s
-from fcn_numpy.nn.conv import NotDrawn
+from fcn_numpy.nn import skip_init
 
 pytestmark = pytest.mark.slow
 needs_proc = pytest.mark.skipif(
@@ -82,7 +82,8 @@ def test_a_photograph_takes_less_than_two_and_a_half_gigabytes(model, tmp_path):
 
 def test_vgg16_of_torchvision_becomes_fcn8s(tmp_path):
     """Under its published names and shapes, every number lands where it belongs."""
-    classifier = Classifier(1000, VGG16, rng=NotDrawn())
+    with skip_init():
+        classifier = Classifier(1000, VGG16)
     rng = np.random.default_rng(0)
     for p in classifier.parameters():
         p.data[...] = rng.standard_normal(p.data.shape[-1:], dtype=np.float32)

@@ -1,6 +1,5 @@
 """Sizes, grids, receptive fields and crop offsets, held to counting and to perturbation."""
 
-import dataclasses
 import io
 import itertools
 import pathlib
@@ -10,15 +9,17 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from backbones import vgg
 from references import as_pair, window_starts
 
 import fcn_numpy.models
-from fcn_numpy.geometry import Axis, FeatureMap, Grid, output_size, trace, transposed_output_size
-from fcn_numpy.models import TINY, Backbone, FCN8s, FCN8sAtOnce, FCN16s, FCN32s
+from fcn_numpy.geometry import Axis, FeatureMap, Grid, trace
+from fcn_numpy.models import TINY, FCN8s, FCN8sAtOnce, FCN16s, FCN32s
 from fcn_numpy.nn import Conv2d, ConvTranspose2d, Crop, MaxPool2d, ReLU, Sequential, Sum
+from fcn_numpy.window import Window
 
 # VGG16's kernels and padding, a few channels wide.
-NARROW = Backbone("NARROW", (2, 2, 2, 2, 2), (2, 2, 3, 3, 3), 4, 7, 100)
+NARROW = vgg("NARROW", (2, 2, 2, 2, 2), (2, 2, 3, 3, 3), 4, 7, 100)
 
 
 @pytest.mark.parametrize("ceil_mode", [False, True])
@@ -30,13 +31,13 @@ def test_output_size_counts_windows(kernel, padding, dilation, ceil_mode):
         padding = kernel // 2  # no pool has more
     for size, stride in itertools.product(range(1, 14), range(1, 6)):
         count = len(window_starts(size, kernel, stride, padding, dilation, ceil_mode))
-        arguments = ((size, 60), (kernel, 1), (stride, 1), (padding, 0), (dilation, 1), ceil_mode)
+        window = Window.of((kernel, 1), (stride, 1), (padding, 0), (dilation, 1))
         if count:
-            assert output_size(*arguments) == (count, 60)
+            assert window.output_size((size, 60), ceil_mode) == (count, 60)
         else:
             message = rf"size \({size}, 60\).*kernel_size \({kernel}, 1\)"
             with pytest.raises(ValueError, match=message):
-                output_size(*arguments)
+                window.output_size((size, 60), ceil_mode)
 
 
 # What torch.nn.functional.conv2d gives: size, kernel_size, stride, padding, dilation, result.
@@ -54,7 +55,7 @@ def test_output_size_counts_windows(kernel, padding, dilation, ceil_mode):
     ],
 )
 def test_output_size_of_a_convolution(size, kernel_size, stride, padding, dilation, expected):
-    assert output_size(size, kernel_size, stride, padding, dilation) == expected
+    assert Window.of(kernel_size, stride, padding, dilation).output_size(size) == expected
 
 
 # What torch.nn.functional.max_pool2d gives: size, kernel_size, stride, padding, floor, ceil.
@@ -77,12 +78,13 @@ def test_output_size_of_a_convolution(size, kernel_size, stride, padding, dilati
     ],
 )
 def test_output_size_of_a_pool(size, kernel_size, stride, padding, floor, ceil):
-    assert output_size(size, kernel_size, stride, padding, ceil_mode=True) == ceil
+    window = Window.of(kernel_size, stride, padding)
+    assert window.output_size(size, ceil_mode=True) == ceil
     if floor is None:
         with pytest.raises(ValueError, match="too small"):
-            output_size(size, kernel_size, stride, padding)
+            window.output_size(size)
     else:
-        assert output_size(size, kernel_size, stride, padding) == floor
+        assert window.output_size(size) == floor
 
 
 # What torch.nn.functional.conv_transpose2d gives.
@@ -99,11 +101,11 @@ def test_output_size_of_a_pool(size, kernel_size, stride, padding, floor, ceil):
         ((2, 3), 2, 3, 0, (2, 0), (1, 3), (7, 10)),
     ],
 )
-def test_transposed_output_size(
+def test_input_size(
     size, kernel_size, stride, padding, output_padding, dilation, expected
 ):
-    result = transposed_output_size(size, kernel_size, stride, padding, output_padding, dilation)
-    assert result == expected
+    window = Window.of(kernel_size, stride, padding, dilation)
+    assert window.input_size(size, output_padding) == expected
 
 
 def test_transposed_size_is_the_smallest_that_convolves_back():
@@ -112,21 +114,22 @@ def test_transposed_size_is_the_smallest_that_convolves_back():
             fits = [m for m in range(1, 40) if len(window_starts(m, k, s, p, d)) == n]
             assert len(fits) == s
             for extra, size in enumerate(fits):
-                assert transposed_output_size((n, n), k, s, p, extra, d) == (size, size)
+                window = Window.of(k, s, p, d)
+                assert window.input_size((n, n), extra) == (size, size)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: output_size((4, 4), 0), "expected kernel_size.*at least 1.*got 0"),
-        (lambda: output_size((4, 4), 2, 0), "expected stride.*at least 1.*got 0"),
-        (lambda: output_size((4, 4), 2, padding=-1), "expected padding.*at least 0.*got -1"),
-        (lambda: output_size((4, 4), 2, dilation=0), "expected dilation.*at least 1.*got 0"),
-        (lambda: output_size((4, 4, 4), 2), r"expected size.*got \(4, 4, 4\)"),
-        (lambda: transposed_output_size((0, 4), 2), r"expected size.*at least 1.*got \(0, 4\)"),
-        (lambda: transposed_output_size((1, 1), 2, 1, 1), r"empty.*size \(1, 1\).*\(0, 0\)"),
+        (lambda: Window.of(0), "expected kernel_size.*at least 1.*got 0"),
+        (lambda: Window.of(2, 0), "expected stride.*at least 1.*got 0"),
+        (lambda: Window.of(2, padding=-1), "expected padding.*at least 0.*got -1"),
+        (lambda: Window.of(2, dilation=0), "expected dilation.*at least 1.*got 0"),
+        (lambda: Window.of(2).output_size((4, 4, 4)), r"expected size.*got \(4, 4, 4\)"),
+        (lambda: Window.of(2).input_size((0, 4)), r"expected size.*at least 1.*got \(0, 4\)"),
+        (lambda: Window.of(2, 1, 1).input_size((1, 1)), r"empty.*size \(1, 1\).*\(0, 0\)"),
         (
-            lambda: transposed_output_size((1, 1), 2, 1, 0, -1),
+            lambda: Window.of(2).input_size((1, 1), -1),
             "expected output_padding.*at least 0.*got -1",
         ),
         (lambda: trace(ReLU(), 0), "expected size.*at least 1.*got 0"),
@@ -284,7 +287,7 @@ def test_field_of_a_whole_fcn_32s():
     height, width, row, column = 352, 33, 176, 16
     field = trace(FCN32s(1, TINY, rng=rng), (height, width))[-1].output.grid.field[0]
     # Fewer channels see the same pixels, and take less time.
-    thin = dataclasses.replace(TINY, widths=(2, 2, 2, 2, 2), fc_width=2)
+    thin = vgg("THIN", (2, 2, 2, 2, 2), TINY.convs, 2, TINY.fc_kernel, TINY.pad)
     model = positive(FCN32s(1, thin, rng=rng))
 
     def sees(rows):

@@ -148,17 +148,6 @@ def test_conv_transpose2d(counts, size, kernel_size, stride, padding, extra, dil
     check_gradients(layer, x)
 
 
-def test_conv2d_without_the_gradient_of_its_input():
-    layer, x = conv_layer((1, 2, 3), 3, 1, 1, 1, True), normal(1, 2, 4, 5)
-    grad = normal(*layer(x).shape)
-    layer.backward(grad)
-    expected = layer.weight.grad.copy()
-    layer.zero_grad()
-    layer(x)
-    assert layer.backward(grad, need_input_grad=False) is None
-    assert np.array_equal(layer.weight.grad, expected)
-
-
 def test_kernel_size_and_the_like_are_an_int_or_a_pair():
     layer = Conv2d(1, 1, 3, (2, 1), [0, 4], np.int64(2), rng=rng())
     assert (layer.kernel_size, layer.stride) == ((3, 3), (2, 1))
@@ -891,7 +880,7 @@ def test_inputs_that_are_no_floating_arrays_are_named(name):
 @pytest.mark.parametrize(("own", "other"), [(np.float32, np.float64), (np.float64, np.float32)])
 def test_another_dtype_than_the_parameters_is_named(name, own, other):
     layer, inputs = build(name, own)
-    message = f"expected.*x of {np.dtype(own)}.*parameters.*got {np.dtype(other)}"
+    message = f"expected.*x of {np.dtype(own)}, the dtype of.*got {np.dtype(other)}"
     with pytest.raises(ValueError, match=message):
         layer(*[x.astype(other) for x in inputs])
 
@@ -899,10 +888,10 @@ def test_another_dtype_than_the_parameters_is_named(name, own, other):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Conv2d(3, 2, 3)(np.zeros((3, 8, 8))), r"Conv2d: x.*\(N, 3, H, W\).*\(3, 8, 8\)"),
+        (lambda: Conv2d(3, 2, 3)(np.zeros((3, 8, 8))), r"expected x.*\(N, 3, H, W\).*\(3, 8, 8\)"),
         (
             lambda: Conv2d(3, 2, 3)(np.zeros((1, 2, 8, 8))),
-            r"Conv2d: x.*\(N, 3, H, W\).*\(1, 2, 8, 8\)",
+            r"expected x.*\(N, 3, H, W\).*\(1, 2, 8, 8\)",
         ),
         (
             lambda: Conv2d(3, 2, 3)(np.zeros((1, 3, 2, 8), np.float32)),
@@ -1093,33 +1082,49 @@ def test_a_parameter_starts_with_a_gradient_of_zeros():
 
 def test_gradients_are_written_or_added():
     parameter = Parameter(np.ones(3))
-    buffer = parameter.grad
-    assert parameter.grad is buffer
+    array = parameter.grad
+    assert parameter.grad is array
     parameter.zero_grad()
-    parameter.add_grad(np.multiply, np.arange(3.0), 2)
-    parameter.add_grad(np.add, np.arange(3.0), 1)
-    assert parameter.grad is buffer and parameter.grad.tolist() == [1, 4, 7]
+    parameter.add_grad(np.array([0.0, 2, 4]))
+    parameter.add_grad(np.array([1.0, 2, 3]))
+    assert parameter.grad is array and parameter.grad.tolist() == [1, 4, 7]
     parameter.zero_grad()
     assert parameter.grad.tolist() == [0, 0, 0]
     parameter.grad += 5
-    parameter.add_grad(np.multiply, np.ones(3), 2)
+    parameter.add_grad(np.full(3, 2.0))
     assert parameter.grad.tolist() == [7, 7, 7]
     parameter.zero_grad()
     parameter.grad = np.full(3, 4.0)
-    parameter.add_grad(np.multiply, np.ones(3), 2)
+    parameter.add_grad(np.full(3, 2.0))
     assert parameter.grad.tolist() == [6, 6, 6]
 
 
-def test_a_gradient_that_could_not_be_computed_is_none():
+def test_a_gradient_may_be_computed_into_the_buffer_while_it_is_zero():
+    parameter = Parameter(np.ones(3))
+    array = parameter.grad
+    assert parameter.buffer is None  # somebody has looked, and may have written
+    parameter.zero_grad()
+    assert parameter.buffer is array
+    parameter.add_grad(np.multiply(np.arange(3.0), 2, out=parameter.buffer))
+    assert parameter.grad is array and parameter.grad.tolist() == [0, 2, 4]
+    assert parameter.buffer is None
+    parameter.add_grad(np.multiply(np.arange(3.0), 2, out=parameter.buffer))
+    assert parameter.grad.tolist() == [0, 4, 8]
+
+
+def test_the_first_gradient_is_not_the_array_that_was_handed_in():
+    parameter, value = Parameter(np.ones(3)), np.ones(3)
+    parameter.zero_grad()
+    parameter.add_grad(value)
+    assert parameter.grad is not value
+    parameter.add_grad(value)
+    assert value.tolist() == [1, 1, 1]
+
+
+def test_a_gradient_that_could_not_be_computed_is_zero():
     parameter = Parameter(np.ones(3))
     parameter.zero_grad()
-
-    def failing(out):
-        out[0] = 1
-        raise RuntimeError("no gradient")
-
-    with pytest.raises(RuntimeError, match="no gradient"):
-        parameter.add_grad(failing)
+    parameter.buffer[0] = 1  # and then nothing comes of it
     assert not parameter.grad.any()
 
 
@@ -1158,48 +1163,35 @@ def test_sequential_is_its_layers_one_after_the_other():
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
-    "layers",
+    "before, after",
     [
-        (ReLU,),
-        (ReLU, ReLU),
-        (lambda: Conv2d(2, 2, 1, dtype=np.float64, rng=rng()), ReLU),
-        (lambda: Conv2d(2, 2, 1, dtype=np.float64, rng=rng()), ReLU, ReLU, lambda: Scale(2)),
-        (lambda: MaxPool2d(2), ReLU, lambda: MaxPool2d(2)),
-        (lambda: Dropout2d(0.0), ReLU, lambda: Dropout2d(0.0)),
-        (lambda: Sequential(ReLU()), ReLU, lambda: Sequential(ReLU())),
-        (Flatten, ReLU, Flatten),
-        (lambda: Scale(-1), ReLU, lambda: Scale(-1)),
+        (lambda: Conv2d(2, 2, 1, dtype=np.float64, rng=rng()), lambda: MaxPool2d(2)),
+        (lambda: Scale(-1), lambda: Dropout2d(0.0)),
+        (lambda: Conv2d(2, 2, 1, dtype=np.float64, rng=rng()), lambda: Scale(2)),
+        (lambda: Sequential(Scale(-1)), lambda: Sequential(Scale(-1))),
     ],
 )
-def test_working_in_place_changes_no_result_and_no_array_of_others(layers, training):
-    layers = [layer() for layer in layers]
-    model, x = Sequential(*layers), normal(2, 2, 6, 6)
-    (model.train if training else model.eval)()
-    y, before = x, x.copy()
-    outputs = [y := layer(y) for layer in layers]
-    copies = [output.copy() for output in outputs]
-    assert np.array_equal(model(x), copies[-1])
-    if training:
+def test_working_in_place_changes_no_result_and_no_array_of_others(before, after, training):
+    results = []
+    for inplace in (False, True):
+        model, x = Sequential(before(), ReLU(inplace), after()), normal(2, 2, 6, 6)
+        (model.train if training else model.eval)()
+        y = model(x)
         grad = normal(*y.shape, seed=1)
-        grad_before = grad.copy()
-        grad_x = model.backward(grad)
-        model(x)
-        g = grad_before
-        for layer in reversed(layers):
-            g = layer.backward(g)
-        assert np.array_equal(grad_x, g)
-        assert np.array_equal(grad, grad_before)
-    assert np.array_equal(x, before)
-    for output, copy in zip(outputs, copies):
-        assert np.array_equal(output, copy)
+        results.append([y, model.backward(grad)] if training else [y])
+        assert np.array_equal(x, normal(2, 2, 6, 6))
+        assert np.array_equal(grad, normal(*y.shape, seed=1))
+    for plain, in_place in zip(*results):
+        assert np.array_equal(plain, in_place)
 
 
-def test_relu_works_in_place_if_it_may():
-    relu, x, grad = ReLU(), normal(2, 2, 3, 3), normal(2, 2, 3, 3, seed=1)
+def test_relu_works_in_place_if_asked_to():
+    x, grad = normal(2, 2, 3, 3), normal(2, 2, 3, 3, seed=1)
+    relu, inplace = ReLU(), ReLU(inplace=True)
     y, grad_x = relu(x), relu.backward(grad)
-    assert relu(x, overwrite=True) is x
+    assert inplace(x) is x
     assert np.array_equal(x, y)
-    assert relu.backward(grad, overwrite=True) is grad
+    assert inplace.backward(grad) is grad
     assert np.array_equal(grad, grad_x)
 
 
@@ -1231,22 +1223,6 @@ def test_sequential_agrees_with_finite_differences():
         ConvTranspose2d(3, 2, 4, 2, dtype=np.float64, rng=rng()),
     )
     check_gradients(model, normal(2, 2, 5, 4))
-
-
-@pytest.mark.parametrize("nested", [False, True])
-@pytest.mark.parametrize("first", ["Conv2d", "ReLU"])
-def test_sequential_without_the_gradient_of_its_input(first, nested):
-    conv = Conv2d(2, 2, 1, dtype=np.float64, rng=rng())
-    model = Sequential(conv, ReLU()) if first == "Conv2d" else Sequential(ReLU(), conv)
-    model = Sequential(model, Scale(2)) if nested else model
-    x, grad = normal(1, 2, 3, 3), np.ones((1, 2, 3, 3))
-    model(x)
-    model.backward(grad)
-    expected = conv.weight.grad.copy()
-    model.zero_grad()
-    model(x)
-    assert model.backward(grad, need_input_grad=False) is None
-    assert np.array_equal(conv.weight.grad, expected)
 
 
 def test_a_module_without_forward_says_so():

@@ -2,18 +2,19 @@
 
 import numpy as np
 import pytest
+from backbones import fcn, vgg
 
 from fcn_numpy.geometry import trace
 from fcn_numpy.models import (
     FCN,
     TINY,
     VGG16,
-    Backbone,
     Classifier,
     FCN8s,
     FCN8sAtOnce,
     FCN16s,
     FCN32s,
+    SkipNames,
     convolutionalize,
     fcn_for,
 )
@@ -21,14 +22,14 @@ from fcn_numpy.nn import Dropout2d, SoftmaxCrossEntropy, bilinear_kernel
 from fcn_numpy.optim import SGD
 
 # VGG16's stages and padding, but as narrow as can be.
-NARROW = Backbone("NARROW", (2, 3, 3, 4, 4), (2, 2, 3, 3, 3), 5, 7, 100)
+NARROW = vgg("NARROW", (2, 3, 3, 4, 4), (2, 2, 3, 3, 3), 5, 7, 100)
 # TINY's geometry, with one channel.
-THIN = Backbone("THIN", (1, 1, 1, 1, 1), (2, 2, 3, 3, 3), 1, 3, 17)
+THIN = vgg("THIN", (1, 1, 1, 1, 1), (2, 2, 3, 3, 3), 1, 3, 17)
 MODELS = [FCN32s, FCN16s, FCN8s, FCN8sAtOnce]
 # Narrow as well, but wide enough that no layer is asleep: gradients reach everything.
-AWAKE = Backbone("AWAKE", (4, 6, 8, 8, 8), (1, 1, 1, 1, 1), 16, 7, 100)
+AWAKE = vgg("AWAKE", (4, 6, 8, 8, 8), (1, 1, 1, 1, 1), 16, 7, 100)
 # The same with a window of 65 to 96 pixels and little padding.
-SEEN_WHOLE = Backbone("SEEN_WHOLE", (4, 6, 8, 8, 8), (1, 1, 1, 1, 1), 16, 3, 17)
+SEEN_WHOLE = vgg("SEEN_WHOLE", (4, 6, 8, 8, 8), (1, 1, 1, 1, 1), 16, 3, 17)
 
 
 def rng(seed=0):
@@ -285,7 +286,7 @@ def test_a_new_network_learns(model_class, size):
     for _ in range(16):
         losses.append(criterion(model(image), labels))
         optimiser.zero_grad()
-        model.backward(criterion.backward(), need_input_grad=False)
+        model.backward(criterion.backward())
         moved.append([name for name, p in below.items() if p.grad.any()])
         optimiser.step()
     # Zero scores: at first all classes are equally likely, and nothing passes the score layers.
@@ -295,21 +296,6 @@ def test_a_new_network_learns(model_class, size):
     # Who only knows how frequent each class is gets to 0.562.
     frequency = -(0.25 * np.log(0.25) + 0.75 * np.log(0.75))
     assert losses[-1] < frequency - 0.1
-
-
-@pytest.mark.parametrize("model_class", MODELS)
-def test_without_the_image_gradient_the_others_are_the_same(model_class):
-    x, grads = normal(1, 3, 9, 7), []
-    for need in (True, False):
-        model = randomized(model_class(2, AWAKE, rng=rng()))
-        scores = model(x)
-        returned = model.backward(normal(*scores.shape, seed=1), need)
-        assert (returned is None) != need
-        grads.append({name: p.grad for name, p in model.named_parameters()})
-    assert returned is None
-    for name in grads[0]:
-        np.testing.assert_array_equal(grads[0][name], grads[1][name])
-    assert grads[0]["conv1_1.weight"].any()
 
 
 def test_the_image_gradient_has_the_image_s_shape():
@@ -399,7 +385,7 @@ def test_in_eval_mode_nothing_is_kept():
     model(normal(1, 3, 5, 5))
     model.eval()
     model(normal(1, 3, 5, 5))
-    kept = [name for name, m in model.named_modules() if m._kept is not None]
+    kept = [name for name, m in model.named_modules() if m._saved is not None]
     assert kept == []
 
 
@@ -589,16 +575,11 @@ def test_a_classifier_s_first_convolution_keeps_the_size():
     assert Classifier(3, NARROW, rng=rng()).conv1_1.padding == (1, 1)
 
 
-def test_a_classifier_s_backward_without_the_image():
-    grads, x = [], normal(2, 3, 80, 80)
-    for need in (True, False):
-        model = randomized(Classifier(3, SEEN_WHOLE, rng=rng()))
-        returned = model.backward(np.ones_like(model(x)), need)
-        assert (returned.shape == x.shape) if need else (returned is None)
-        grads.append([p.grad for p in model.parameters()])
-    for a, b in zip(*grads):
-        np.testing.assert_array_equal(a, b)
-        assert a.any()
+def test_a_classifier_s_backward_returns_the_gradient_of_the_images():
+    x = normal(2, 3, 80, 80)
+    model = randomized(Classifier(3, SEEN_WHOLE, rng=rng()))
+    grad = model.backward(np.ones_like(model(x)))
+    assert grad.shape == x.shape and grad.any()
 
 
 @pytest.mark.parametrize("size", [(96, 96), (65, 80)])
@@ -641,20 +622,39 @@ def test_convolutionalizing_only_reshapes():
 # ---------------------------------------------------------------- bad arguments
 
 
-@pytest.mark.parametrize(
-    "skips", [(3,), (3, 4), (5,), (4, 2), (4, 3, 2, 1), (4, 4), {3: 1.0}], ids=str
-)
-def test_skips_that_leave_a_stage_out_are_an_error(skips):
-    with pytest.raises(ValueError, match="skips"):
-        FCN(THIN, skips, rng=rng())
+@pytest.mark.parametrize("stages", [(3, 4), (5,), (4, 4)], ids=str)
+def test_skips_that_do_not_go_from_coarse_to_fine_are_an_error(stages):
+    class Wrong(FCN):
+        skips = [
+            SkipNames(f"pool{stage}", f"score_{i}", f"upscore_{i}")
+            for i, stage in enumerate(stages)
+        ]
+
+    with pytest.raises(ValueError, match="expected skips from coarse to fine"):
+        Wrong(2, THIN, rng=rng())
 
 
-def test_one_more_skip_than_published_works():
-    model = randomized(FCN(TINY, (4, 3, 2), n_class=2, rng=rng())).eval()
+def test_a_skip_from_a_map_that_is_not_there_is_an_error():
+    with pytest.raises(ValueError, match="one of pool1, pool2, pool3, pool4, pool5, got .* pool6"):
+        fcn({6: 1.0})(2, THIN, rng=rng())
+
+
+def test_two_layers_of_one_name_are_an_error():
+    class Wrong(FCN):
+        skips = [SkipNames("pool4", "score_pool4", "upscore")]
+
+    with pytest.raises(ValueError, match="Wrong has two layers named upscore"):
+        Wrong(2, THIN, rng=rng())
+
+
+@pytest.mark.parametrize("stages", [(4, 3, 2), (3,), (4, 2)], ids=str)
+def test_other_skips_than_published_work(stages):
+    model = randomized(fcn(dict.fromkeys(stages, 1.0))(2, TINY, rng=rng())).eval()
     size = next(n for n in range(100, 200) if taken(model, n))
     scores = model(normal(1, 3, size, size))
     assert scores.shape == (1, 2, size, size)
-    assert "upscore4.weight" in model.state_dict() and "score_pool2.weight" in model.state_dict()
+    assert f"upscore{2 ** stages[-1]}.weight" in model.state_dict()
+    assert {f"score_pool{stage}.weight" for stage in stages} <= set(model.state_dict())
 
 
 def taken(model, size):
@@ -691,10 +691,12 @@ def test_a_bad_number_of_classes_is_an_error(model_class, n_class):
         model_class(n_class, THIN, rng=rng())
 
 
-@pytest.mark.parametrize("widths, convs", [((), ()), ((1, 2), (1,))])
+@pytest.mark.parametrize(
+    "widths, convs", [((), ()), ((1, 2), (1,)), ((1,) * 5, (1,) * 4), ((1,) * 5, (3, 1, 1, 1, 1))]
+)
 def test_a_backbone_needs_a_number_of_convolutions_for_each_width(widths, convs):
-    with pytest.raises(ValueError, match="widths"):
-        Backbone("BAD", widths, convs, 1, 1, 1)
+    with pytest.raises(ValueError, match="expected five widths, and five convs of at least 1"):
+        vgg("BAD", widths, convs, 1, 1, 1)()
 
 
 # ---------------------------------------------------------------- the network that weights need

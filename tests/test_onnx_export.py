@@ -1,27 +1,29 @@
 """ONNX files: what onnxruntime makes of them is what the model makes; what they say; errors."""
 
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from backbones import fcn, vgg
 
 from fcn_numpy import onnx_export
 from fcn_numpy.models import (
     FCN,
     TINY,
     VGG16,
-    Backbone,
     FCN8s,
     FCN8sAtOnce,
     FCN16s,
     FCN32s,
     PyramidPooling,
 )
+from fcn_numpy.models.sizes import Sizes
 from fcn_numpy.nn import Conv2d, ConvTranspose2d, MaxPool2d, ReLU, Scale, Sequential
 from fcn_numpy.onnx_export import export_onnx
 
 KINDS = pytest.mark.parametrize("kind", [FCN32s, FCN16s, FCN8s, FCN8sAtOnce])
-THIN = Backbone("THIN", (2, 2, 2, 3, 3), (1, 1, 1, 1, 1), 3, 3, 17)
+THIN = vgg("THIN", (2, 2, 2, 3, 3), (1, 1, 1, 1, 1), 3, 3, 17)
 
 
 def normal(*shape, seed=0, dtype=np.float32):
@@ -124,22 +126,18 @@ def test_the_file_says_what_it_wants(path):
     export_onnx(path, build(FCN8s))
     model = read(path)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    assert metadata["input"].startswith("RGB from 0 to 1, minus the mean of each colour")
+    assert metadata["input"].startswith("RGB from 0 to 1, minus the mean of each color")
     assert metadata["sizes"].startswith("height and width of 49 to 64, 81 to 96, 113 to 128, 145")
     assert "FCN8s on TINY, 4 classes" in model.doc_string
     assert metadata["input"] in model.doc_string and metadata["sizes"] in model.doc_string
 
 
 def test_any_backbone_skips_and_learnt_upsampling(path):
-    model = filled(FCN(
-        THIN, {4: 0.5, 3: 2.0, 2: 1.0}, n_class=2, learn_upsampling=True,
-        rng=np.random.default_rng(0),
-    ))
+    kind = fcn({4: 0.5, 3: 2.0, 2: 1.0})
+    model = filled(kind(2, THIN, learn_upsampling=True, rng=np.random.default_rng(0)))
     export_onnx(path, model)
     size = next(n for n in range(50, 300) if model.takes(n))
     assert_same_scores(session(path), model.eval(), normal(2, 3, size, size))
-    metadata = {entry.key: entry.value for entry in read(path).metadata_props}
-    assert metadata["input"] == "as the images that the model was trained with"
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -166,10 +164,10 @@ class Layers(FCN):
 
     def __init__(self, *layers, n_class):
         self.backbone, self.n_class = THIN, n_class
-        self._sizes_that_fit = set()
         self.layers = Sequential(*layers)
+        self.sizes = Sizes(self, (Fraction(1), Fraction(1)))
 
-    def _segment(self, image):
+    def forward(self, image):
         return self.layers(image)
 
 

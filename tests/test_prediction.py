@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from backbones import vgg
 
 from fcn_numpy.data import normalise, subtract_mean
-from fcn_numpy.models import TINY, VGG16, Backbone, FCN8s, FCN32s
+from fcn_numpy.models import TINY, VGG16, FCN8s, FCN32s
 from fcn_numpy.prediction import fitting_size, prepare, score_image
 
 
@@ -57,7 +58,7 @@ def test_each_backbone_sees_what_it_was_trained_on():
     images = np.random.default_rng(0).random((2, 3, 5, 4), dtype=np.float32)
     np.testing.assert_array_equal(prepare(images, VGG16), subtract_mean(images))
     np.testing.assert_array_equal(prepare(images, TINY), normalise(images))
-    other = Backbone("MINE", (4,), (1,), 8, 3, 1)
+    other = vgg("MINE", (4,), (1,), 8, 3, 1)
     np.testing.assert_array_equal(prepare(images, other), normalise(images))
 
 

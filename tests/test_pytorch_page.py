@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backbones import vgg
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: its page is not run")
 
@@ -15,7 +16,6 @@ from fcn_numpy import weights  # noqa: E402
 from fcn_numpy.data import IGNORE, normalise, toy_shapes  # noqa: E402
 from fcn_numpy.models import (  # noqa: E402
     TINY,
-    Backbone,
     FCN8s,
     FCN8sAtOnce,
     FCN16s,
@@ -27,7 +27,7 @@ from fcn_numpy.optim import SGD  # noqa: E402
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "pytorch.md"
 # VGG16's stages and padding, but narrow.
-NARROW = Backbone("NARROW", (4, 6, 8, 8, 8), (2, 2, 3, 3, 3), 16, 7, 100)
+NARROW = vgg("NARROW", (4, 6, 8, 8, 8), (2, 2, 3, 3, 3), 16, 7, 100)
 # Some gradients are clipped and some are not: a clipped one does not tell its size.
 STEPS, BATCH, LR, CLIP = 4, 4, 0.002, 5.0
 
@@ -110,7 +110,7 @@ def our_steps(dtype):
         optimiser.lr = learning_rate(step)
         model.zero_grad()
         losses.append(loss_of(model(normalise(images[own])), labels[own]))
-        model.backward(loss_of.backward(), need_input_grad=False)
+        model.backward(loss_of.backward())
         optimiser.step()
     return losses, model.state_dict()
 

@@ -18,7 +18,7 @@ def three_threads(monkeypatch):
 def test_each_thread_gets_every_nth_item_and_results_keep_their_order():
     assert share_out(list, range(8)) == [[0, 3, 6], [1, 4, 7], [2, 5]]
     assert share_out(list, range(2)) == [[0], [1]]
-    assert share_out(list, range(8), several=False) == [list(range(8))]
+    assert share_out(list, range(8), in_threads=False) == [list(range(8))]
     assert share_out(list, []) == [[]]
 
 

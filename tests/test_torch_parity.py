@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from backbones import vgg
 from references import assert_close
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: parity tests skipped")
@@ -11,7 +12,6 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: parity te
 from fcn_numpy import col2im, conv2d, conv2d_input, conv2d_weight, im2col  # noqa: E402
 from fcn_numpy.models import (  # noqa: E402
     TINY,
-    Backbone,
     FCN8s,
     FCN8sAtOnce,
     FCN16s,
@@ -359,7 +359,7 @@ def test_sequential(dtype):
 # --- Whole networks -------------------------------------------------------------------------
 
 # VGG16's kernels and padding, a few channels wide.
-NARROW = Backbone("NARROW", (2, 2, 2, 2, 2), (2, 2, 3, 3, 3), 4, 7, 100)
+NARROW = vgg("NARROW", (2, 2, 2, 2, 2), (2, 2, 3, 3, 3), 4, 7, 100)
 
 
 def stage(p, x, number, n_convs, pad=1):
@@ -496,7 +496,7 @@ def test_training_step_has_torchs_loss_and_gradients():
     labels[:, :7] = 255
     loss = SoftmaxCrossEntropy()
     value = loss(net(image), labels)
-    net.backward(loss.backward(), need_input_grad=False)
+    net.backward(loss.backward())
     scores = torch_fcn8s(p, torch.from_numpy(image), 17, (1, 1, 12))
     expected = F.cross_entropy(scores, torch.from_numpy(labels), ignore_index=255)
     expected.backward()

@@ -213,7 +213,7 @@ def gradient_in_one_piece(settings, model, step):
         )
         losses += loss_of(model(normalise(x)), y)
         pixels += np.count_nonzero(y != 255)
-        model.backward(loss_of.backward(), need_input_grad=False)
+        model.backward(loss_of.backward())
     assert sum(sizes) == settings.batch[3]
     divisor = 1 if settings.reduction == "sum" else pixels
     total = {name: p.grad / divisor for name, p in model.named_parameters()}

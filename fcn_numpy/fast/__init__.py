@@ -1,1 +1,30 @@
-"""The convolutions faster: bands of columns, collecting, Winograd's algorithm, threads."""
+"""The engine room: the functions of the textbook, faster.
+
+Everything here computes what the plain code beside its caller computes, and is tested against it.
+The textbook asks `on` before it calls one of these functions, and has checked their arguments.
+
+========================  ==================================================================
+`choose`                  which algorithm computes a convolution
+`bands`                   im2col a band of rows at a time, so that columns stay in the cache
+`winograd`                3x3 kernels with a quarter of the multiplications
+`transposed`              the transposed convolution as a convolution
+`pointwise`               ReLU and max-pooling, a piece of the map at a time
+`threads`                 independent pieces of work, shared between threads
+========================  ==================================================================
+"""
+
+from fcn_numpy.fast.choose import CHOICE, conv2d, conv2d_weight, on
+from fcn_numpy.fast.pointwise import max_pool, max_pool_input, relu, relu_input
+from fcn_numpy.fast.transposed import conv2d_input
+
+__all__ = [
+    "CHOICE",
+    "conv2d",
+    "conv2d_input",
+    "conv2d_weight",
+    "max_pool",
+    "max_pool_input",
+    "on",
+    "relu",
+    "relu_input",
+]

@@ -1,9 +1,8 @@
-"""Share independent pieces of work between threads.
+"""Independent pieces of work, shared between threads.
 
-NumPy lets go of the interpreter while it copies or computes on large arrays, so threads gain where
-each piece takes a millisecond or so. The number of threads is that of the matrix product: the
-variables OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, and without them the processors this process
-may run on.
+NumPy releases the interpreter's lock while it copies or computes large arrays, so threads pay off
+where each piece takes a millisecond or so. There are as many threads as the matrix product uses:
+OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, and without them the processors of this process.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from typing import TypeVar
 
 import numpy as np
 
-# BLAS libraries multiply matrices of up to about so many multiplications on the calling thread, and
-# wake their own threads for more. Work made of such small products is what `share_out` is good for.
+# BLAS libraries compute a product of up to about this many multiplications on the calling thread,
+# and wake their own threads for larger ones. `share_out` is for work made of small products.
 SMALL_PRODUCT = 1_000_000
 
-# A piece of an array that is worked on at a time, and the size from which on threads gain.
+# The size of a piece of an array, and the size of an array below which threads do not pay off.
 PIECE_BYTES = 1 << 20
 LARGE_BYTES = 1 << 24
 
@@ -39,22 +38,21 @@ def thread_count() -> int:
 
 
 def share_out(
-    work: Callable[[Sequence[Item]], Result], items: Sequence[Item], several: bool = True
+    work: Callable[[Sequence[Item]], Result], items: Sequence[Item], in_threads: bool = True
 ) -> list[Result]:
     """Call ``work(items[k::n])`` on thread k of n; return the results, thread by thread.
 
-    Which items go together depends on n alone, never on time: sums over the results are the same
-    in each run. With one thread or one item, or if `several` threads are not wanted, it is a plain
-    call.
+    Which items go together depends on n alone, never on time, so sums over the results are the
+    same in every run. With one thread or one item, or without `in_threads`, it is a plain call.
     """
-    n = min(thread_count(), len(items)) if several else 1
+    n = min(thread_count(), len(items)) if in_threads else 1
     if n <= 1:
         return [work(items)]
     errors = np.geterr()  # a thread begins with NumPy's defaults
 
-    def in_thread(some):
+    def in_thread(mine):
         with np.errstate(**errors):
-            return work(some)
+            return work(mine)
 
     with ThreadPoolExecutor(n - 1) as pool:
         others = [pool.submit(in_thread, items[k::n]) for k in range(1, n)]
@@ -65,8 +63,8 @@ def share_out(
 def share_out_pieces(work: Callable[[tuple], None], x: np.ndarray) -> None:
     """Call ``work(index)`` for the index of each piece of x, on several threads if x is large.
 
-    A piece is some channels of one image, few enough to stay in the cache while several operations
-    go over it.
+    A piece is a few channels of one image, small enough to stay in the cache while several
+    operations go over it.
     """
     if x.ndim < 2:
         work((...,))
@@ -79,8 +77,8 @@ def share_out_pieces(work: Callable[[tuple], None], x: np.ndarray) -> None:
         for first in range(0, x.shape[1], channels)
     ]
 
-    def work_on(some):
-        for index in some:
+    def work_on(mine):
+        for index in mine:
             work(index)
 
     share_out(work_on, pieces, x.nbytes >= LARGE_BYTES)

@@ -1,29 +1,27 @@
 """Winograd's convolution: a quarter of the multiplications, for 3x3 kernels at stride 1.
 
-im2col multiplies each weight with each cell of its output: 9 products for one output cell and one
-input channel. Winograd's algorithm F(4x4, 3x3) computes a tile of 4x4 output cells from its window
-of 6x6 input cells with 36 products instead of 144::
+im2col needs 9 products for one output cell and one input channel. Winograd's algorithm
+F(4x4, 3x3) computes a tile of 4x4 output cells from its window of 6x6 input cells with 36 products
+instead of 144::
 
     Y = A [ (G g Gᵀ) * (Bᵀ d B) ] Aᵀ
 
-g is a 3x3 kernel, d a 6x6 window, Y a 4x4 tile, `*` multiplies cell by cell. Why that is the
-convolution: a window, a kernel and a tile are coefficients of polynomials. A polynomial product can
-be had by evaluating both at a few points, multiplying the values, and finding the polynomial
-through the products. The transforms do the evaluating (G), the multiplying happens in between, and
-a correlation, being the transpose of such a product, takes the finding (B) first and the
-evaluating (A) last.
+g is a 3x3 kernel, d a 6x6 window, Y a 4x4 tile; `*` multiplies cell by cell. The idea is that of
+fast polynomial products. G evaluates the kernel, read as a polynomial, at a few points. B takes the
+window to the same points. A finds from the products the polynomial that goes through them; because
+a correlation is the transpose of a polynomial product, B and A have exchanged their roles.
 
-Summed over channels, cell k of the 36 is a matrix product, (F, C) times (C, tiles). A transform of
-rows and columns, ``B d Bᵀ``, is one product with the Kronecker matrix of B with itself. So all is
-three steps of matrix products: in, 36 in the middle, out. The gradient of the weight is the same
-path transposed.
+Summed over channels, cell k of the 36 is a matrix product, (F, C) times (C, tiles). Transforming
+rows and columns, ``B d Bᵀ``, is one product with the Kronecker matrix of B with itself. So the
+whole computation is matrix products: one in, 36 in the middle, one out. The gradient of the weight
+takes the same path transposed.
 
-The price is rounding: values are spread and gathered again. The error grows with the size of the
-matrices' entries, hence with the choice of points. The usual ones, 0, ±1, ±2 and infinity, make
-their entries whole numbers, which a matrix product does not need; 0, ±3/4, ±3/2 and infinity have
-a quarter to a third of their largest error, two to six times that of im2col (32 to 512 channels):
-some 1e-5 for outputs of size 1 in float32. An infinity or a NaN in a window makes all 16 cells of
-its tile NaN, not only those that it touches.
+The price is rounding: the error grows with the entries of the matrices, and hence depends on the
+points. The usual points, 0, ±1, ±2 and infinity, make all entries whole numbers, which a matrix
+product does not need. With 0, ±3/4, ±3/2 and infinity the largest error is a quarter to a third of
+that, and two to six times im2col's (32 to 512 channels): some 1e-5 for outputs of size 1 in
+float32. An infinity or a NaN in a window makes all 16 cells of its tile NaN, not only those that
+it touches.
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016); Winograd, "Arithmetic
 Complexity of Computations" (1980). The points are our own measurement.
@@ -40,17 +38,16 @@ import numpy as np
 
 from fcn_numpy.checks import Pair
 from fcn_numpy.fast.threads import SMALL_PRODUCT, share_out
-from fcn_numpy.fast.windows import windows
-from fcn_numpy.geometry import output_size
+from fcn_numpy.window import Window
 
 POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
 KERNEL = 3
 TILE = 4
 WINDOW = TILE + KERNEL - 1
 
-# Of fewer channels the transforms cost more than the products save.
+# With fewer channels, the transforms cost more than the products save.
 MIN_CHANNELS = 32
-# Tiles in a block: enough for the matrix product, and few enough to stay in the cache.
+# Tiles in a block: enough for an efficient product, few enough to stay in the cache.
 MIN_TILES, MAX_TILES = 40, 256
 
 
@@ -72,7 +69,7 @@ def transforms(points: Sequence[float] = POINTS, kernel: int = KERNEL):
     A : ndarray, shape (m, n)
     G : ndarray, shape (n, r)
     B : ndarray, shape (n, n)
-        With n the number of points and one more, and m = n - r + 1, the length of y.
+        Here n = len(points) + 1, and m = n - r + 1 is the length of y.
     """
     points = np.asarray(points, float)
     n = len(points) + 1
@@ -93,24 +90,32 @@ def transforms(points: Sequence[float] = POINTS, kernel: int = KERNEL):
 _A, _G, _B = (np.kron(matrix, matrix).astype(np.float32) for matrix in transforms())
 
 
-def suits(
-    dtype: np.dtype, channels: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> bool:
-    """Return whether a convolution can be computed here, and is faster so.
+def applies(dtype: np.dtype, channels: Pair, window: Window) -> bool:
+    """Return whether a convolution can be computed here, and faster than elsewhere.
 
-    That is for float32, kernels of 3x3, stride 1, dilation 1 and at least 32 channels in and out.
-    Never for float64, which is asked for where digits count.
+    That holds for float32, kernels of 3x3, stride 1, dilation 1 and at least 32 channels in and
+    out; never for float64, which is asked for where digits count.
+
+    Parameters
+    ----------
+    dtype : dtype
+    channels : (int, int)
+        Output and input channels.
+    window : Window
+
+    Returns
+    -------
+    bool
     """
     return (
         dtype == np.float32
-        and kernel == (KERNEL, KERNEL)
-        and stride == dilation == (1, 1)
+        and window == Window((KERNEL, KERNEL), padding=window.padding)
         and min(channels) >= MIN_CHANNELS
     )
 
 
 class _Block(NamedTuple):
-    """A rectangle of tiles, the same of some images."""
+    """A rectangle of tiles, in each of a few images."""
 
     images: slice
     top: int
@@ -124,20 +129,23 @@ class _Block(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """The blocks of a batch of maps, and whether their products are small."""
+    """The blocks of a batch of maps, and whether to share them between threads.
+
+    They are shared where their products are so small that BLAS computes each on one thread.
+    """
 
     blocks: list[_Block]
-    small: bool
+    in_threads: bool
 
     @classmethod
     def of(cls, images, size, channels):
-        """Cut maps of this size into blocks whose products are small, where that is efficient."""
+        """Cut maps of this size into blocks, with small products where that is efficient."""
         rows, cols = (-(-n // TILE) for n in size)
         limit = SMALL_PRODUCT // (channels[0] * channels[1])
-        small = limit >= MIN_TILES
-        limit = min(limit, MAX_TILES) if small else MAX_TILES
-        # Blocks of one size as far as possible, as wide as the map if they can be; of small maps,
-        # several images in a block.
+        in_threads = limit >= MIN_TILES
+        limit = min(limit, MAX_TILES) if in_threads else MAX_TILES
+        # Blocks of nearly equal size, as wide as the map if possible. Of small maps, a block takes
+        # several images.
         wide = _even(cols, limit)
         high = _even(rows, limit // wide)
         deep = _even(images, limit // (rows * cols))
@@ -150,11 +158,11 @@ class _Plan(NamedTuple):
             for top in range(0, rows, high)
             for left in range(0, cols, wide)
         ]
-        return cls(blocks, small)
+        return cls(blocks, in_threads)
 
     def transform(self, matrix, values, out):
         """Multiply `matrix` with values of shape (cells, channels, tiles) along the cells."""
-        if self.small:
+        if self.in_threads:
             np.matmul(matrix, values.transpose(1, 0, 2), out=out.transpose(1, 0, 2))
         else:
             np.matmul(
@@ -164,12 +172,12 @@ class _Plan(NamedTuple):
 
 
 def _even(length, limit):
-    """Size of the parts, when a length is cut evenly into as few as have at most `limit`."""
+    """Return the size of the parts when a length is cut evenly into parts of at most `limit`."""
     return -(-length // -(-length // max(1, limit)))
 
 
 class _Workspace:
-    """Arrays that are used again from call to call: new memory is slow to touch first."""
+    """Arrays that are used again from call to call, since new memory is slow at first touch."""
 
     _idle: list[_Workspace] = []
 
@@ -179,7 +187,7 @@ class _Workspace:
     @classmethod
     @contextmanager
     def borrow(cls) -> Iterator[_Workspace]:
-        """Hand out a workspace that nobody else uses meanwhile."""
+        """Lend a workspace that nobody else uses in the meantime."""
         try:
             workspace = cls._idle.pop()
         except IndexError:
@@ -190,7 +198,7 @@ class _Workspace:
             cls._idle.append(workspace)
 
     def array(self, name: str, *shape: int) -> np.ndarray:
-        """Return the array of this name in this shape; its content is anything."""
+        """Return the array of this name in this shape, uninitialized."""
         size = math.prod(shape)
         memory = self._memory.get(name)
         if memory is None or memory.size < size:
@@ -217,7 +225,7 @@ def conv2d(
     """
     n, c, h, wd = x.shape
     f = len(w)
-    size = output_size((h, wd), (KERNEL, KERNEL), (1, 1), padding)
+    size = Window((KERNEL, KERNEL), padding=padding).output_size((h, wd))
     y = np.empty((n, f, *size), np.float32)
     plan = _Plan.of(n, size, (f, c))
     shift = np.zeros((f, 1, 1), np.float32) if bias is None else bias[:, None, None]
@@ -234,7 +242,7 @@ def conv2d(
 
     with _Workspace.borrow() as workspace:
         weights = _transformed_weight(w, workspace)
-        share_out(work, plan.blocks, several=plan.small)
+        share_out(work, plan.blocks, in_threads=plan.in_threads)
     return y
 
 
@@ -269,7 +277,7 @@ def conv2d_weight(
                 d = _gather(x, padding, WINDOW, block, workspace, "one")
                 v = plan.transform(_B, d, workspace.array("three", len(_B), c, block.tiles))
                 v = v.transpose(0, 2, 1)
-                if plan.small:
+                if plan.in_threads:
                     # OpenBLAS multiplies small matrices well only if the second one lies
                     # untransposed.
                     d = d.reshape(v.shape)
@@ -281,7 +289,7 @@ def conv2d_weight(
                     total += np.matmul(m, v, out=workspace.array("part", *total.shape))
             return np.matmul(total.transpose(1, 2, 0), _G)
 
-    first, *others = share_out(work, plan.blocks, several=plan.small)
+    first, *others = share_out(work, plan.blocks, in_threads=plan.in_threads)
     np.copyto(out, first.reshape(out.shape))
     for other in others:
         out += other.reshape(out.shape)
@@ -318,7 +326,7 @@ def _gather(x, padding, window, block, workspace, name):
         whole[..., down : down + piece.shape[2], right : right + piece.shape[3]] = piece
         piece = whole
     out = workspace.array(name, window, window, c, n, *size)
-    tiles = windows(piece, size, (window, window), (TILE, TILE))
+    tiles = Window((window, window), (TILE, TILE)).windows(piece)
     np.copyto(out, tiles.transpose(2, 3, 1, 0, 4, 5))
     return out.reshape(window**2, c, -1)
 

@@ -1,24 +1,18 @@
 """FCN over a backbone, and the classifier that it is made from."""
 
 from fcn_numpy.models.classifier import Classifier, convolutionalize
-from fcn_numpy.models.context import PyramidPooling
-from fcn_numpy.models.fcn import FCN
-from fcn_numpy.models.published import (
-    MODELS,
-    FCN8s,
-    FCN8sAtOnce,
-    FCN16s,
-    FCN32s,
-    fcn_for,
-    fcn_from_file,
-    start_from,
-)
-from fcn_numpy.models.vgg import TINY, VGG16, Backbone
+from fcn_numpy.models.fcn import FCN, SkipNames
+from fcn_numpy.models.files import fcn_for, from_file, start_from
+from fcn_numpy.models.pyramid import PyramidPooling
+from fcn_numpy.models.variants import MODELS, FCN8s, FCN8sAtOnce, FCN16s, FCN32s
+from fcn_numpy.models.vgg import BACKBONES, TINY, VGG, VGG16, Backbone
 
 __all__ = [
+    "BACKBONES",
     "FCN",
     "MODELS",
     "TINY",
+    "VGG",
     "VGG16",
     "Backbone",
     "Classifier",
@@ -27,8 +21,9 @@ __all__ = [
     "FCN8s",
     "FCN8sAtOnce",
     "PyramidPooling",
+    "SkipNames",
     "convolutionalize",
     "fcn_for",
-    "fcn_from_file",
+    "from_file",
     "start_from",
 ]

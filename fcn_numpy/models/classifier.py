@@ -1,4 +1,4 @@
-"""The classifier that an FCN is made from, and how its fully connected layers become fc6, fc7."""
+"""The classifier that an FCN is made from, and how its fc layers become convolutions."""
 
 from __future__ import annotations
 
@@ -6,63 +6,68 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from fcn_numpy import nn
 from fcn_numpy.checks import check_array, whole_number
 from fcn_numpy.geometry import FeatureMap
-from fcn_numpy.models.vgg import VGG16, Backbone, add_stages, backbone_of
-from fcn_numpy.nn import Dropout2d, Flatten, Linear, Module, ReLU, Sequential
+from fcn_numpy.models.vgg import BACKBONES, VGG, VGG16
 
 
-class Classifier(Module):
+class Classifier(nn.Module):
     """A backbone with three fully connected layers: one row of class scores for an image.
 
-    conv1_1 is padded by 1, as VGG has it, and the image must be of a size whose last map is
-    exactly the size of fc6's kernel: `input_size` (224 for VGG16), or up to 31 pixels less.
+    Here conv1_1 is padded by 1, as in VGG. The coarsest map must have the size of fc6's kernel:
+    the image may have `input_size` (224 for VGG16), or up to 31 pixels less.
 
     Parameters
     ----------
     n_class : int
-    backbone : Backbone
+    backbone : type of VGG
+    dropout : float
+        Probability with which outputs of fc6 and fc7 are dropped in train mode.
     dtype : dtype
     rng : numpy.random.Generator, optional
-        Draws the weights (He; the last layer starts at zero) and what is dropped out.
+        Draws the weights (He; the last layer starts at zero) and dropout.
+
+    Attributes
+    ----------
+    input_size : int
+        Height and width of the images that it was made for.
     """
 
     def __init__(
-        self,
-        n_class: int,
-        backbone: Backbone = VGG16,
-        *,
-        dtype: np.typing.DTypeLike = np.float32,
-        rng: np.random.Generator | None = None,
+        self, n_class: int, backbone: type[VGG] = VGG16, *, dropout: float = 0.5,
+        dtype: np.typing.DTypeLike = np.float32, rng: np.random.Generator | None = None,
     ):
         n_class = whole_number(n_class, "n_class", 2)
         rng = np.random.default_rng() if rng is None else rng
         self.backbone = backbone
-        self._stages = add_stages(self, backbone, 1, dtype, rng)
-        cells = backbone.widths[-1] * backbone.fc_kernel**2
-        self.flatten = Flatten()
-        self.fc6 = Linear(cells, backbone.fc_width, dtype=dtype, rng=rng)
-        self.relu6 = ReLU()
-        self.drop6 = Dropout2d(rng=rng)
-        self.fc7 = Linear(backbone.fc_width, backbone.fc_width, dtype=dtype, rng=rng)
-        self.relu7 = ReLU()
-        self.drop7 = Dropout2d(rng=rng)
-        self.fc8 = Linear(backbone.fc_width, n_class, dtype=dtype, rng=rng)
-        self.fc8.weight.data[...] = 0
-        self._head = Sequential(
+        self._features = backbone(pad=1, dtype=dtype, rng=rng)
+        self._adopt(self._features.children())
+        coarsest = list(self._features(FeatureMap(3, (1024, 1024))).values())[-1]
+        self._stride = int(coarsest.grid.scale[0])
+        self.input_size = backbone.fc_kernel * self._stride
+
+        width = backbone.fc_width
+        self.flatten = nn.Flatten()
+        self.fc6 = nn.Linear(
+            coarsest.channels * backbone.fc_kernel**2, width, dtype=dtype, rng=rng
+        )
+        self.relu6 = nn.ReLU(inplace=True)
+        self.drop6 = nn.Dropout2d(dropout, rng=rng)
+        self.fc7 = nn.Linear(width, width, dtype=dtype, rng=rng)
+        self.relu7 = nn.ReLU(inplace=True)
+        self.drop7 = nn.Dropout2d(dropout, rng=rng)
+        with nn.skip_init():
+            self.fc8 = nn.Linear(width, n_class, dtype=dtype)
+        self._head = nn.Sequential(
             self.flatten, self.fc6, self.relu6, self.drop6, self.fc7, self.relu7, self.drop7,
             self.fc8,
         )
 
-    @property
-    def input_size(self) -> int:
-        """Height and width of the images it was made for."""
-        return self.backbone.fc_kernel * 2 ** len(self.backbone.widths)
-
     def forward(self, image: np.ndarray) -> np.ndarray:
         """Return scores of shape (N, n_class) for images of shape (N, 3, size, size)."""
         largest = self.input_size
-        smallest = largest - 2 ** len(self.backbone.widths) + 1
+        smallest = largest - self._stride + 1
         if not isinstance(image, FeatureMap):
             check_array(image, "Classifier: image", ("N", 3, "H", "W"))
         if not all(smallest <= n <= largest for n in image.shape[2:]):
@@ -70,21 +75,50 @@ class Classifier(Module):
                 f"a Classifier on {self.backbone.name} takes heights and widths of {smallest} to "
                 f"{largest}, got {tuple(image.shape[2:])}"
             )
-        x = image
-        for stage in self._stages:
-            x = stage(x)
-        return self._head(x)
+        self._coarsest, coarsest = list(self._features(image).items())[-1]
+        return self._head(coarsest)
 
-    def backward(self, grad: np.ndarray, need_input_grad: bool = True) -> np.ndarray | None:
-        """Return the gradient of the images, unless told not to compute it."""
-        grad = self._head.backward(grad)
-        for stage in reversed(self._stages[1:]):
-            grad = stage.backward(grad)
-        return self._stages[0].backward(grad, need_input_grad)
+    def backward(self, grad: np.ndarray) -> np.ndarray:
+        """Add to the parameters' gradients; return the gradient of the images."""
+        return self._features.backward({self._coarsest: self._head.backward(grad)})
+
+
+def backbone_of(state: Mapping[str, np.ndarray]) -> type[VGG]:
+    """Find the backbone that weights belong to, by the shape of fc6.
+
+    Parameters
+    ----------
+    state : dict of str to ndarray
+        The state_dict of a classifier or of an FCN.
+
+    Returns
+    -------
+    type of VGG
+        One of `BACKBONES`.
+
+    Raises
+    ------
+    ValueError
+        If they belong to none of them.
+    """
+    if "fc6.weight" not in state:
+        raise ValueError(
+            "expected the weights of an FCN or of a VGG classifier, fc6.weight among their names, "
+            f"got {', '.join(list(state)[:6]) or 'none'}"
+        )
+    shape = np.shape(state["fc6.weight"])
+    expected = []
+    for backbone in BACKBONES.values():
+        width, channels, k = backbone.fc_width, backbone.widths[-1], backbone.fc_kernel
+        shapes = (width, channels, k, k), (width, channels * k * k)
+        if shape in shapes:
+            return backbone
+        expected.append(f"{shapes[0]} or {shapes[1]}, that of {backbone.name}")
+    raise ValueError(f"expected fc6.weight of shape {', or '.join(expected)}, got {shape}")
 
 
 def convolutionalize(classifier: Classifier | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the classifier's weights as those of an FCN: reshaped, not one number changed.
+    """Reshape a classifier's weights into those of an FCN; not one number changes.
 
     A fully connected layer over a map of C channels and k x k cells is a convolution with a
     k x k kernel that fits the map in one place: row f of its weight, read as (C, k, k), is

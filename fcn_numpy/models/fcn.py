@@ -1,110 +1,120 @@
-"""FCN: one network over a backbone table and a list of skips."""
+"""FCN: a backbone, scores of its feature maps, and their upsampling to the image."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from fcn_numpy.checks import Pair, check_array, pair, whole_number
+from fcn_numpy import nn
+from fcn_numpy.checks import Pair, check_array, whole_number
 from fcn_numpy.geometry import FeatureMap
-from fcn_numpy.models.context import PyramidPooling
-from fcn_numpy.models.vgg import Backbone, add_stages
-from fcn_numpy.nn import (
-    Conv2d,
-    ConvTranspose2d,
-    Crop,
-    Dropout2d,
-    Module,
-    ReLU,
-    Scale,
-    Sequential,
-    Sum,
-    bilinear_kernel,
-)
+from fcn_numpy.models.pyramid import PyramidPooling
+from fcn_numpy.models.sizes import Sizes
+from fcn_numpy.models.vgg import VGG16, Backbone
 
 
-@dataclass(frozen=True)
-class _Skip:
-    """The layers of one skip: the coarser scores upsampled, the stage's scores, their fusion."""
+class SkipNames(NamedTuple):
+    """The feature map that a skip fuses, and the names of its two layers with weights."""
 
-    stage: int
-    upsample: ConvTranspose2d
-    score: Sequential
-    crop: Crop
-    fuse: Sum
+    pool: str
+    score: str
+    upscore: str
+    scale: float = 1.0
 
 
-class FCN(Module):
-    """Fully convolutional network for semantic segmentation.
-
-    Stages of 3x3 convolutions each end in a 2x2 pool. The classifier's layers, as convolutions
-    (fc6, fc7), and score_fr give scores at the stride of the last pool, 32. For each skip, coarse
-    to fine: upsample the scores by 2, score the earlier pool with a 1x1 convolution, crop it to
-    them, add. Last, upsample by the stride that remains and crop to the image.
-
-    Where the crops begin is not written down anywhere: it follows from where each map lies in
-    the image (see `fcn_numpy.geometry`), for any backbone.
+class Skip(nn.Module):
+    """Fuse a finer map into coarser scores: upsample these, score the map, crop it, add.
 
     Parameters
     ----------
-    backbone : Backbone
-    skips : sequence of int, or mapping of int to float
-        Stages whose pools are fused, one after the other from the last but one: (), (4,), (4, 3)
-        for five stages. As a mapping, each with a factor for its pool before it is scored.
+    upscore : ConvTranspose2d
+    score : Conv2d
+    crop : Crop
+    scale : Scale, optional
+        Applied to the map before it is scored.
+    """
+
+    def __init__(
+        self, upscore: nn.ConvTranspose2d, score: nn.Conv2d, crop: nn.Crop,
+        scale: nn.Scale | None = None,
+    ):
+        self.upscore = upscore
+        self.score = score
+        self.crop = crop
+        self.fuse = nn.Sum()
+        self._score = nn.Sequential(scale, score) if scale else score
+
+    def forward(self, coarse: np.ndarray, pool: np.ndarray) -> np.ndarray:
+        """Return the fused scores, at the stride of `pool`."""
+        coarse = self.upscore(coarse)
+        return self.fuse(coarse, self.crop(self._score(pool), coarse))
+
+    def backward(self, grad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the gradients of `coarse` and of `pool`."""
+        grad_coarse, grad_fine = self.fuse.backward(grad)
+        grad_pool = self._score.backward(self.crop.backward(grad_fine))
+        return self.upscore.backward(grad_coarse), grad_pool
+
+
+class FCN(nn.Module):
+    """Fully convolutional network. Subclasses say which maps they fuse; without, it is FCN-32s.
+
+    The classifier's layers, as convolutions (fc6, fc7), and score_fr give scores at the stride of
+    the coarsest feature map. Each skip fuses a finer one. Last, the scores are upsampled by the
+    stride that is left and cropped to the image. Strides and crops follow from where each map
+    lies in the image (`fcn_numpy.geometry`), for any backbone.
+
+    Parameters
+    ----------
     n_class : int
         Classes, background included.
+    backbone : type of Backbone
     context : PyramidPooling, optional
-        What the coarsest features pass through before they are scored; made for
-        ``backbone.fc_width`` channels. Its parameters are named context.*.
+        What the output of fc7 passes through before it is scored. Its parameters are context.*.
+    dropout : float
+        Probability with which channels of fc6 and fc7 are dropped in train mode.
     learn_upsampling : bool
-        Whether the upsampling weights, bilinear at first, are learnt. If not, their lr_mult is 0.
+        Whether the upsampling weights, bilinear at first, are learned. If not, their lr_mult is 0.
     dtype : dtype
         Of the parameters, and so of the images.
     rng : numpy.random.Generator, optional
-        Draws the weights and what is dropped out. The backbone, fc6 and fc7 start as He has it,
-        score layers at zero, upsampling bilinear.
+        Draws weights and dropout. Score layers start at zero, upsampling bilinear, the rest as He
+        proposes: a network of zeros has no gradient, and would learn only how frequent classes are.
 
     Notes
     -----
     Long, Shelhamer and Darrell, figure 3 and section 4. Parameter names are pytorch-fcn's.
-    Unlike there, the backbone never starts at zero: a network of zeros has no gradient and would
-    only learn how frequent each class is.
     """
 
+    skips: Sequence[SkipNames] = ()
+    upscore_name = "upscore"
+
     def __init__(
-        self,
-        backbone: Backbone,
-        skips: Sequence[int] | Mapping[int, float] = (),
-        *,
-        n_class: int = 21,
-        context: PyramidPooling | None = None,
-        learn_upsampling: bool = False,
-        dtype: np.typing.DTypeLike = np.float32,
+        self, n_class: int = 21, backbone: type[Backbone] = VGG16, *,
+        context: PyramidPooling | None = None, dropout: float = 0.5,
+        learn_upsampling: bool = False, dtype: np.typing.DTypeLike = np.float32,
         rng: np.random.Generator | None = None,
     ):
-        factors = dict(skips) if isinstance(skips, Mapping) else dict.fromkeys(skips, 1.0)
-        n_stages = len(backbone.widths)
-        if tuple(skips) != tuple(range(n_stages - 1, 1, -1))[: len(skips)]:
-            raise ValueError(
-                f"expected skips from stage {n_stages - 1} on, one by one down to at most 2, got "
-                f"{tuple(skips)}"
-            )
-        self.backbone = backbone
         self.n_class = whole_number(n_class, "n_class", 1)
-        self._sizes_that_fit: set = set()
-        options = {"dtype": dtype, "rng": np.random.default_rng() if rng is None else rng}
+        self.backbone = backbone
+        rng = np.random.default_rng() if rng is None else rng
+        self._features = backbone(dtype=dtype, rng=rng)
+        self._adopt(self._features.children())
+        # Trace an image so large that every map has a cell: its maps tell strides and crops.
+        image = FeatureMap(3, (1024, 1024))
+        maps = self._features(image)
+        self._coarsest = list(maps)[-1]
+        coarsest = maps[self._coarsest]
 
-        self._stages = add_stages(self, backbone, backbone.pad, **options)
         width = backbone.fc_width
-        self.fc6 = Conv2d(backbone.widths[-1], width, backbone.fc_kernel, **options)
-        self.relu6 = ReLU()
-        self.drop6 = Dropout2d(rng=options["rng"])
-        self.fc7 = Conv2d(width, width, 1, **options)
-        self.relu7 = ReLU()
-        self.drop7 = Dropout2d(rng=options["rng"])
+        self.fc6 = nn.Conv2d(coarsest.channels, width, backbone.fc_kernel, dtype=dtype, rng=rng)
+        self.relu6 = nn.ReLU(inplace=True)
+        self.drop6 = nn.Dropout2d(dropout, rng=rng)
+        self.fc7 = nn.Conv2d(width, width, 1, dtype=dtype, rng=rng)
+        self.relu7 = nn.ReLU(inplace=True)
+        self.drop7 = nn.Dropout2d(dropout, rng=rng)
         head = [self.fc6, self.relu6, self.drop6, self.fc7, self.relu7, self.drop7]
         if context is not None:
             if context.in_channels != width:
@@ -112,146 +122,79 @@ class FCN(Module):
                     f"expected a context for {width} channels, the width of fc7, got one for "
                     f"{context.in_channels}"
                 )
-            # After fc7, so that a pre-trained backbone and classifier fit as they are.
             self.context = context.astype(dtype)
             head.append(self.context)
             width = context.out_channels
-        self.score_fr = self._score(width, options)
-        self._head = Sequential(*head, self.score_fr)
+        self.score_fr = self._scoring(width, dtype)
+        self._head = nn.Sequential(*head, self.score_fr)
 
-        # A described image, of a size at which every map has a cell, finds the crop offsets;
-        # they are the same for all sizes.
-        image = FeatureMap(3, (backbone.fc_kernel * 2**n_stages,) * 2)
-        scores, pools = self._coarse_scores(image)
-        self._skips = []
-        name = "upscore2"
-        for stage, factor in factors.items():
-            upsample = self._upsampling(name, 2, learn_upsampling, dtype)
-            scores = upsample.trace(scores)
-            skip = self._skip(stage, factor, upsample, pools[stage].grid, scores.grid, options)
-            self._skips.append(skip)
-            name = f"upscore_pool{stage}"
-        stride = 2 ** (n_stages - len(factors))
-        name = f"upscore{stride}" if factors else "upscore"
-        self._upsample = self._upsampling(name, stride, learn_upsampling, dtype)
-        self.crop = Crop(self._upsample.trace(scores).grid.offset_of(image.grid))
+        scores = self._head(coarsest)
+        self._skips = {}
+        for names in self.skips:
+            if names.pool not in maps:
+                raise ValueError(
+                    f"expected a skip from one of {', '.join(maps)}, got one from {names.pool}"
+                )
+            pool = maps[names.pool]
+            upscore = self._upsampling(scores, pool, learn_upsampling, dtype)
+            score = self._scoring(pool.channels, dtype)
+            scores = upscore.trace(scores)
+            crop = nn.Crop(pool.grid.offset_of(scores.grid))
+            scale = nn.Scale(names.scale) if names.scale != 1 else None
+            skip = self._skips[names.pool] = Skip(upscore, score, crop, scale)
+            layers = {
+                names.upscore: upscore, f"scale_{names.pool}": scale, names.score: score,
+                f"crop_{names.pool}": crop, f"fuse_{names.pool}": skip.fuse,
+            }
+            self._adopt((name, layer) for name, layer in layers.items() if layer)
+        self._upscore = self._upsampling(scores, image, learn_upsampling, dtype)
+        self._adopt([(self.upscore_name, self._upscore)])
+        self.crop = nn.Crop(self._upscore.trace(scores).grid.offset_of(image.grid))
+        self.sizes = Sizes(self, coarsest.grid.scale)
 
-    def _score(self, channels, options):
-        score = Conv2d(channels, self.n_class, 1, **options)
-        score.weight.data[...] = 0
-        return score
+    def _scoring(self, channels, dtype):
+        with nn.skip_init():
+            return nn.Conv2d(channels, self.n_class, 1, dtype=dtype)
 
-    def _upsampling(self, name, factor, learn, dtype):
-        size = 2 * factor
-        layer = ConvTranspose2d(self.n_class, self.n_class, size, stride=factor, dtype=dtype)
+    def _upsampling(self, scores, finer, learn, dtype):
+        """Make the layer that upsamples scores to the stride of a finer map, bilinearly."""
+        factors = [a / b for a, b in zip(scores.grid.scale, finer.grid.scale)]
+        if any(f <= 1 or f.denominator != 1 for f in factors):
+            raise ValueError("expected skips from coarse to fine, with strides that divide another")
+        stride = int(factors[0]), int(factors[1])
+        kernel = 2 * stride[0], 2 * stride[1]
+        with nn.skip_init():
+            layer = nn.ConvTranspose2d(self.n_class, self.n_class, kernel, stride, dtype=dtype)
         # Each class by itself: the kernel stands on the diagonal, zeros elsewhere.
-        layer.weight.data[...] = np.eye(self.n_class)[:, :, None, None] * bilinear_kernel(size)
+        layer.weight.data[...] = np.eye(self.n_class)[:, :, None, None] * nn.bilinear_kernel(kernel)
         if not learn:
             layer.weight.lr_mult = layer.weight.decay_mult = 0.0
-        setattr(self, name, layer)
         return layer
-
-    def _skip(self, stage, factor, upsample, pool_grid, scores_grid, options):
-        layers = {
-            f"scale_pool{stage}": Scale(factor),
-            f"score_pool{stage}": self._score(self.backbone.widths[stage - 1], options),
-            f"crop_pool{stage}": Crop(pool_grid.offset_of(scores_grid)),
-            f"fuse_pool{stage}": Sum(),
-        }
-        if factor == 1:
-            del layers[f"scale_pool{stage}"]
-        for name, layer in layers.items():
-            setattr(self, name, layer)
-        *scores, crop, fuse = layers.values()
-        return _Skip(stage, upsample, Sequential(*scores), crop, fuse)
-
-    def _coarse_scores(self, image):
-        """Return score_fr's map, and the pools on the way to it under the number of their stage."""
-        x, pools = image, {}
-        for number, stage in enumerate(self._stages, 1):
-            x = pools[number] = stage(x)
-        return self._head(x), pools
 
     def forward(self, image: np.ndarray) -> np.ndarray:
         """Return scores of shape (N, n_class, H, W) for images of shape (N, 3, H, W).
 
-        Raises
-        ------
-        ValueError
-            For a size that the backbone's padding cannot bring back to itself. The message lists
-            the sizes that it can; for VGG16 these are all.
+        Raises ValueError for a size that the backbone's padding cannot bring back to itself, with
+        the sizes that it can. VGG16 takes all.
         """
         if not isinstance(image, FeatureMap):
             check_array(image, f"{type(self).__name__}: image", ("N", 3, "H", "W"))
-        self._check_size(image.shape[2:])
-        return self._segment(image)
+            self.sizes.check(image.shape[2:])
+        maps = self._features(image)
+        scores = self._head(maps[self._coarsest])
+        for pool, skip in self._skips.items():
+            scores = skip(scores, maps[pool])
+        return self.crop(self._upscore(scores), image)
 
-    def _segment(self, image):
-        scores, pools = self._coarse_scores(image)
-        for skip in self._skips:
-            coarse = skip.upsample(scores)
-            fine = skip.crop(skip.score(pools[skip.stage]), coarse)
-            scores = skip.fuse(coarse, fine)
-        return self.crop(self._upsample(scores), image)
-
-    def backward(self, grad: np.ndarray, need_input_grad: bool = True) -> np.ndarray | None:
-        """Add to the parameters' gradients; return the gradient of the image.
-
-        Parameters
-        ----------
-        grad : ndarray, shape (N, n_class, H, W)
-            Gradient of the scores.
-        need_input_grad : bool
-            Without it the image's gradient is not computed, and None returned.
-        """
-        grad = self._upsample.backward(self.crop.backward(grad))
-        grad_pools = {}
-        for skip in reversed(self._skips):
-            grad_coarse, grad_fine = skip.fuse.backward(grad)
-            grad_pools[skip.stage] = skip.score.backward(skip.crop.backward(grad_fine))
-            grad = skip.upsample.backward(grad_coarse)
-        grad = self._head.backward(grad)
-        for number in range(len(self._stages), 0, -1):
-            if number in grad_pools:
-                # The pool went two ways, on to the next stage and into the skip: both count.
-                grad = grad + grad_pools[number]
-            grad = self._stages[number - 1].backward(grad, need_input_grad or number > 1)
-        return grad
-
-    def _check_size(self, size):
-        if size in self._sizes_that_fit:
-            return
-        if not self.takes(size):
-            raise ValueError(
-                f"{type(self).__name__} on {self.backbone.name} takes images with a height and a "
-                f"width of {self.sizes_taken}, got {tuple(size)}"
-            )
-        self._sizes_that_fit.add(size)
-
-    @functools.cached_property
-    def sizes_taken(self) -> str:
-        """The heights and widths that the network takes, in words."""
-        numbers = range(1, 8 * 2 ** len(self.backbone.widths) + 1)
-        return f"{_ranges([n for n in numbers if self.takes(n)])} and so on"
+    def backward(self, grad: np.ndarray) -> np.ndarray:
+        """Add to the parameters' gradients; return the gradient of the image."""
+        grad = self._upscore.backward(self.crop.backward(grad))
+        grads = {}
+        for pool, skip in reversed(self._skips.items()):
+            grad, grads[pool] = skip.backward(grad)
+        grads[self._coarsest] = self._head.backward(grad)
+        return self._features.backward(grads)
 
     def takes(self, size: int | Pair) -> bool:
-        """Return whether images of this height and width can be segmented.
-
-        Each axis counts for itself: (h, w) is taken if (h, h) and (w, w) are.
-        """
-        try:
-            self._segment(FeatureMap(3, pair(size, "size", 1)))
-        except ValueError:
-            return False
-        return True
-
-
-def _ranges(numbers: list[int]) -> str:
-    """Write whole numbers as ranges: [1, 2, 3, 7] as '1 to 3, 7'."""
-    ranges: list[list[int]] = []
-    for n in numbers:
-        if ranges and n == ranges[-1][1] + 1:
-            ranges[-1][1] = n
-        else:
-            ranges.append([n, n])
-    return ", ".join(f"{a} to {b}" if a != b else str(a) for a, b in ranges)
+        """Return whether images of this height and width can be segmented."""
+        return self.sizes.take(size)

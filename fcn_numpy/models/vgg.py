@@ -1,120 +1,140 @@
-"""Backbones as small tables, and how their five stages are built."""
+"""Backbones: VGG16, and TINY, which is built the same way."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from fcn_numpy.nn import Conv2d, MaxPool2d, Module, ReLU, Sequential
 
+# VGG16's layers, stage by stage.
+LAYERS = (
+    ("conv1_1", "conv1_2", "pool1"),
+    ("conv2_1", "conv2_2", "pool2"),
+    ("conv3_1", "conv3_2", "conv3_3", "pool3"),
+    ("conv4_1", "conv4_2", "conv4_3", "pool4"),
+    ("conv5_1", "conv5_2", "conv5_3", "pool5"),
+)
 
-@dataclass(frozen=True)
-class Backbone:
-    """A VGG-like network, as a table.
+
+class Backbone(Module):
+    """A network that offers feature maps, and what an FCN has to know about it.
+
+    A backbone is a class: a network calls it with `dtype` and `rng` and takes over its layers.
+    ``forward(image)`` returns the feature maps by name, from fine to coarse; ``backward(grads)``
+    takes the gradients of some of them, by name, and returns that of the image. Strides and crops
+    are not stated anywhere: `fcn_numpy.geometry` finds them.
 
     Attributes
     ----------
     name : str
-    widths : tuple of int
-        Channels of each stage.
-    convs : tuple of int
-        3x3 convolutions in each stage, before its 2x2 pool.
-    fc_width : int
-        Channels of fc6 and fc7.
-    fc_kernel : int
-        Kernel of fc6: the size of the last pool's map for an image of the size that the
-        classifier was made for.
-    pad : int
-        Padding of conv1_1 in the FCN. It must be large enough that the upsampled scores cover
-        the whole image after the crops.
+    fc_width, fc_kernel : int
+        Channels of fc6 and fc7, and kernel size of fc6: the size of the coarsest map for an image
+        of the size that the classifier was made for.
+    preprocessing : {"normalise", "subtract_mean"}
+        Which function of `fcn_numpy.data` prepares images for it.
+    splits_batches : bool
+        Whether training splits each batch between processes, for layers too small for threads.
     """
 
     name: str
-    widths: tuple[int, ...]
-    convs: tuple[int, ...]
     fc_width: int
     fc_kernel: int
+    preprocessing = "normalise"
+    splits_batches = True
+
+    def forward(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the feature maps by name, from fine to coarse."""
+        raise TypeError(f"{type(self).__name__} defines no forward")
+
+    def backward(self, grads: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the gradient of the image, given those of some feature maps."""
+        raise TypeError(f"{type(self).__name__} defines no backward")
+
+
+class VGG(Backbone):
+    """Stages of 3x3 convolutions, each ending in a 2x2 pool. Subclasses give the numbers.
+
+    Attributes
+    ----------
+    widths, convs : tuple of int
+        Channels and number of convolutions of each stage.
+    pad : int
+        Padding of conv1_1 in an FCN, so large that after all crops the scores cover the image.
+        The other convolutions have 1 and keep their map's size.
+
+    Notes
+    -----
+    Simonyan and Zisserman, "Very Deep Convolutional Networks" (2014), table 1, column D.
+    """
+
+    widths: tuple[int, ...]
+    convs: tuple[int, ...] = (2, 2, 3, 3, 3)
     pad: int
 
-    def __post_init__(self):
-        if not self.widths or len(self.widths) != len(self.convs):
+    def __init__(
+        self, *, pad: int | None = None, dtype: np.typing.DTypeLike = np.float32,
+        rng: np.random.Generator | None = None,
+    ):
+        rng = np.random.default_rng() if rng is None else rng
+        padding = self.pad if pad is None else pad
+        most = tuple(len(names) - 1 for names in LAYERS)
+        if not len(self.widths) == len(self.convs) == len(LAYERS) or any(
+            not 1 <= count <= limit for count, limit in zip(self.convs, most)
+        ):
             raise ValueError(
-                f"expected as many widths as convs, one for each stage, got {self.widths} and "
-                f"{self.convs}"
+                f"expected five widths, and five convs of at least 1 and at most {most}, got "
+                f"{self.widths} and {self.convs}"
             )
+        channels = 3
+        self._stages = {}
+        for (*names, pool), width, count in zip(LAYERS, self.widths, self.convs):
+            layers: list[Module] = []
+            for name in names[:count]:
+                conv = Conv2d(channels, width, 3, padding=padding, dtype=dtype, rng=rng)
+                channels, padding = width, 1
+                setattr(self, name, conv)
+                setattr(self, name.replace("conv", "relu"), relu := ReLU(inplace=True))
+                layers += [conv, relu]
+            setattr(self, pool, max_pool := MaxPool2d(2, stride=2, ceil_mode=True))
+            self._stages[pool] = Sequential(*layers, max_pool)
+
+    def forward(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the maps pool1, pool2, ... of an image."""
+        maps, x = {}, image
+        for pool, stage in self._stages.items():
+            x = maps[pool] = stage(x)
+        return maps
+
+    def backward(self, grads: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the gradient of the image."""
+        grad = None
+        for pool, stage in reversed(self._stages.items()):
+            if pool in grads:
+                # A fused pool went two ways, to the next stage and into the skip: both count.
+                grad = grads[pool] if grad is None else grad + grads[pool]
+            grad = stage.backward(grad)
+        return grad
 
 
-VGG16 = Backbone("VGG16", (64, 128, 256, 512, 512), (2, 2, 3, 3, 3), 4096, 7, 100)
-TINY = Backbone("TINY", (8, 16, 32, 64, 64), (2, 2, 3, 3, 3), 128, 3, 17)
+class VGG16(VGG):
+    """The backbone of the paper's networks."""
+
+    name = "VGG16"
+    widths = (64, 128, 256, 512, 512)
+    fc_width, fc_kernel, pad = 4096, 7, 100
+    preprocessing = "subtract_mean"
+    splits_batches = False
 
 
-def backbone_of(state: Mapping[str, np.ndarray]) -> Backbone:
-    """Return the backbone that weights belong to, VGG16 or TINY, told by the shape of fc6.
+class TINY(VGG):
+    """VGG16 in small, for toy shapes on a laptop: the same layers, an eighth of the channels."""
 
-    Parameters
-    ----------
-    state : dict of str to ndarray
-        The state_dict of a classifier or of an FCN.
-
-    Raises
-    ------
-    ValueError
-        If it is neither's.
-    """
-    if "fc6.weight" not in state:
-        raise ValueError(
-            "expected the weights of an FCN or of a VGG classifier, fc6.weight among their names, "
-            f"got {', '.join(list(state)[:6]) or 'none'}"
-        )
-    shape = np.shape(state["fc6.weight"])
-    for backbone in (VGG16, TINY):
-        channels, k = backbone.widths[-1], backbone.fc_kernel
-        if shape in ((backbone.fc_width, channels, k, k), (backbone.fc_width, channels * k * k)):
-            return backbone
-    raise ValueError(
-        "expected fc6.weight of shape (4096, 512, 7, 7) or (4096, 25088), that of VGG16, or of "
-        f"(128, 64, 3, 3) or (128, 576), that of TINY, got {shape}"
-    )
+    name = "TINY"
+    widths = (8, 16, 32, 64, 64)
+    fc_width, fc_kernel, pad = 128, 3, 17
 
 
-def add_stages(
-    module: Module,
-    backbone: Backbone,
-    pad: int,
-    dtype: np.typing.DTypeLike,
-    rng: np.random.Generator,
-) -> list[Sequential]:
-    """Set the layers of a backbone's stages as attributes of `module`, conv1_1 to the last pool.
-
-    Parameters
-    ----------
-    module : Module
-        The network that is being built.
-    backbone : Backbone
-    pad : int
-        Padding of conv1_1; every other convolution has 1 and keeps its map's size.
-    dtype : dtype
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    list of Sequential
-        The same layers in the order in which they run, one Sequential for each stage.
-    """
-    stages, channels = [], 3
-    for stage, (width, convs) in enumerate(zip(backbone.widths, backbone.convs), 1):
-        layers = {}
-        for index in range(1, convs + 1):
-            first = stage == index == 1
-            layers[f"conv{stage}_{index}"] = Conv2d(
-                channels, width, 3, padding=pad if first else 1, dtype=dtype, rng=rng
-            )
-            layers[f"relu{stage}_{index}"] = ReLU()
-            channels = width
-        layers[f"pool{stage}"] = MaxPool2d(2, stride=2, ceil_mode=True)
-        for name, layer in layers.items():
-            setattr(module, name, layer)
-        stages.append(Sequential(*layers.values()))
-    return stages
+# Under the names that the command line knows.
+BACKBONES: dict[str, type[VGG]] = {"vgg16": VGG16, "tiny": TINY}

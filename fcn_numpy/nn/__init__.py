@@ -1,15 +1,19 @@
-"""The layers, one file each: forward above, its backward by hand below."""
+"""The layers: forward above, and below it backward, by hand."""
 
 from fcn_numpy.nn.activation import ReLU
-from fcn_numpy.nn.conv import Conv2d, ConvTranspose2d, bilinear_kernel
+from fcn_numpy.nn.concat import Concat
+from fcn_numpy.nn.conv import Conv2d, ConvTranspose2d
 from fcn_numpy.nn.dropout import Dropout2d
-from fcn_numpy.nn.fusion import Concat, Crop, Scale, Sum
+from fcn_numpy.nn.fusion import Crop, Sum
+from fcn_numpy.nn.initial import bilinear_kernel, skip_init
 from fcn_numpy.nn.linear import Flatten, Linear
 from fcn_numpy.nn.loss import SoftmaxCrossEntropy
-from fcn_numpy.nn.module import Module, Parameter, Sequential
+from fcn_numpy.nn.module import Module, Sequential
+from fcn_numpy.nn.parameter import Parameter
 from fcn_numpy.nn.pooling import MaxPool2d
 from fcn_numpy.nn.resize import AdaptiveAvgPool2d, BilinearResize
 from fcn_numpy.nn.sampling import LossSampling
+from fcn_numpy.nn.scale import Scale
 
 __all__ = [
     "AdaptiveAvgPool2d",
@@ -31,4 +35,5 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "Sum",
     "bilinear_kernel",
+    "skip_init",
 ]

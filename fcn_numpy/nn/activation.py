@@ -4,45 +4,52 @@ from __future__ import annotations
 
 import numpy as np
 
+from fcn_numpy import fast
 from fcn_numpy.checks import check_array
-from fcn_numpy.fast.threads import share_out_pieces
 from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.nn.module import Module
 
 
 class ReLU(Module):
-    """``y = max(x, 0)``. The gradient passes where x > 0; at exactly 0 it is 0."""
+    """``y = max(x, 0)``. The gradient passes where x > 0; at exactly 0 it is 0.
 
-    can_overwrite = True
+    Parameters
+    ----------
+    inplace : bool
+        Write y over x and, in backward, the gradient of x over that of y. Only for networks in
+        which nobody else holds these arrays, such as one with a convolution before each ReLU.
 
-    def forward(self, x: np.ndarray, overwrite: bool = False) -> np.ndarray:
-        """Return y, of the shape of x; with `overwrite`, in the place of x."""
+    Examples
+    --------
+    >>> ReLU()(np.array([[-1.0, 2.0]]))
+    array([[0., 2.]])
+    """
+
+    def __init__(self, inplace: bool = False):
+        self.inplace = inplace
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return y, of the shape of x."""
         check_array(x, "ReLU: x", (...,))
-        y = x if overwrite else np.empty(x.shape, x.dtype)
-
-        def work(index):
-            np.maximum(x[index], 0, out=y[index])
-
-        share_out_pieces(work, y)
-        self._keep(y)
+        y = x if self.inplace else np.empty(x.shape, x.dtype)
+        if fast.on():
+            fast.relu(x, y)
+        else:
+            np.maximum(x, 0, out=y)
+        self._save(y)
         return y
 
-    def backward(self, grad: np.ndarray, overwrite: bool = False) -> np.ndarray:
-        """Return the gradient of x; with `overwrite`, in the place of `grad`."""
+    def backward(self, grad: np.ndarray) -> np.ndarray:
+        """Return ``grad * (y > 0)``, the gradient of x."""
         (y,) = self._take()
         self._check_grad(grad, y.shape, y.dtype)
-        grad_x = grad if overwrite else np.empty(grad.shape, grad.dtype)
-
-        def work(index):
-            np.multiply(grad[index], y[index] > 0, out=grad_x[index])
-
-        share_out_pieces(work, grad_x)
+        grad_x = grad if self.inplace else np.empty(grad.shape, grad.dtype)
+        if fast.on():
+            fast.relu_input(grad, y, grad_x)
+        else:
+            np.multiply(grad, y > 0, out=grad_x)
         return grad_x
 
-    def kinks(self, x: np.ndarray) -> np.ndarray:
-        """Return where x is above 0."""
-        return x > 0
-
     def trace(self, x: FeatureMap) -> FeatureMap:
-        """Describe the output."""
+        """Describe y: a map like x."""
         return x

@@ -14,14 +14,14 @@ from fcn_numpy.nn.module import Module
 class Dropout2d(Module):
     """In train mode, set each channel of each image to zero with probability p.
 
-    ``y[n, c] = x[n, c] * keep[n, c] / (1 - p)``: what is kept grows so that the mean stays. In
-    eval mode y = x. Neighbouring cells of a map are alike, so dropping single cells would drop
+    ``y[n, c] = x[n, c] * keep[n, c] / (1 - p)``: what is kept grows, so that the mean stays. In
+    eval mode y = x. Neighboring cells of a map are alike, so dropping single cells would drop
     little; hence whole channels. FCN has it after fc6 and fc7, with p = 0.5.
 
     Parameters
     ----------
     p : float
-        From 0 up to, but not including, 1.
+        At least 0 and below 1.
     rng : numpy.random.Generator, optional
         Draws what is dropped.
     """
@@ -39,15 +39,15 @@ class Dropout2d(Module):
             return x
         keep = self.rng.random(x.shape[:2]) >= self.p
         factor = (keep / (1 - self.p)).astype(x.dtype).reshape(x.shape[:2] + (1,) * (x.ndim - 2))
-        self._keep(factor, x.shape)
+        self._save(factor, x.shape)
         return x * factor
 
     def backward(self, grad: np.ndarray) -> np.ndarray:
-        """Return the gradient of x."""
+        """Return the gradient of x, with the same channels dropped."""
         factor, shape = self._take()
         self._check_grad(grad, shape, factor.dtype)
         return grad * factor
 
     def trace(self, x: FeatureMap) -> FeatureMap:
-        """Describe the output."""
+        """Describe y: a map like x."""
         return x

@@ -6,17 +6,17 @@ import numpy as np
 
 from fcn_numpy.checks import check_array, check_dtype, whole_number
 from fcn_numpy.geometry import FeatureMap
-from fcn_numpy.nn.conv import bias_parameter, he_normal
-from fcn_numpy.nn.module import Module, Parameter
+from fcn_numpy.nn.initial import he_normal, zero_bias
+from fcn_numpy.nn.module import Module
 
 
 class Flatten(Module):
-    """Write each image's map as one row: (N, C, H, W) becomes (N, C * H * W)."""
+    """Write the map of each image as one row: (N, C, H, W) becomes (N, C * H * W)."""
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return x of shape (N, C * H * W)."""
         check_array(x, "Flatten: x", ("N", ...))
-        self._keep(x.shape, x.dtype)
+        self._save(x.shape, x.dtype)
         return x.reshape(len(x), -1)
 
     def backward(self, grad: np.ndarray) -> np.ndarray:
@@ -26,7 +26,7 @@ class Flatten(Module):
         return grad.reshape(shape)
 
     def trace(self, x: FeatureMap) -> FeatureMap:
-        """Describe the output: one cell that sees the whole map."""
+        """Describe y: one cell that sees the whole map."""
         grid = x.grid.convolved(x.size)
         return x.to(x.channels * x.size[0] * x.size[1], (1, 1), grid)
 
@@ -49,8 +49,6 @@ class Linear(Module):
     bias : Parameter, shape (F,), or None
     """
 
-    returns_new = True
-
     def __init__(
         self,
         in_features: int,
@@ -62,14 +60,14 @@ class Linear(Module):
     ):
         self.in_features = whole_number(in_features, "in_features", 1)
         self.out_features = whole_number(out_features, "out_features", 1)
-        self.weight = Parameter(he_normal((out_features, in_features), in_features, dtype, rng))
-        self.bias = bias_parameter(out_features, dtype) if bias else None
+        self.weight = he_normal((out_features, in_features), in_features, dtype, rng)
+        self.bias = zero_bias(out_features, dtype) if bias else None
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return y of shape (N, F) for x of shape (N, D)."""
         check_array(x, "Linear: x", ("N", self.in_features))
         check_dtype(x, "Linear: x", self.weight.data.dtype, "its parameters")
-        self._keep(x)
+        self._save(x)
         y = x @ self.weight.data.T
         if self.bias is not None:
             y += self.bias.data
@@ -79,17 +77,13 @@ class Linear(Module):
         """Add to the parameters' gradients; return the gradient of x."""
         (x,) = self._take()
         self._check_grad(grad, (len(x), self.out_features), x.dtype)
-        self.weight.add_grad(np.matmul, grad.T, x)
+        self.weight.add_grad(np.matmul(grad.T, x, out=self.weight.buffer))
         if self.bias is not None:
-            self.bias.add_grad(np.sum, grad, axis=0)
+            self.bias.add_grad(grad.sum(axis=0))
         return grad @ self.weight.data
 
     def trace(self, x: FeatureMap) -> FeatureMap:
-        """Describe the output."""
+        """Describe y: one cell."""
         if x.channels != self.in_features:
             raise ValueError(f"Linear expected {self.in_features} features, got {x.channels}")
         return x.to(self.out_features, (1, 1), x.grid)
-
-    def multiply_adds(self, output: FeatureMap) -> int:
-        """Multiplications (each with an addition) for one image."""
-        return self.weight.data.size

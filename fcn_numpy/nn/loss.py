@@ -107,7 +107,7 @@ class SoftmaxCrossEntropy(Module):
         sums = exps.sum(axis=1)
         losses = np.where(factor > 0, factor * (np.log(sums) - of_label), 0)
         exps /= sums[:, None]
-        self._keep(exps, index, factor)
+        self._save(exps, index, factor)
         return float(losses.sum(dtype=np.float64))
 
     def backward(self, grad: float = 1.0) -> np.ndarray:

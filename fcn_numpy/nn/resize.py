@@ -78,7 +78,7 @@ class _Resize(Module):
         rows, columns = (
             self._matrix(n, m).astype(x.dtype) for n, m in zip(x.shape[2:], new_size)
         )
-        self._keep(rows, columns, x.shape[:2])
+        self._save(rows, columns, x.shape[:2])
         return rows @ x @ columns.T
 
     def backward(self, grad: np.ndarray) -> np.ndarray:
@@ -121,7 +121,7 @@ class AdaptiveAvgPool2d(_Resize):
         return self._resized(x, self.output_size)
 
     def trace(self, x: FeatureMap) -> FeatureMap:
-        """Describe the output."""
+        """Describe y."""
         return self._traced(x, self.output_size)
 
 
@@ -154,5 +154,5 @@ class BilinearResize(_Resize):
         return self._resized(x, like.shape[2:])
 
     def trace(self, x: FeatureMap, like: FeatureMap) -> FeatureMap:
-        """Describe the output."""
+        """Describe y."""
         return self._traced(x, like.size)

@@ -9,7 +9,7 @@ import numpy as np
 from fcn_numpy.data.scenes import SCENE_CLASSES, SCENE_SIZE, toy_scenes
 from fcn_numpy.metrics import Scores, confusion_matrix, segmentation_scores
 from fcn_numpy.models import TINY, FCN8s, PyramidPooling
-from fcn_numpy.nn import Dropout2d, SoftmaxCrossEntropy
+from fcn_numpy.nn import SoftmaxCrossEntropy
 from fcn_numpy.optim import SGD
 
 
@@ -49,21 +49,18 @@ def train_on_scenes(
     order = np.random.default_rng((seed, 1))
     pyramid = PyramidPooling(TINY.fc_width, rng=np.random.default_rng((seed, 2)))
     model = FCN8s(
-        len(SCENE_CLASSES), TINY, context=pyramid if context else None,
+        len(SCENE_CLASSES), TINY, context=pyramid if context else None, dropout=0,
         rng=np.random.default_rng(seed),
     )
-    for module in model.modules():
-        if isinstance(module, Dropout2d):
-            module.p = 0.0
-    optimiser = SGD(model.parameters(), lr=0.1, weight_decay=5e-4, clip_gradients=0.5)
+    optimizer = SGD(model.parameters(), lr=0.1, weight_decay=5e-4, clip_gradients=0.5)
     loss_of = SoftmaxCrossEntropy(weight=[0.1, 1, 1])
     for step in range(steps):
-        optimiser.lr = 0.1 * min(1, (step + 1) / 20) * (1 - step / steps) ** 0.9
+        optimizer.lr = 0.1 * min(1, (step + 1) / 20) * (1 - step / steps) ** 0.9
         batch = order.integers(n_train, size=4)
         model.zero_grad()
         loss = loss_of(model(_centred(images[batch])), labels[batch])
-        model.backward(loss_of.backward(), need_input_grad=False)
-        optimiser.step()
+        model.backward(loss_of.backward())
+        optimizer.step()
         report(step + 1, loss)
     model.eval()
     images, labels = toy_scenes(n_test, SCENE_SIZE, seed=2 * seed + 1)

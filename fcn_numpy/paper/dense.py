@@ -12,9 +12,9 @@ import copy
 import numpy as np
 
 from fcn_numpy.checks import Pair, check_array, pair
-from fcn_numpy.geometry import output_size
 from fcn_numpy.models import Classifier
-from fcn_numpy.nn import Conv2d, Flatten, Linear, Module, Sequential
+from fcn_numpy.nn import Conv2d, Flatten, Linear, Module, Sequential, skip_init
+from fcn_numpy.window import Window
 
 
 def convolutionalize_layers(layers: Sequential, map_size: int | Pair) -> Sequential:
@@ -75,10 +75,11 @@ def _as_convolution(linear, kernel):
             f"expected a Linear whose features are maps of {kernel[0]}x{kernel[1]} cells, got "
             f"{linear.in_features} features"
         )
-    conv = Conv2d(
-        channels, linear.out_features, kernel, bias=linear.bias is not None,
-        dtype=linear.weight.data.dtype,
-    )
+    with skip_init():
+        conv = Conv2d(
+            channels, linear.out_features, kernel, bias=linear.bias is not None,
+            dtype=linear.weight.data.dtype,
+        )
     conv.weight.data[...] = linear.weight.data.reshape(conv.weight.data.shape)
     if linear.bias is not None:
         conv.bias.data[...] = linear.bias.data
@@ -133,7 +134,7 @@ def classify_windows(
     """
     check_array(image, "image", ("N", "C", "H", "W"))
     (h, w), (sh, sw) = pair(size, "size", 1), pair(stride, "stride", 1)
-    rows, columns = output_size(image.shape[2:], (h, w), (sh, sw))
+    rows, columns = Window((h, w), (sh, sw)).output_size(image.shape[2:])
     scores = [
         [classifier(image[:, :, i : i + h, j : j + w]) for j in range(0, columns * sw, sw)]
         for i in range(0, rows * sh, sh)

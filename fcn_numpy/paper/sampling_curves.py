@@ -12,7 +12,7 @@ import numpy as np
 from fcn_numpy.checks import whole_number
 from fcn_numpy.data import CLASSES, IGNORE, normalise, toy_shapes
 from fcn_numpy.models import TINY, FCN8s
-from fcn_numpy.nn import Dropout2d, LossSampling, SoftmaxCrossEntropy
+from fcn_numpy.nn import LossSampling, SoftmaxCrossEntropy
 from fcn_numpy.optim import SGD
 from fcn_numpy.plotting import plot_convergence
 
@@ -92,13 +92,10 @@ def sampling_curves(
 
 def _curve(p, steps, batch, lr, every, seed, data):
     images, labels, test_images, test_labels = data
-    model = FCN8s(len(CLASSES), TINY, rng=np.random.default_rng((seed, 0)))
-    for module in model.modules():
-        if isinstance(module, Dropout2d):
-            module.p = 0.0
+    model = FCN8s(len(CLASSES), TINY, dropout=0, rng=np.random.default_rng((seed, 0)))
     rng = np.random.default_rng((seed, 1))
     loss_of = SoftmaxCrossEntropy(IGNORE, sampling=LossSampling(p, rng))
-    optimiser = SGD(model.parameters(), lr, weight_decay=5e-4, clip_gradients=0.5)
+    optimizer = SGD(model.parameters(), lr, weight_decay=5e-4, clip_gradients=0.5)
     n = max(1, round(batch / p))
     seconds = 0.0
     points = [(0, seconds, _held_out_loss(model, loss_of, test_images, test_labels))]
@@ -107,8 +104,8 @@ def _curve(p, steps, batch, lr, every, seed, data):
         chosen = rng.integers(len(images), size=n)
         loss_of(model(images[chosen]), labels[chosen])
         model.zero_grad()
-        model.backward(loss_of.backward(), need_input_grad=False)
-        optimiser.step()
+        model.backward(loss_of.backward())
+        optimizer.step()
         seconds += time.perf_counter() - start
         if step % every == 0 or step == steps:
             loss = _held_out_loss(model, loss_of, test_images, test_labels)

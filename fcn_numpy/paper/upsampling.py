@@ -9,12 +9,12 @@ kernels' places cover what comes out.
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse
 
 from fcn_numpy.checks import Pair, check_array, check_dtype, pair
-from fcn_numpy.convolution import conv2d, conv2d_input, conv_matrix
-from fcn_numpy.geometry import transposed_output_size
+from fcn_numpy.convolution import conv2d, conv2d_input
+from fcn_numpy.matrix import conv_matrix
 from fcn_numpy.nn import ConvTranspose2d
+from fcn_numpy.window import Window
 
 
 def by_layer(
@@ -54,7 +54,7 @@ def by_matrix(
     Arguments and result as `by_layer`.
     """
     layer = _layer(x, w, stride, padding, output_padding)
-    size = _size(layer, x)
+    size = layer.window.input_size(x.shape[2:], layer.output_padding)
     c = conv_matrix(w, size, layer.stride, layer.padding)
     return (c.T @ x.reshape(len(x), -1).T).T.reshape(len(x), w.shape[1], *size)
 
@@ -95,14 +95,8 @@ def _layer(x, w, stride, padding, output_padding):
     layer = ConvTranspose2d(
         *w.shape[:2], w.shape[2:], stride, padding, output_padding, dtype=w.dtype
     )
-    _size(layer, x)
+    layer.window.input_size(x.shape[2:], layer.output_padding)  # or ValueError
     return layer
-
-
-def _size(layer, x):
-    return transposed_output_size(
-        x.shape[2:], layer.kernel_size, layer.stride, layer.padding, layer.output_padding
-    )
 
 
 def inversion_error(
@@ -134,6 +128,8 @@ def inversion_error(
     float
         From 0 to 1.
     """
+    from scipy.sparse import csr_array, identity
+
     check_array(w, "w", ("F", "C", "kh", "kw"))
     size = pair(input_size, "input_size", 1)
     c = conv_matrix(w.astype(np.float64), size, stride, padding)
@@ -141,7 +137,7 @@ def inversion_error(
     total = (square * square).sum()
     factor = square.trace() / total if total else 0.0
     n = c.shape[1]
-    difference = factor * square - scipy.sparse.csr_array(scipy.sparse.identity(n))
+    difference = factor * square - csr_array(identity(n))
     return float(np.sqrt((difference * difference).sum() / n))
 
 
@@ -166,6 +162,6 @@ def overlap(kernel_size: int | Pair, stride: int | Pair, size: int | Pair) -> np
     """
     kernel, strides = pair(kernel_size, "kernel_size", 1), pair(stride, "stride", 1)
     cells = pair(size, "size", 1)
-    out = transposed_output_size(cells, kernel, strides)
+    out = Window(kernel, strides).input_size(cells)
     counts = conv2d_input(np.ones((1, 1, *cells)), np.ones((1, 1, *kernel)), out, strides)
     return np.rint(counts[0, 0]).astype(int)

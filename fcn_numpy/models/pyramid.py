@@ -1,4 +1,4 @@
-"""PyramidPooling: what PSPNet adds to an FCN, a look at the whole picture."""
+"""PyramidPooling: what PSPNet adds to an FCN, a look at the whole image."""
 
 from __future__ import annotations
 
@@ -6,24 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fcn_numpy import nn
 from fcn_numpy.checks import whole_number
-from fcn_numpy.nn import (
-    AdaptiveAvgPool2d,
-    BilinearResize,
-    Concat,
-    Conv2d,
-    Module,
-    ReLU,
-    Sequential,
-)
 
 
-class PyramidPooling(Module):
+class PyramidPooling(nn.Module):
     """Features, and beside them their averages over coarser and coarser parts of the map.
 
     For each number of bins b: average the map over b x b bins, a 1x1 convolution to fewer
-    channels, ReLU, and bilinear interpolation back to the size of the map. All results are laid
-    behind the features. With b = 1, every cell knows what is in the whole picture.
+    channels, ReLU, and bilinear interpolation back to the size of the map. The results are
+    concatenated to the features. With b = 1, every cell knows what is in the whole image.
 
     Parameters
     ----------
@@ -31,10 +23,10 @@ class PyramidPooling(Module):
         Channels of the features.
     bins : sequence of int
     channels : int, optional
-        Channels of each level; without it `in_channels` divided by the number of levels, so that
-        the pyramid has as many as the features.
+        Channels of each level. By default `in_channels` divided by the number of levels, so that
+        the pyramid has as many channels as the features.
     align_corners : bool
-        As of `fcn_numpy.nn.BilinearResize`.
+        See `fcn_numpy.nn.BilinearResize`.
     dtype : dtype
     rng : numpy.random.Generator, optional
         Draws the weights (He).
@@ -46,8 +38,8 @@ class PyramidPooling(Module):
 
     Notes
     -----
-    Zhao et al., "Pyramid Scene Parsing Network" (2016), section 3.2. There the convolutions are
-    followed by batch normalisation, which this package has not.
+    Zhao et al., "Pyramid Scene Parsing Network" (2016), section 3.2. There, batch normalization
+    follows the convolutions; this package does not have it.
     """
 
     def __init__(
@@ -69,14 +61,13 @@ class PyramidPooling(Module):
         self.out_channels = in_channels + len(bins) * whole_number(channels, "channels", 1)
         self._levels = []
         for b in bins:
-            pool = AdaptiveAvgPool2d(b)
-            conv = Conv2d(in_channels, channels, 1, dtype=dtype, rng=rng)
-            relu, resize = ReLU(), BilinearResize(align_corners)
-            for name, layer in (("pool", pool), ("conv", conv), ("relu", relu)):
-                setattr(self, f"{name}{b}", layer)
-            setattr(self, f"resize{b}", resize)
-            self._levels.append((Sequential(pool, conv, relu), resize))
-        self.concat = Concat()
+            conv = nn.Conv2d(in_channels, channels, 1, dtype=dtype, rng=rng)
+            level = nn.Sequential(nn.AdaptiveAvgPool2d(b), conv, nn.ReLU(inplace=True))
+            resize = nn.BilinearResize(align_corners)
+            names = (f"pool{b}", f"conv{b}", f"relu{b}", f"resize{b}")
+            self._adopt(zip(names, (*(layer for _, layer in level.children()), resize)))
+            self._levels.append((level, resize))
+        self.concat = nn.Concat()
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return features (N, out_channels, H, W) for x of shape (N, in_channels, H, W)."""

@@ -1,0 +1,58 @@
+"""The matrix of a convolution, written out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fcn_numpy.checks import Pair, check_array, pair
+from fcn_numpy.convolution import im2col
+from fcn_numpy.window import Window
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+
+def conv_matrix(
+    w: np.ndarray, input_size: Pair, stride: int | Pair = 1, padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+) -> scipy.sparse.csr_array:
+    """Write out the matrix of a convolution: ``conv2d(x, w).ravel() == M @ x.ravel()``.
+
+    It is meant for one small image: to read, to plot, to test the functions against. Row
+    (f, i, j) holds the kernel of output f where the window of cell (i, j) lies in the input.
+
+    Parameters
+    ----------
+    w : ndarray, shape (F, C, kh, kw)
+    input_size : (int, int)
+        Height and width of the input.
+    stride, padding, dilation : int or pair of int
+
+    Returns
+    -------
+    scipy.sparse.csr_array, shape (F * Ho * Wo, C * H * W), dtype of w
+
+    Examples
+    --------
+    >>> conv_matrix(np.array([[[[1.0, 2.0]]]]), (1, 4)).toarray()
+    array([[1., 2., 0., 0.],
+           [0., 1., 2., 0.],
+           [0., 0., 1., 2.]])
+    """
+    from scipy.sparse import csr_array
+
+    check_array(w, "w", ("F", "C", "kh", "kw"))
+    window = Window.of(w.shape[2:], stride, padding, dilation)
+    h, wd = pair(input_size, "input_size", 1)
+    # The columns of an image whose pixels are their own numbers tell which pixel each tap reads.
+    f, c = w.shape[:2]
+    pixels = np.arange(1, c * h * wd + 1).reshape(1, c, h, wd)  # 0 is the padding
+    read = im2col(pixels, *window)[0]  # (taps, cells)
+    cells = read.shape[1]
+    rows = np.arange(f * cells).reshape(f, 1, cells)
+    values, rows, read = np.broadcast_arrays(w.reshape(f, -1, 1), rows, read)
+    inside = read > 0
+    entries = values[inside], (rows[inside], read[inside] - 1)
+    return csr_array(entries, shape=(f * cells, pixels.size))

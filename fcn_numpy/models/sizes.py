@@ -1,0 +1,66 @@
+"""Which sizes of images a network takes."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from fcn_numpy.checks import Pair, pair
+from fcn_numpy.geometry import FeatureMap
+
+if TYPE_CHECKING:
+    from fcn_numpy.models.fcn import FCN
+
+
+class Sizes:
+    """The sizes that an FCN takes: those whose scores, after all crops, cover the image.
+
+    They are found by tracing the network. Height and width count each for itself: (h, w) is taken
+    if (h, h) and (w, w) are.
+
+    Parameters
+    ----------
+    model : FCN
+    stride : (Fraction, Fraction)
+        Of its coarsest feature map, after which the sizes repeat.
+    """
+
+    def __init__(self, model: FCN, stride: tuple[Fraction, Fraction]):
+        self._model = model
+        self._stride = int(max(stride))
+        self._taken: dict[Pair, bool] = {}
+
+    def take(self, size: int | Pair) -> bool:
+        """Return whether a size is taken."""
+        size = pair(size, "size", 1)
+        if size not in self._taken:
+            try:
+                self._model(FeatureMap(3, size))
+                self._taken[size] = True
+            except ValueError:
+                self._taken[size] = False
+        return self._taken[size]
+
+    def check(self, size: Pair) -> None:
+        """Raise ValueError for a size that is not taken, with those that are."""
+        if not self.take(size):
+            model = self._model
+            raise ValueError(
+                f"{type(model).__name__} on {model.backbone.name} takes images with a height and "
+                f"a width of {self}, got {tuple(size)}"
+            )
+
+    def __str__(self) -> str:
+        taken = [n for n in range(1, 8 * self._stride + 1) if self.take(n)]
+        return f"{_ranges(taken)} and so on"
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Write whole numbers as ranges: [1, 2, 3, 7] as '1 to 3, 7'."""
+    ranges: list[list[int]] = []
+    for n in numbers:
+        if ranges and n == ranges[-1][1] + 1:
+            ranges[-1][1] = n
+        else:
+            ranges.append([n, n])
+    return ", ".join(f"{a} to {b}" if a != b else str(a) for a, b in ranges)

@@ -1,0 +1,53 @@
+"""What print(model) shows: the tree of its layers, each with its arguments."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fcn_numpy.nn.module import Module
+
+
+def describe(module: Module) -> str:
+    """Write out a module as a tree, a line for each layer.
+
+    A layer's arguments are read from the attributes of the same names. The first one is always
+    shown, the others where they differ from their defaults.
+
+    Parameters
+    ----------
+    module : Module
+
+    Returns
+    -------
+    str
+    """
+    name = type(module).__name__
+    lines = [
+        f"  {child}: " + repr(layer).replace("\n", "\n  ") for child, layer in module.children()
+    ]
+    if lines:
+        return "\n".join([f"{name}(", *lines, ")"])
+    return f"{name}({', '.join(_arguments(module))})"
+
+
+def _arguments(module: Module) -> list[str]:
+    shown: list[str] = []
+    for name, parameter in inspect.signature(type(module)).parameters.items():
+        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD or not hasattr(module, name):
+            continue
+        value, default = _short(getattr(module, name), parameter.default), parameter.default
+        if default is parameter.empty:
+            shown.append(repr(value))
+        elif value != default or not shown:
+            shown.append(f"{name}={value!r}")
+    return shown
+
+
+def _short(value: Any, default: Any) -> Any:
+    if isinstance(default, bool):
+        return bool(value)  # bias=True is stored as a Parameter, bias=False as None
+    if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]:
+        return value[0]  # (3, 3) is typed as 3
+    return value

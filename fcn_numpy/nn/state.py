@@ -1,0 +1,84 @@
+"""Loading a state_dict: all of it or nothing, and a report of what did not match."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from fcn_numpy.nn.module import Module
+
+
+class LoadReport(NamedTuple):
+    """Names that `load_state` could not match.
+
+    Attributes
+    ----------
+    missing : list of str
+        Parameters without a value.
+    unexpected : list of str
+        Values without a parameter.
+    """
+
+    missing: list[str]
+    unexpected: list[str]
+
+
+def load_state(
+    module: Module, state: Mapping[str, np.ndarray], strict: bool = True, assign: bool = False
+) -> LoadReport:
+    """Copy values into the parameters of a module, cast to their dtype. All or nothing.
+
+    Parameters
+    ----------
+    module : Module
+    state : dict of str to ndarray
+        Values under the names of `Module.state_dict`.
+    strict : bool
+        Whether a name that only one side has is an error. If not, such names are skipped.
+    assign : bool
+        Whether parameters may become the given arrays, where dtype and layout fit, instead of
+        copies of them. So the weights of a large network are not held in memory twice.
+
+    Returns
+    -------
+    LoadReport
+        The lists `missing` and `unexpected`.
+
+    Raises
+    ------
+    ValueError
+        With `strict`, for missing or unexpected names; in any case for a wrong shape or for
+        values that are not numbers. Nothing has been changed then.
+    """
+    own = dict(module.named_parameters())
+    report = LoadReport(
+        [name for name in own if name not in state], [name for name in state if name not in own]
+    )
+    if strict and (report.missing or report.unexpected):
+        raise ValueError(
+            f"the names do not match this {type(module).__name__}: missing "
+            f"{_shortened(report.missing)}, unexpected {_shortened(report.unexpected)}"
+        )
+    values = {name: np.asarray(value) for name, value in state.items() if name in own}
+    for name, value in values.items():
+        if value.shape != own[name].data.shape:
+            raise ValueError(f"expected {name} of shape {own[name].data.shape}, got {value.shape}")
+        if value.dtype.kind not in "fiu":
+            raise ValueError(f"expected numbers for {name}, got dtype {value.dtype}")
+    for name, value in values.items():
+        data = own[name].data
+        if assign and value.dtype == data.dtype and value.flags.c_contiguous:
+            own[name].data = value
+        else:
+            data[...] = value
+    return report
+
+
+def _shortened(names: list[str], limit: int = 6) -> str:
+    if not names:
+        return "none"
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

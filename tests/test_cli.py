@@ -273,7 +273,7 @@ def test_gradcheck_table(capsys):
 
 
 def test_gradcheck_fails_with_status_1(capsys, monkeypatch):
-    from fcn_numpy import gradcases
+    from fcn_numpy.cli import gradcases
     from fcn_numpy.nn import ReLU
 
     class Wrong(ReLU):
@@ -295,7 +295,7 @@ def test_gradcheck_of_something_unknown(capsys):
 
 
 def test_every_layer_case_passes(capsys):
-    from fcn_numpy import gradcases
+    from fcn_numpy.cli import gradcases
 
     assert main(["gradcheck", *gradcases.LAYERS]) == 0
     assert f"{len(gradcases.LAYERS)} right, 0 wrong." in capsys.readouterr().out
@@ -412,7 +412,7 @@ class Terminal:
 
 
 def test_on_a_terminal_one_line_updates():
-    from fcn_numpy.progress import ProgressLine
+    from fcn_numpy.cli.progress import ProgressLine
     from fcn_numpy.training import Progress
 
     stream = Terminal()

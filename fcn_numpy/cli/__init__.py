@@ -367,7 +367,7 @@ def _in_regime(settings, options, data):
 
 def _train(options):
     from fcn_numpy import training
-    from fcn_numpy.progress import ProgressLine
+    from fcn_numpy.cli.progress import ProgressLine
 
     name = "shapes" if options.data is None else options.data.resolve().name
     out = Path("runs", name) if options.out is None else options.out
@@ -690,7 +690,7 @@ def _export(options):
 
 
 def _add_gradcheck(commands):
-    from fcn_numpy.gradcases import CASES
+    from fcn_numpy.cli.gradcases import CASES
 
     parser = _add(
         commands, "gradcheck", _gradcheck,
@@ -707,7 +707,7 @@ def _add_gradcheck(commands):
 
 
 def _gradcheck(options):
-    from fcn_numpy.gradcases import CASES
+    from fcn_numpy.cli.gradcases import CASES
     from fcn_numpy.gradcheck import GradientError, gradcheck
 
     names = list(dict.fromkeys(name.lower() for name in options.names)) or list(CASES)

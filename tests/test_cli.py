@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_numpy import cli, data, weights
-from fcn_numpy.cli import main
+from fcn_numpy import data, weights
+from fcn_numpy.cli import COMMANDS, main, parse
+from fcn_numpy.cli.train import settings_from
 from fcn_numpy.models import TINY, FCN8s, FCN8sAtOnce, fcn_from_file
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -71,7 +72,7 @@ def test_resume_keeps_how_it_learns(run, capsys, arguments):
 
 
 def settings_of(*arguments):
-    return cli._settings(cli._parser().parse_args(["train", *arguments]))
+    return settings_from(parse(["train", *arguments]))
 
 
 def test_options_become_settings():
@@ -291,7 +292,8 @@ def test_gradcheck_fails_with_status_1(capsys, monkeypatch):
 
 
 def test_gradcheck_of_something_unknown(capsys):
-    assert "there are conv2d" in failed(capsys, "gradcheck", "nonsense")
+    words = failed(capsys, "gradcheck", "nonsense")
+    assert "expected NAME to be one of conv2d" in words and "got 'nonsense'" in words
 
 
 def test_every_layer_case_passes(capsys):
@@ -353,16 +355,44 @@ def test_summary_of_something_unknown(capsys):
     assert "fcn32s, fcn16s" in failed(capsys, "summary", "resnet")
 
 
-@pytest.mark.parametrize(
-    "command", ["train", "evaluate", "predict", "export", "gradcheck", "summary"]
-)
-def test_help(command, capsys):
+def help_of(capsys, *command):
     with pytest.raises(SystemExit) as stop:
-        main([command, "--help"])
+        main([*command, "--help"])
     assert stop.value.code == 0
-    words = capsys.readouterr().out
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command, capsys):
+    words = help_of(capsys, command)
     assert f"usage: fcn-numpy {command}" in words
     assert max(map(len, words.splitlines())) <= 100
+
+
+def test_help_lists_the_commands(capsys):
+    words = help_of(capsys)
+    for command, purpose in COMMANDS.items():
+        assert re.search(rf"^ +{command}\s+{purpose}$", words, re.M)
+
+
+def test_help_of_gradcheck_lists_all_names(capsys):
+    from fcn_numpy.cli import gradcases
+
+    words = help_of(capsys, "gradcheck")
+    for name in gradcases.CASES:
+        assert re.search(rf"[ \n]{name}[,.]", words)
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_and_version_import_no_models(argument):
+    code = (
+        "import sys, fcn_numpy.cli as cli\n"
+        "try: cli.main(sys.argv[1:])\n"
+        "finally: assert not {'fcn_numpy.models', 'fcn_numpy.training'} & sys.modules.keys()"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, argument], env=ENVIRONMENT, check=True, capture_output=True
+    )
 
 
 @pytest.mark.parametrize("arguments", [
@@ -389,7 +419,7 @@ def test_module_and_version():
 
 def test_nothing_but_plotting_imports_matplotlib():
     code = (
-        "import sys; import fcn_numpy.training, fcn_numpy.cli, fcn_numpy.plotting;"
+        "import sys; import fcn_numpy.training, fcn_numpy.cli.train, fcn_numpy.cli.predict;"
         "sys.exit('matplotlib' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=True)
@@ -425,11 +455,20 @@ def test_on_a_terminal_one_line_updates():
     assert text.startswith("\r")
     assert "step    3/3" in text
     assert "0:00 left" in text
+    line.close()
+    assert "".join(stream.written) == text
 
 
-def test_table_shows_a_missing_class():
-    from fcn_numpy.metrics import segmentation_scores
+def test_text_follows_an_unfinished_line_on_a_line_of_its_own():
+    from fcn_numpy.cli.progress import ProgressLine
+    from fcn_numpy.training import Progress
 
-    hist = np.zeros((4, 4), np.int64)
-    hist[0, 0] = 3
-    assert "nan" in cli._table({"fcn8s": segmentation_scores(hist)}, data.TOY_CLASSES)
+    stream = Terminal()
+    line = ProgressLine(stream)
+    line.close()
+    assert not stream.written
+    line.shown -= 1
+    line(Progress("fcn8s", 1, 3, 0.5, 10.0, 30.0, 10.0, 8))
+    line.close()
+    text = "".join(stream.written)
+    assert text.count("\n") == 1 and text.endswith("\n")

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which toy images (default: 0, those that `train` scores on)",
     )
     group = parser.add_argument_group("a folder of images and masks")
-    of_folder = [
+    folder_options = [
         group.add_argument("--weights", type=Path, metavar="FILE", help="weights of an FCN"),
         group.add_argument("--data", type=Path, metavar="DIR", help="folder of images and masks"),
         group.add_argument(
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
         add_classes(group, "DIR/classes.csv; for PASCAL VOC its 21"),
     ]
-    parser.set_defaults(of_folder=of_folder)
+    parser.set_defaults(folder_options=folder_options)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     if options.run_folder is None:
         _score_on_folder(options)
         return 0
-    of_folder = given(options, options.of_folder)
+    of_folder = given(options, options.folder_options)
     if of_folder:
         raise ValueError(f"expected a RUN, or --weights and --data, got a RUN and {of_folder[0]}")
     scores = training.evaluate(options.run_folder, options.images, options.seed)

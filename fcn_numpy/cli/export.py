@@ -30,7 +30,9 @@ def run(options: argparse.Namespace) -> int:
     """Write the weights, and print what network they are for."""
     extension = options.out.suffix.lower()
     if extension not in EXTENSIONS:
-        raise ValueError(f"expected OUT to end in {', '.join(EXTENSIONS)}, got {options.out}")
+        raise ValueError(
+            f"expected OUT to end in one of {', '.join(EXTENSIONS)}, got {options.out}"
+        )
     model = fcn_from_file(options.weights)
     if extension == ".onnx":
         try:

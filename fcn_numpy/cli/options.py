@@ -20,9 +20,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def complain(command: str, error: Exception) -> None:
-    """Write an error to stderr: in one line, but for the faults of a folder one line each."""
+    """Write an error to stderr in one line; the faults of a folder follow in a line each."""
     if isinstance(error, DataFaults):
         message = str(error)
+    elif isinstance(error, OSError) and error.filename is not None:
+        # Of two names, as of os.replace, the second is the one that the user knows.
+        message = f"{error.strerror}: {error.filename2 or error.filename}"
     else:
         message = " ".join(str(error).split()) or type(error).__name__
     print(f"fcn-numpy {command}: error: {message}", file=sys.stderr)

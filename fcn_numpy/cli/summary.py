@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the layers of the model."""
     name = options.model.lower().replace("-", "").replace("_", "")
     if name not in MODELS:
-        raise ValueError(f"expected MODEL to be {', '.join(MODELS)}, got {options.model!r}")
+        raise ValueError(f"expected MODEL to be one of {', '.join(MODELS)}, got {options.model!r}")
     # The weights do not matter here, so none are drawn.
     model = MODELS[name](options.classes, BACKBONES[options.backbone], rng=NotDrawn())
     height, width = options.size or DEFAULT_SIZES[options.backbone]

@@ -36,9 +36,9 @@ Ctrl-C stops and saves; --resume continues.
 """
 REGIME_DESCRIPTION = """\
 By default the FCNs learn from batches of 8, with momentum 0.9 and the mean of the loss
-over pixels. With other values the number of steps and the learning rates are adapted, so
-that the FCNs see as many images and each image counts as much. The classifier is trained
-as before.
+over pixels (with --backbone vgg16 as with --heavy). Other values also change the number of
+steps and the learning rates, so that the FCNs see the same number of images and each image
+counts the same. The training of the classifier does not change.
 """
 
 POSITIVE = number("above 0", lambda value: 0 < value < float("inf"))
@@ -58,19 +58,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true",
         help="continue the run in --out; the result is the same as without the stop",
     )
-    of_any_run = _add_options_of_any_run(parser)
+    general = _add_general(parser)
     group = parser.add_argument_group("your own images")
     data = group.add_argument(
         "--data", type=Path, metavar="DIR", help="folder of images and masks"
     )
-    of_own_images = _add_options_of_own_images(group)
+    own_images = _add_own_images(group)
     regime = _add_regime(parser.add_argument_group("how the FCNs learn", REGIME_DESCRIPTION))
     parser.set_defaults(
-        need_data=of_own_images, set_a_run=[*of_any_run, *regime, data, *of_own_images]
+        own_image_options=own_images, run_options=[*general, *regime, data, *own_images]
     )
 
 
-def _add_options_of_any_run(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+def _add_general(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     return [
         parser.add_argument(
             "--seed", type=whole_number(0), metavar="N",
@@ -91,7 +91,7 @@ def _add_options_of_any_run(parser: argparse.ArgumentParser) -> list[argparse.Ac
     ]
 
 
-def _add_options_of_own_images(group: argparse._ArgumentGroup) -> list[argparse.Action]:
+def _add_own_images(group: argparse._ArgumentGroup) -> list[argparse.Action]:
     return [
         add_classes(group, "DIR/classes.csv; for PASCAL VOC its 21"),
         group.add_argument(
@@ -129,7 +129,7 @@ def _add_options_of_own_images(group: argparse._ArgumentGroup) -> list[argparse.
         ),
         group.add_argument(
             "--pretrained-on", choices=("caffe", "torchvision"),
-            help="input that the pretrained VGG16 expects: BGR from 0 to 255 minus its mean, or "
+            help="input that the pretrained VGG16 expects: BGR from 0 to 255 minus the mean, or "
             "torchvision's normalized RGB (default: caffe)",
         ),
     ]
@@ -162,9 +162,9 @@ def run(options: argparse.Namespace) -> int:
         out = Path("runs", "shapes" if options.data is None else options.data.resolve().name)
     settings = data = None
     if options.resume:
-        settled = given(options, options.set_a_run)
-        if settled:
-            raise ValueError(f"--resume keeps the settings of the run, got {', '.join(settled)}")
+        changes = given(options, options.run_options)
+        if changes:
+            raise ValueError(f"--resume keeps the settings of the run, got {', '.join(changes)}")
     else:
         training.check_new(out)
         data = own_data(options)
@@ -194,9 +194,9 @@ def run(options: argparse.Namespace) -> int:
 def own_data(options: argparse.Namespace) -> OwnData | None:
     """Return the images in the folder --data; None for toy shapes."""
     if options.data is None:
-        lonely = given(options, options.need_data)
-        if lonely:
-            raise ValueError(f"{lonely[0]} is for your own images: expected --data DIR too")
+        of_images = given(options, options.own_image_options)
+        if of_images:
+            raise ValueError(f"{of_images[0]} is for your own images: expected --data DIR too")
         return None
     vgg16 = options.backbone == "vgg16"
     if vgg16 and options.pretrained is None:

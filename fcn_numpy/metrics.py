@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,14 +18,14 @@ class Scores(NamedTuple):
     pixel_accuracy : float
         Correct pixels / all pixels.
     mean_accuracy : float
-        Mean over classes of correct pixels / pixels labelled so.
+        Mean over classes of the class's correct pixels / its labeled pixels.
     mean_iu : float
         Mean over classes of `iu`.
     frequency_weighted_iu : float
-        Mean of `iu` weighted with how many pixels are labelled so.
+        Mean of `iu`, each class weighted by its number of labeled pixels.
     iu : ndarray, shape (n_class,)
-        Intersection over union of each class; NaN for a class that neither the labels nor the
-        predictions have, and such a class does not count in the means.
+        Intersection over union of each class. It is NaN for a class that occurs neither in the
+        labels nor in the predictions; the means leave such a class out.
     """
 
     pixel_accuracy: float
@@ -37,7 +38,7 @@ class Scores(NamedTuple):
 def confusion_matrix(
     labels: np.ndarray, predictions: np.ndarray, n_class: int, ignore_index: int = 255
 ) -> np.ndarray:
-    """Count how many pixels of each label were predicted as each class.
+    """Count the pixels of each label that were predicted as each class.
 
     Parameters
     ----------
@@ -50,12 +51,12 @@ def confusion_matrix(
     Returns
     -------
     ndarray, shape (n_class, n_class), int64
-        Rows are labels, columns predictions. Matrices of several pictures may be added.
+        Rows are labels, columns predictions. The matrices of several images can be added.
 
     Raises
     ------
     ValueError
-        If shapes differ, or a value is no class.
+        If the shapes differ, or a value is not a class.
     """
     n_class = whole_number(n_class, "n_class", 1)
     check_array(labels, "labels", (...,), kinds="iu")
@@ -83,31 +84,98 @@ def segmentation_scores(hist: np.ndarray) -> Scores:
     Parameters
     ----------
     hist : ndarray, shape (n_class, n_class)
-        As `confusion_matrix` gives it.
+        The result of `confusion_matrix`.
 
     Returns
     -------
     Scores
-        NaN where nothing is labelled at all. A class without labels has no accuracy and does
-        not count in the mean accuracy.
+        All NaN if no pixel is labeled. A class without labels has no accuracy, and the mean
+        accuracy leaves it out.
+
+    Raises
+    ------
+    ValueError
+        If `hist` is not a square matrix of numbers.
     """
     check_array(hist, "hist", ("n_class", "n_class"), kinds="iuf")
     if hist.shape[0] != hist.shape[1]:
         raise ValueError(f"expected hist of shape (n_class, n_class), got {hist.shape}")
     hist = hist.astype(np.float64)
-    correct, labelled, predicted = np.diag(hist), hist.sum(axis=1), hist.sum(axis=0)
-    union = labelled + predicted - correct
-    total = labelled.sum()
+    correct, labeled, predicted = np.diag(hist), hist.sum(axis=1), hist.sum(axis=0)
+    union = labeled + predicted - correct
+    total = labeled.sum()
     with np.errstate(invalid="ignore"):
         iu = correct / union
-        accuracy = correct / labelled
-    seen, present = union > 0, labelled > 0
+        accuracy = correct / labeled
+    seen, present = union > 0, labeled > 0
     if not total:
         return Scores(np.nan, np.nan, np.nan, np.nan, iu)
     return Scores(
         float(correct.sum() / total),
         float(accuracy[present].mean()),
         float(iu[seen].mean()),
-        float((labelled[present] * iu[present]).sum() / total),
+        float((labeled[present] * iu[present]).sum() / total),
         iu,
     )
+
+
+def score_table(scores: Mapping[str, Scores], class_names: Sequence[str]) -> str:
+    """Lay out the scores of several networks, and the IU of each class, as a table.
+
+    Parameters
+    ----------
+    scores : mapping of str to Scores
+        The scores of each network, by its name.
+    class_names : sequence of str
+        The name of each class, in the order of `Scores.iu`.
+
+    Returns
+    -------
+    str
+        A row for each network with the four scores of section 5. The IUs of a few classes with
+        short names follow in the same row; those of more classes are a table of their own below,
+        with a row for each class. NaN is printed as "nan".
+
+    Raises
+    ------
+    ValueError
+        If a network does not have as many IUs as there are class names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fcn_numpy.metrics import score_table, segmentation_scores
+    >>> coarse = segmentation_scores(np.array([[6, 2], [1, 3]]))
+    >>> fine = segmentation_scores(np.array([[7, 1], [0, 4]]))
+    >>> print(score_table({"fcn32s": coarse, "fcn8s": fine}, ["ground", "cat"]))
+            pixel acc.  mean acc.  mean IU  f.w. IU  IU ground  IU cat
+    fcn32s       0.750      0.750    0.583    0.611      0.667   0.500
+    fcn8s        0.917      0.938    0.838    0.850      0.875   0.800
+    """
+    for network, values in scores.items():
+        if len(values.iu) != len(class_names):
+            raise ValueError(
+                f"expected {network} to have {len(class_names)} IUs, one for each class name, "
+                f"got {len(values.iu)}"
+            )
+    columns = ["pixel acc.", "mean acc.", "mean IU", "f.w. IU"]
+    if len(class_names) <= 6 and all(len(name) <= 12 for name in class_names):
+        columns += [f"IU {name}" for name in class_names]
+        rows = {network: [*values[:4], *values.iu] for network, values in scores.items()}
+        return _table("", columns, rows)
+    of_networks = {network: values[:4] for network, values in scores.items()}
+    of_classes = {
+        name: [values.iu[number] for values in scores.values()]
+        for number, name in enumerate(class_names)
+    }
+    return f"{_table('', columns, of_networks)}\n\n{_table('IU', list(scores), of_classes)}"
+
+
+def _table(corner: str, columns: Sequence[str], rows: Mapping[str, Sequence[float]]) -> str:
+    first = max(map(len, [corner, *rows]))
+    widths = [max(len(column), len("0.000")) for column in columns]
+    lines = ["  ".join([f"{corner:{first}}", *(f"{c:>{w}}" for c, w in zip(columns, widths))])]
+    for name, values in rows.items():
+        cells = (f"{value:{width}.3f}" for value, width in zip(values, widths))
+        lines.append("  ".join([f"{name:{first}}", *cells]))
+    return "\n".join(lines)

@@ -1,22 +1,31 @@
-"""From pictures to classes, with a trained network."""
+"""From an image to the class of each pixel, with a trained network."""
 
 from __future__ import annotations
 
 import itertools
+import os
+from pathlib import Path
 
 import numpy as np
 
 from fcn_numpy.checks import Pair, check_array
-from fcn_numpy.data import normalise, subtract_mean
+from fcn_numpy.data import (
+    TOY_CLASSES,
+    VOC_CLASSES,
+    Classes,
+    normalise,
+    read_classes,
+    subtract_mean,
+)
 from fcn_numpy.data.framing import extend
-from fcn_numpy.models import FCN, VGG16, Backbone
+from fcn_numpy.models import FCN, TINY, VGG16, Backbone
 
 
 def prepare(images: np.ndarray, backbone: Backbone) -> np.ndarray:
-    """Bring pictures to what a backbone expects.
+    """Transform images into the input that a backbone expects.
 
-    VGG16's published weights expect `fcn_numpy.data.subtract_mean`, all others were trained here
-    with `fcn_numpy.data.normalise`.
+    The published weights of VGG16 expect `fcn_numpy.data.subtract_mean`. All other backbones are
+    trained by this package, with `fcn_numpy.data.normalise`.
 
     Parameters
     ----------
@@ -32,10 +41,10 @@ def prepare(images: np.ndarray, backbone: Backbone) -> np.ndarray:
 
 
 def score_image(model: FCN, image: np.ndarray) -> np.ndarray:
-    """Return the scores of one picture, whatever its size.
+    """Return the scores of one image of any size.
 
-    A picture of a size that the network does not take is continued at the bottom and the right
-    with its last row and column, and the result cut back.
+    If the network does not take an image of this size, the image is extended at the bottom and
+    the right by repeating its last row and column, and the scores are cropped to its size.
 
     Parameters
     ----------
@@ -47,7 +56,12 @@ def score_image(model: FCN, image: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray, shape (n_class, H, W)
-        Their argmax over the first axis is the class of each pixel.
+        The argmax over the first axis is the class of each pixel.
+
+    Raises
+    ------
+    ValueError
+        If `image` does not have that shape and dtype.
     """
     check_array(image, "image", (3, "H", "W"))
     h, w = image.shape[1:]
@@ -57,6 +71,62 @@ def score_image(model: FCN, image: np.ndarray) -> np.ndarray:
 
 
 def fitting_size(model: FCN, size: Pair) -> Pair:
-    """Return the smallest size, at least the given one, that the network takes."""
+    """Return the smallest size that the network takes and that is at least the given one.
+
+    Parameters
+    ----------
+    model : FCN
+    size : (int, int)
+        Height and width.
+
+    Returns
+    -------
+    (int, int)
+    """
     h, w = (next(n for n in itertools.count(start) if model.takes(n)) for start in size)
     return h, w
+
+
+def classes_of(
+    model: FCN, weights: str | os.PathLike, classes: Classes | None = None
+) -> Classes:
+    """Return the classes that a network tells apart, which its weights do not name.
+
+    Parameters
+    ----------
+    model : FCN
+    weights : path-like
+        The file that its weights come from.
+    classes : Classes, optional
+        The classes, if they are known: only their number is checked.
+
+    Returns
+    -------
+    Classes
+        `classes` if given. Otherwise those of the file classes.csv beside the weights, if it
+        lists as many as the network has. Otherwise they follow from their number: those of
+        PASCAL VOC for 21, those of the toy shapes for 4 on the tiny backbone, or else "class 0",
+        "class 1" and so on.
+
+    Raises
+    ------
+    ValueError
+        If `classes` has another number of classes than the network, or classes.csv is damaged.
+    """
+    if classes is not None:
+        if len(classes) != model.n_class:
+            raise ValueError(
+                f"expected {os.fspath(weights)} to hold weights for {len(classes)} classes, got "
+                f"score_fr.weight for {model.n_class}"
+            )
+        return classes
+    beside = Path(weights).parent / "classes.csv"
+    if beside.is_file():
+        listed, _ = read_classes(beside)
+        if len(listed) == model.n_class:
+            return listed
+    if model.n_class == len(VOC_CLASSES):
+        return VOC_CLASSES
+    if model.n_class == len(TOY_CLASSES) and model.backbone == TINY:
+        return TOY_CLASSES
+    return Classes.named([f"class {number}" for number in range(model.n_class)])

@@ -1,4 +1,4 @@
-"""The command line as a user types it: words, files and exit statuses."""
+"""The command line as a user types it: text, files and exit statuses."""
 
 import os
 import re
@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_numpy import cli, data, weights
-from fcn_numpy.cli import main
+from fcn_numpy import data, weights
+from fcn_numpy.cli import COMMANDS, main, parse
+from fcn_numpy.cli.train import settings_from
 from fcn_numpy.models import TINY, FCN8s, FCN8sAtOnce, from_file
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -36,14 +37,14 @@ def failed(capsys, *arguments, status=2):
     return err
 
 
-def test_train_leaves_pictures_and_ends_with_a_table(tmp_path, capsys):
+def test_train_leaves_images_and_ends_with_a_table(tmp_path, capsys):
     out = tmp_path / "deep" / "run"
     assert main(["train", "--quick", "--out", str(out)]) == 0
     words = capsys.readouterr().out
     for name in ("predictions.png", "curves.png"):
-        with Image.open(out / name) as picture:
-            assert min(picture.size) > 300
-            assert len(picture.convert("RGB").getcolors(10**6)) > 50
+        with Image.open(out / name) as image:
+            assert min(image.size) > 300
+            assert len(image.convert("RGB").getcolors(10**6)) > 50
     assert re.search(r"pixel acc\. +mean acc\. +mean IU +f\.w\. IU", words)
     for name in ("fcn32s", "fcn16s", "fcn8s"):
         assert re.search(rf"^{name}( +\d\.\d{{3}}){{8}}$", words, re.M)
@@ -63,7 +64,8 @@ def test_resume_keeps_its_settings(run, capsys):
 
 @pytest.mark.parametrize("arguments", [
     ["--heavy"], ["--batch", "1"], ["--momentum", "0"], ["--reduction", "mean"],
-    ["--loss-sampling", "1"],
+    ["--loss-sampling", "1"], ["--quick"], ["--lr-factor", "1"], ["--steps-factor", "1"],
+    ["--seed", "0"], ["--data", "x"],
 ])
 def test_resume_keeps_how_it_learns(run, capsys, arguments):
     words = failed(capsys, "train", "--resume", *arguments, "--out", str(run))
@@ -71,7 +73,7 @@ def test_resume_keeps_how_it_learns(run, capsys, arguments):
 
 
 def settings_of(*arguments):
-    return cli._settings(cli._parser().parse_args(["train", *arguments]))
+    return settings_from(parse(["train", *arguments]))
 
 
 def test_options_become_settings():
@@ -91,7 +93,7 @@ def test_options_become_settings():
     assert doubled.lr == pytest.approx([2 * lr for lr in heavy.lr])
 
 
-def test_heavy_is_not_to_be_mixed(tmp_path, capsys):
+def test_heavy_excludes_what_it_sets(tmp_path, capsys):
     words = failed(
         capsys, "train", "--quick", "--heavy", "--momentum", "0.9",
         "--out", str(tmp_path / "run"),
@@ -107,8 +109,8 @@ def test_train_heavily_on_sampled_losses(tmp_path, capsys):
     ) == 0
     words = capsys.readouterr().out
     assert re.search(r"fcn8s +step +12/12 +loss \d\.\d+ ", words)
-    with Image.open(out / "curves.png") as picture:
-        assert min(picture.size) > 300
+    with Image.open(out / "curves.png") as image:
+        assert min(image.size) > 300
 
 
 def test_resume_of_nothing(tmp_path, capsys):
@@ -168,33 +170,33 @@ def test_evaluate_without_a_run(tmp_path, capsys):
 def test_predict_writes_labels_an_overlay_and_a_legend(run, tmp_path, capsys):
     images, _ = data.toy_shapes(1, 96, 3)
     data.write_image(tmp_path / "a.png", images[0])
-    Image.new("L", (70, 33), 90).save(tmp_path / "grey.jpg")
+    Image.new("L", (70, 33), 90).save(tmp_path / "gray.jpg")
     out = tmp_path / "out"
     assert main([
         "predict", "--weights", str(run / "fcn8s.npz"), str(tmp_path / "a.png"),
-        str(tmp_path / "grey.jpg"), "--out", str(out),
+        str(tmp_path / "gray.jpg"), "--out", str(out),
     ]) == 0
     assert "a.png: background" in capsys.readouterr().out
     assert sorted(p.name for p in out.iterdir()) == [
-        f"{stem}_{kind}.png" for stem in ("a", "grey") for kind in ("labels", "legend", "overlay")
+        f"{stem}_{kind}.png" for stem in ("a", "gray") for kind in ("labels", "legend", "overlay")
     ]
-    with Image.open(out / "grey_labels.png") as picture:
-        assert (picture.mode, picture.size) == ("P", (70, 33))
-        assert np.asarray(picture).max() <= 3
-    with Image.open(out / "a_overlay.png") as picture:
-        assert (picture.mode, picture.size) == ("RGB", (96, 96))
+    with Image.open(out / "gray_labels.png") as image:
+        assert (image.mode, image.size) == ("P", (70, 33))
+        assert np.asarray(image).max() <= 3
+    with Image.open(out / "a_overlay.png") as image:
+        assert (image.mode, image.size) == ("RGB", (96, 96))
 
 
-def coloured_model(folder, n_class=3):
-    """Save weights that see one class in all pictures, number 1; return their path."""
+def model_of_one_class(folder, n_class=3):
+    """Save weights that see class 1 in every pixel; return their path."""
     model = FCN8s(n_class, TINY, rng=np.random.default_rng(0))
     model.score_fr.bias.data[1] = 5
     weights.save(folder / "w.npz", model.state_dict())
     return folder / "w.npz"
 
 
-def test_predict_names_and_colours_classes_as_told(tmp_path, capsys):
-    path = coloured_model(tmp_path)
+def test_predict_takes_names_and_colors_of_classes(tmp_path, capsys):
+    path = model_of_one_class(tmp_path)
     Image.new("RGB", (64, 50), "gray").save(tmp_path / "x.png")
     out = tmp_path / "out"
     command = ["predict", "--weights", str(path), str(tmp_path / "x.png"), "--out", str(out)]
@@ -205,9 +207,9 @@ def test_predict_names_and_colours_classes_as_told(tmp_path, capsys):
     (tmp_path / "classes.csv").write_text("name,red,green,blue\na,0,0,0\nb,9,8,7\nc,1,1,1\n")
     assert main([*command, "--scores"]) == 0
     assert "x.png: b 100%" in capsys.readouterr().out
-    with Image.open(out / "x_labels.png") as picture:
-        assert (np.asarray(picture) == 1).all()
-        assert np.asarray(picture.convert("RGB"))[0, 0].tolist() == [9, 8, 7]
+    with Image.open(out / "x_labels.png") as image:
+        assert (np.asarray(image) == 1).all()
+        assert np.asarray(image.convert("RGB"))[0, 0].tolist() == [9, 8, 7]
     scores = np.load(out / "x_scores.npy")
     assert (scores.dtype, scores.shape) == (np.float32, (3, 50, 64))
     assert (scores.argmax(axis=0) == 1).all()
@@ -215,8 +217,8 @@ def test_predict_names_and_colours_classes_as_told(tmp_path, capsys):
     assert "weights for 2 classes, got score_fr.weight for 3" in words
 
 
-def test_predict_does_the_rest_if_one_picture_is_broken(tmp_path, capsys):
-    path = coloured_model(tmp_path)
+def test_predict_segments_the_others_if_one_image_is_broken(tmp_path, capsys):
+    path = model_of_one_class(tmp_path)
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
     Image.new("RGB", (64, 64)).save(tmp_path / "good.png")
     out = tmp_path / "out"
@@ -227,7 +229,7 @@ def test_predict_does_the_rest_if_one_picture_is_broken(tmp_path, capsys):
     lines = complaints.splitlines()
     assert len(lines) == 2
     assert "bad.png: it is no picture" in lines[0]
-    assert "missing.png" in lines[1]
+    assert lines[1] == f"fcn-numpy predict: error: No such file or directory: {names[1]}"
     assert sorted(p.name for p in out.iterdir()) == [
         "good_labels.png", "good_legend.png", "good_overlay.png"
     ]
@@ -247,14 +249,14 @@ def test_predict_refuses_what_is_no_weights(tmp_path, capsys):
     assert "w.npz: expected the weights of an FCN" in words
 
 
-def test_at_once_is_told_by_the_file_s_name(tmp_path):
+def test_the_file_s_name_says_at_once(tmp_path):
     state = FCN8s(3, TINY, rng=np.random.default_rng(0)).state_dict()
     for name, kind in (("fcn8s.npz", FCN8s), ("FCN8s-AtOnce_from_x.npz", FCN8sAtOnce)):
         weights.save(tmp_path / name, state)
         assert type(from_file(tmp_path / name)) is kind
 
 
-def test_two_pictures_of_one_name(run, tmp_path, capsys):
+def test_two_images_of_one_name(run, tmp_path, capsys):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         Image.new("RGB", (64, 64)).save(tmp_path / folder / "x.png")
@@ -273,7 +275,7 @@ def test_gradcheck_table(capsys):
 
 
 def test_gradcheck_fails_with_status_1(capsys, monkeypatch):
-    from fcn_numpy import gradcases
+    from fcn_numpy.cli import gradcases
     from fcn_numpy.nn import ReLU
 
     class Wrong(ReLU):
@@ -291,11 +293,12 @@ def test_gradcheck_fails_with_status_1(capsys, monkeypatch):
 
 
 def test_gradcheck_of_something_unknown(capsys):
-    assert "there are conv2d" in failed(capsys, "gradcheck", "nonsense")
+    words = failed(capsys, "gradcheck", "nonsense")
+    assert "expected NAME to be one of conv2d" in words and "got 'nonsense'" in words
 
 
 def test_every_layer_case_passes(capsys):
-    from fcn_numpy import gradcases
+    from fcn_numpy.cli import gradcases
 
     assert main(["gradcheck", *gradcases.LAYERS]) == 0
     assert f"{len(gradcases.LAYERS)} right, 0 wrong." in capsys.readouterr().out
@@ -353,16 +356,44 @@ def test_summary_of_something_unknown(capsys):
     assert "fcn32s, fcn16s" in failed(capsys, "summary", "resnet")
 
 
-@pytest.mark.parametrize(
-    "command", ["train", "evaluate", "predict", "export", "gradcheck", "summary"]
-)
-def test_help(command, capsys):
+def help_of(capsys, *command):
     with pytest.raises(SystemExit) as stop:
-        main([command, "--help"])
+        main([*command, "--help"])
     assert stop.value.code == 0
-    words = capsys.readouterr().out
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command, capsys):
+    words = help_of(capsys, command)
     assert f"usage: fcn-numpy {command}" in words
     assert max(map(len, words.splitlines())) <= 100
+
+
+def test_help_lists_the_commands(capsys):
+    words = help_of(capsys)
+    for command, purpose in COMMANDS.items():
+        assert re.search(rf"^ +{command}\s+{purpose}$", words, re.M)
+
+
+def test_help_of_gradcheck_lists_all_names(capsys):
+    from fcn_numpy.cli import gradcases
+
+    words = help_of(capsys, "gradcheck")
+    for name in gradcases.CASES:
+        assert re.search(rf"[ \n]{name}[,.]", words)
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_and_version_import_no_models(argument):
+    code = (
+        "import sys, fcn_numpy.cli as cli\n"
+        "try: cli.main(sys.argv[1:])\n"
+        "finally: assert not {'fcn_numpy.models', 'fcn_numpy.training'} & sys.modules.keys()"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, argument], env=ENVIRONMENT, check=True, capture_output=True
+    )
 
 
 @pytest.mark.parametrize("arguments", [
@@ -375,7 +406,7 @@ def test_help(command, capsys):
     ["evaluate", "--data", "x"], ["evaluate", "x", "--data", "y"], ["train", "--crop", "-1"],
     ["train", "--validation", "1"], ["train", "--backbone", "resnet"],
 ])
-def test_wrong_words_are_one_line(arguments, capsys):
+def test_a_wrong_request_is_one_line(arguments, capsys):
     assert "error:" in failed(capsys, *arguments)
 
 
@@ -389,7 +420,7 @@ def test_module_and_version():
 
 def test_nothing_but_plotting_imports_matplotlib():
     code = (
-        "import sys; import fcn_numpy.training, fcn_numpy.cli, fcn_numpy.plotting;"
+        "import sys; import fcn_numpy.training, fcn_numpy.cli.train, fcn_numpy.cli.predict;"
         "sys.exit('matplotlib' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=True)
@@ -412,7 +443,7 @@ class Terminal:
 
 
 def test_on_a_terminal_one_line_updates():
-    from fcn_numpy.progress import ProgressLine
+    from fcn_numpy.cli.progress import ProgressLine
     from fcn_numpy.training import Progress
 
     stream = Terminal()
@@ -425,11 +456,20 @@ def test_on_a_terminal_one_line_updates():
     assert text.startswith("\r")
     assert "step    3/3" in text
     assert "0:00 left" in text
+    line.close()
+    assert "".join(stream.written) == text
 
 
-def test_table_shows_a_missing_class():
-    from fcn_numpy.metrics import segmentation_scores
+def test_text_follows_an_unfinished_line_on_a_line_of_its_own():
+    from fcn_numpy.cli.progress import ProgressLine
+    from fcn_numpy.training import Progress
 
-    hist = np.zeros((4, 4), np.int64)
-    hist[0, 0] = 3
-    assert "nan" in cli._table({"fcn8s": segmentation_scores(hist)}, data.TOY_CLASSES)
+    stream = Terminal()
+    line = ProgressLine(stream)
+    line.close()
+    assert not stream.written
+    line.shown -= 1
+    line(Progress("fcn8s", 1, 3, 0.5, 10.0, 30.0, 10.0, 8))
+    line.close()
+    text = "".join(stream.written)
+    assert text.count("\n") == 1 and text.endswith("\n")

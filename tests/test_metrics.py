@@ -1,16 +1,18 @@
 """The four scores against plain loops and against examples worked out by hand."""
 
+import doctest
 import warnings
 
 import numpy as np
 import pytest
 
-from fcn_numpy.metrics import confusion_matrix, segmentation_scores
+from fcn_numpy import metrics
+from fcn_numpy.metrics import confusion_matrix, score_table, segmentation_scores
 
 
 @pytest.fixture(autouse=True)
 def no_warnings():
-    # A class without pixels is an everyday thing, no reason to warn of a division by zero.
+    # Classes without pixels are common, so they must not warn of a division by zero.
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
@@ -93,7 +95,7 @@ def test_the_arrays_stay_as_they_are():
 def test_scores_as_plain_loops(seed):
     rng = np.random.default_rng(seed)
     hist = rng.integers(0, 20, (6, 6))
-    hist[2], hist[:, 2] = 0, 0  # a class that nobody has
+    hist[2], hist[:, 2] = 0, 0  # a class that occurs nowhere
     hist[4] = 0  # one that is only predicted
     scores, expected = segmentation_scores(hist), scores_by_loops(hist.tolist())
     np.testing.assert_allclose(scores[:4], expected[:4], rtol=1e-12)
@@ -141,7 +143,7 @@ def test_a_class_that_is_never_predicted_counts_as_zero():
     assert scores.mean_accuracy == pytest.approx(1 / 2)
 
 
-def test_nothing_labelled_gives_nan():
+def test_nothing_labeled_gives_nan():
     labels = np.full((3, 3), 255, np.uint8)
     hist = confusion_matrix(labels, np.zeros((3, 3), np.uint8), 3)
     np.testing.assert_array_equal(hist, np.zeros((3, 3)))
@@ -150,7 +152,7 @@ def test_nothing_labelled_gives_nan():
     assert np.isnan(scores.iu).all() and scores.iu.shape == (3,)
 
 
-def test_matrices_of_several_pictures_add_up():
+def test_matrices_of_several_images_add_up():
     rng = np.random.default_rng(0)
     labels, predictions = rng.integers(0, 4, (2, 5, 6, 7))
     parts = sum(confusion_matrix(a, b, 4) for a, b in zip(labels, predictions))
@@ -190,3 +192,46 @@ def test_a_bad_number_of_classes_is_an_error(n_class):
 def test_a_bad_matrix_is_an_error(hist):
     with pytest.raises(ValueError, match="hist"):
         segmentation_scores(hist)
+
+
+def test_the_examples_of_the_docstrings():
+    result = doctest.testmod(metrics)
+    assert result.attempted > 0 and not result.failed
+
+
+def scores_of(correct):
+    """Scores whose IU is 1 for the classes that have correct pixels, and NaN for the others."""
+    return segmentation_scores(np.diag(correct))
+
+
+def test_a_few_classes_are_columns():
+    table = score_table({"fcn32s": scores_of([3, 1]), "fcn8s": scores_of([2, 0])}, ["sky", "x"])
+    assert table.splitlines() == [
+        "        pixel acc.  mean acc.  mean IU  f.w. IU  IU sky   IU x",
+        "fcn32s       1.000      1.000    1.000    1.000   1.000  1.000",
+        "fcn8s        1.000      1.000    1.000    1.000   1.000    nan",
+    ]
+
+
+@pytest.mark.parametrize("class_names", [
+    ["a", "b", "c", "d", "e", "f", "g"], ["a", "a rather long name"],
+])
+def test_many_or_long_classes_are_rows(class_names):
+    n = len(class_names)
+    scores = {"fcn32s": scores_of([1] * n), "fcn8satonce": scores_of([1] * (n - 1) + [0])}
+    lines = score_table(scores, class_names).splitlines()
+    assert [line.split() for line in lines[:4]] == [
+        ["pixel", "acc.", "mean", "acc.", "mean", "IU", "f.w.", "IU"],
+        ["fcn32s", *["1.000"] * 4], ["fcn8satonce", *["1.000"] * 4], [],
+    ]
+    assert lines[4].split() == ["IU", "fcn32s", "fcn8satonce"]
+    assert len(lines) == 5 + n
+    for name, line in zip(class_names, lines[5:]):
+        assert line.startswith(name)
+    assert lines[-1].split()[-2:] == ["1.000", "nan"]
+    assert len(set(map(len, lines[:3]))) == len(set(map(len, lines[4:]))) == 1
+
+
+def test_a_table_needs_a_name_for_each_class():
+    with pytest.raises(ValueError, match="fcn8s to have 3 IUs, one for each class name, got 2"):
+        score_table({"fcn8s": scores_of([1, 1])}, ["a", "b", "c"])

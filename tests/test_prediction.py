@@ -1,12 +1,22 @@
-"""From a picture of any size to scores of that size."""
+"""From an image of any size to scores of that size, and the classes that they are for."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 from backbones import vgg
 
-from fcn_numpy.data import normalise, subtract_mean
+from fcn_numpy.data import (
+    TOY_CLASSES,
+    VOC_CLASSES,
+    Classes,
+    normalise,
+    subtract_mean,
+    write_classes,
+)
 from fcn_numpy.models import TINY, VGG16, FCN8s, FCN32s
-from fcn_numpy.prediction import fitting_size, prepare, score_image
+from fcn_numpy.nn import skip_init
+from fcn_numpy.prediction import classes_of, fitting_size, prepare, score_image
 
 
 def model_with_scores(seed=0):
@@ -27,7 +37,7 @@ def test_scores_are_those_of_the_network():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20, 70), (64, 49), (100, 131)])
-def test_any_size_is_continued_and_cut_back(size):
+def test_any_size_is_extended_and_cropped(size):
     model = model_with_scores()
     image = np.random.default_rng(0).random((3, *size), dtype=np.float32)
     scores = score_image(model, image)
@@ -35,15 +45,15 @@ def test_any_size_is_continued_and_cut_back(size):
     h, w = fitting_size(model, size)
     rows = np.minimum(np.arange(h), size[0] - 1)[:, None]
     columns = np.minimum(np.arange(w), size[1] - 1)
-    continued = np.ascontiguousarray(image[:, rows, columns])[None]
-    whole = model(normalise(continued))[0]
+    extended = np.ascontiguousarray(image[:, rows, columns])[None]
+    whole = model(normalise(extended))[0]
     np.testing.assert_array_equal(scores, whole[:, : size[0], : size[1]])
 
 
 @pytest.mark.parametrize(("size", "expected"), [
     ((64, 128), (64, 128)), ((129, 144), (145, 145)), ((113, 161), (113, 177)),
 ])
-def test_fitting_size_is_the_next_that_is_taken(size, expected):
+def test_fitting_size_is_the_next_that_the_network_takes(size, expected):
     model = FCN8s(2, TINY, rng=np.random.default_rng(0))
     assert fitting_size(model, size) == expected
 
@@ -62,6 +72,49 @@ def test_each_backbone_sees_what_it_was_trained_on():
     np.testing.assert_array_equal(prepare(images, other), normalise(images))
 
 
-def test_a_picture_of_another_shape_is_an_error():
+def test_an_image_of_another_shape_is_an_error():
     with pytest.raises(ValueError, match=r"image.*\(3, H, W\), got float32 \(1, 3, 8, 8\)"):
         score_image(model_with_scores(), np.zeros((1, 3, 8, 8), np.float32))
+
+
+OTHER = dataclasses.replace(TINY, name="OTHER", fc_width=32)
+
+
+def network(n_class, backbone=TINY):
+    return FCN32s(n_class, backbone, rng=NotDrawn())
+
+
+def test_given_classes_are_those_of_the_network(tmp_path):
+    classes = Classes.named(["a", "b", "c"])
+    write_classes(tmp_path / "classes.csv", Classes.named(["x", "y", "z"]))
+    assert classes_of(network(3), tmp_path / "w.npz", classes) is classes
+
+
+def test_given_classes_must_be_as_many_as_the_network_has(tmp_path):
+    words = r"expected .*w\.npz to hold weights for 2 classes, got score_fr\.weight for 3"
+    with pytest.raises(ValueError, match=words):
+        classes_of(network(3), tmp_path / "w.npz", Classes.named(["a", "b"]))
+
+
+def test_classes_are_listed_beside_the_weights(tmp_path):
+    classes = Classes(("a", "b", "c"), ((0, 0, 0), (9, 8, 7), (1, 1, 1)))
+    write_classes(tmp_path / "classes.csv", classes)
+    assert classes_of(network(3), tmp_path / "w.npz") == classes
+    assert classes_of(network(3), str(tmp_path / "w.npz")) == classes
+    # A list of another length belongs to other weights.
+    assert classes_of(network(4), tmp_path / "w.npz") == TOY_CLASSES
+
+
+@pytest.mark.parametrize(("n_class", "backbone", "expected"), [
+    (21, TINY, VOC_CLASSES), (4, TINY, TOY_CLASSES),
+    (4, OTHER, Classes.named(["class 0", "class 1", "class 2", "class 3"])),
+    (3, TINY, Classes.named(["class 0", "class 1", "class 2"])),
+])
+def test_classes_follow_from_their_number(tmp_path, n_class, backbone, expected):
+    assert classes_of(network(n_class, backbone), tmp_path / "w.npz") == expected
+
+
+def test_a_damaged_list_of_classes_is_an_error(tmp_path):
+    (tmp_path / "classes.csv").write_text("color\n")
+    with pytest.raises(ValueError, match=r"classes\.csv is no list of classes"):
+        classes_of(network(3), tmp_path / "w.npz")

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_numpy import cli, training, weights
-from fcn_numpy.cli import main
+from fcn_numpy import training, weights
+from fcn_numpy.cli import main, parse
+from fcn_numpy.cli.train import own_data, settings_from
 from fcn_numpy.data import TOY_CLASSES, toy_shapes, write_image, write_labels
 from fcn_numpy.models import TINY, Classifier, FCN8s, FCN16s, FCN32s
 from fcn_numpy.models.files import for_caffe_images, start_from
@@ -56,7 +57,7 @@ def test_train_and_evaluate_on_a_folder(folder, tmp_path, capsys):
     out = tmp_path / "run"
     assert main(["train", "--quick", "--data", str(folder), "--out", str(out)]) == 0
     words = capsys.readouterr().out
-    assert "Reading 5 pictures to learn from, 1 to score on." in words
+    assert "Reading 5 images to train on, 1 to score on." in words
     shares = re.findall(r"^  \w+ +([0-9.]+)% +([0-9.]+)%$", words, re.M)
     assert len(shares) == 4
     for part in zip(*shares):
@@ -438,8 +439,8 @@ def test_torchvision_s_pictures_are_folded_into_the_first_layer():
 
 
 def settings_of(folder, *arguments):
-    options = cli._parser().parse_args(["train", "--data", str(folder), *arguments])
-    return cli._settings(options, cli._own_data(options))
+    options = parse(["train", "--data", str(folder), *arguments])
+    return settings_from(options, own_data(options))
 
 
 def test_options_become_settings(folder):
@@ -504,7 +505,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
 ])
 def test_options_for_own_pictures_need_a_folder(tmp_path, capsys, arguments):
     words = failed(capsys, "train", "--out", tmp_path / "run", *arguments)
-    assert f"{arguments[0]} is for pictures of your own" in words
+    assert f"{arguments[0]} is for your own images" in words
     words = failed(capsys, "train", "--resume", "--out", tmp_path / "run", *arguments)
     assert f"keeps the settings of the run, got {arguments[0]}" in words
 

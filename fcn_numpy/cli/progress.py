@@ -1,4 +1,4 @@
-"""Tell how a training run is getting on: one line that updates, or plain lines when piped."""
+"""The progress of a training run: one line that updates, or plain lines when piped."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fcn_numpy.training import Progress
 class ProgressLine:
     """Write the progress of a run to a stream.
 
-    On a terminal one line updates in place; elsewhere a line is written every `every` steps, after
-    half a minute, and at the end of a stage. The loss shown is a running mean.
+    On a terminal one line updates in place. Elsewhere a line is written every `every` steps, after
+    half a minute without one, and at the end of a stage. The loss shown is a running mean.
 
     Parameters
     ----------
@@ -27,12 +27,12 @@ class ProgressLine:
         self.stage = ""
         self.loss = 0.0
         self.images = 0
-        self.started = self.stage_started = time.monotonic()
+        self.started = self.stage_started = self.shown = time.monotonic()
         self.work_before: float | None = None
-        self.shown = self.started
+        self.unfinished = False
 
     def __call__(self, progress: Progress) -> None:
-        """Take note of a step, and write what there is to say."""
+        """Take note of a step, and show it if it is time to."""
         now = time.monotonic()
         if self.work_before is None:
             # Steps are reported after they are done: this one began when the run did.
@@ -59,14 +59,15 @@ class ProgressLine:
             f"loss {self.loss:.3f}  {rate:4.{digits}f} images/s  {_clock(left)} left"
         )
         if self.live:
-            self.stream.write(f"\r{line}\033[K" + ("\n" if finished else ""))
-        else:
-            self.stream.write(line + "\n")
+            line = f"\r{line}\033[K"  # over the line before, and clear what is left of that
+        self.unfinished = self.live and not finished
+        self.stream.write(line + ("" if self.unfinished else "\n"))
         self.stream.flush()
 
     def close(self) -> None:
-        """End a line that is being updated, so that other words can follow."""
-        if self.live and self.stage:
+        """End a line that is being updated, so that other text can follow."""
+        if self.unfinished:
+            self.unfinished = False
             self.stream.write("\n")
             self.stream.flush()
 

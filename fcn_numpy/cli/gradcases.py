@@ -1,4 +1,4 @@
-"""What `fcn-numpy gradcheck` checks: each layer and model with inputs, by name."""
+"""What `fcn-numpy gradcheck` checks: the layers and models by name, each with inputs."""
 
 from __future__ import annotations
 

@@ -1,0 +1,89 @@
+"""The command line: fcn-numpy train, evaluate, predict, export, gradcheck, summary.
+
+Each command is a module with two functions: `add_arguments` describes the command to a parser,
+`run` executes it and returns the exit status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from fcn_numpy import __version__
+from fcn_numpy.cli.options import Parser, complain
+
+COMMANDS = {
+    "train": "train an FCN on toy shapes, or on your own images",
+    "evaluate": "score networks on images whose labels are known",
+    "predict": "segment image files",
+    "export": "write weights in the format of another library",
+    "gradcheck": "check every backward pass against finite differences",
+    "summary": "list the layers of a model",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The arguments without the program's name. By default, those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0 for success; 1 if a check failed, an image could not be segmented, or the
+        output was closed; 2 for a mistake in the request; 130 if Ctrl-C stopped the command.
+    """
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return options.run(options)
+    except BrokenPipeError:
+        # The reader of our output has gone (as in `| head`): nobody is left to write to.
+        sys.stderr.close()
+        return 1
+    except (ValueError, OSError, MemoryError) as error:
+        complain(options.command, error)
+        return 2
+    except KeyboardInterrupt:
+        print(f"fcn-numpy {options.command}: stopped", file=sys.stderr)
+        return 130
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options in a command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        The arguments without the program's name.
+
+    Returns
+    -------
+    Namespace
+        The options, with the name of the command and its function `run`.
+
+    Raises
+    ------
+    SystemExit
+        With status 2 for wrong arguments, and with status 0 after --help and --version.
+    """
+    parser = Parser(
+        prog="fcn-numpy",
+        description="Fully convolutional networks for semantic segmentation, in NumPy.",
+    )
+    parser.add_argument("--version", action="version", version=f"fcn-numpy {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, purpose in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=purpose, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        # Imports take most of the time of a short command, so only the chosen one is imported.
+        if name in arguments:
+            module = importlib.import_module(f"fcn_numpy.cli.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    return parser.parse_args(arguments)

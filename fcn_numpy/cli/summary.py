@@ -1,0 +1,48 @@
+"""fcn-numpy summary: list the layers of a model."""
+
+from __future__ import annotations
+
+import argparse
+
+from fcn_numpy.cli.options import whole_number
+from fcn_numpy.models import MODELS, TINY, VGG16
+from fcn_numpy.nn.conv import NotDrawn
+from fcn_numpy.summary import summary
+
+DESCRIPTION = """\
+List the layers of a model: the shape of each output, its stride (image pixels from one
+cell to the next), its receptive field (image pixels along a side that one cell depends
+on), the parameters, and the multiply-adds for one image. The totals and the offsets of
+the crops follow below.
+"""
+BACKBONES = {"vgg16": VGG16, "tiny": TINY}
+DEFAULT_SIZES = {"vgg16": (224, 224), "tiny": (128, 128)}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command to its parser."""
+    parser.description = DESCRIPTION
+    parser.add_argument("model", metavar="MODEL", help="fcn32s, fcn16s, fcn8s or fcn8satonce")
+    parser.add_argument(
+        "--size", nargs=2, type=whole_number(1), metavar=("H", "W"),
+        help="size of the image (default: 224 224, with --backbone tiny 128 128)",
+    )
+    parser.add_argument(
+        "--backbone", choices=tuple(BACKBONES), default="vgg16", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--classes", type=whole_number(1), default=21, metavar="N",
+        help="number of classes, including the background (default: %(default)s)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the layers of the model."""
+    name = options.model.lower().replace("-", "").replace("_", "")
+    if name not in MODELS:
+        raise ValueError(f"expected MODEL to be one of {', '.join(MODELS)}, got {options.model!r}")
+    # The weights do not matter here, so none are drawn.
+    model = MODELS[name](options.classes, BACKBONES[options.backbone], rng=NotDrawn())
+    height, width = options.size or DEFAULT_SIZES[options.backbone]
+    print(summary(model, (height, width)))
+    return 0

@@ -1,0 +1,330 @@
+"""fcn-numpy train: train an FCN on toy shapes, or on your own images."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fcn_numpy import plotting, training
+from fcn_numpy.cli.options import add_classes, given, number, parse_classes, whole_number
+from fcn_numpy.cli.progress import ProgressLine
+from fcn_numpy.data import Classes
+from fcn_numpy.metrics import Scores, score_table
+from fcn_numpy.training import OwnData, Settings
+
+DESCRIPTION = """\
+Train a tiny FCN on toy shapes, as the paper does on photographs: first a classifier of
+single shapes; its layers, made convolutional, become FCN-32s; FCN-16s starts from that,
+and FCN-8s from FCN-16s. This takes about two minutes on two cores.
+
+With --data DIR, train on your own images: DIR/images/NAME.jpg (or .png ...), each with
+DIR/masks/NAME.png, whose pixels are class numbers, or colors that DIR/classes.csv lists
+as name,red,green,blue; or on a folder of PASCAL VOC (JPEGImages, SegmentationClass,
+ImageSets/Segmentation). All files are checked before training starts.
+
+The folder --out receives predictions.png (look at this first), curves.png, history.csv
+(the loss of each step), the weights of every stage (.npz), scores.json and config.json.
+Ctrl-C stops and saves; --resume continues.
+"""
+REGIME_DESCRIPTION = """\
+By default the FCNs learn from batches of 8, with momentum 0.9 and the mean of the loss
+over pixels (with --backbone vgg16 as with --heavy). Other values also change the number of
+steps and the learning rates, so that the FCNs see the same number of images and each image
+counts the same. The training of the classifier does not change.
+"""
+
+POSITIVE = number("above 0", lambda value: 0 < value < float("inf"))
+SHARE = number("above 0 and below 1", lambda value: 0 < value < 1)
+MOMENTUM = number("of at least 0 and below 1", lambda value: 0 <= value < 1)
+PROBABILITY = number("above 0 and of at most 1", lambda value: 0 < value <= 1)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command to its parser."""
+    parser.description = DESCRIPTION
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR",
+        help="folder for the results (default: runs/shapes, with --data runs/NAME)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true",
+        help="continue the run in --out; the result is the same as without the stop",
+    )
+    general = _add_general(parser)
+    group = parser.add_argument_group("your own images")
+    data = group.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder of images and masks"
+    )
+    own_images = _add_own_images(group)
+    regime = _add_regime(parser.add_argument_group("how the FCNs learn", REGIME_DESCRIPTION))
+    parser.set_defaults(
+        own_image_options=own_images, run_options=[*general, *regime, data, *own_images]
+    )
+
+
+def _add_general(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    return [
+        parser.add_argument(
+            "--seed", type=whole_number(0), metavar="N",
+            help="the same number gives the same result on the same machine (default: 0)",
+        ),
+        parser.add_argument(
+            "--lr-factor", type=POSITIVE, metavar="X",
+            help="multiply the learning rate of each stage by X (default: 1)",
+        ),
+        parser.add_argument(
+            "--steps-factor", type=POSITIVE, metavar="X",
+            help="multiply the number of steps of each stage by X (default: 1)",
+        ),
+        parser.add_argument(
+            "--quick", action="store_true",
+            help="only a few steps, to see that everything works; the networks learn nothing",
+        ),
+    ]
+
+
+def _add_own_images(group: argparse._ArgumentGroup) -> list[argparse.Action]:
+    return [
+        add_classes(group, "DIR/classes.csv; for PASCAL VOC its 21"),
+        group.add_argument(
+            "--split", metavar="NAME",
+            help="PASCAL VOC: list of images to train on (default: train, and val to score on)",
+        ),
+        group.add_argument(
+            "--validation", type=SHARE, metavar="X",
+            help="share of the images held out to score on, drawn by --seed (default: 0.2; for "
+            "PASCAL VOC without --split its list val)",
+        ),
+        group.add_argument(
+            "--crop", type=whole_number(0), metavar="N",
+            help="cut out squares of N pixels at random places; 0: whole images (default: 128, "
+            "with --backbone vgg16 whole images)",
+        ),
+        group.add_argument(
+            "--no-flip", action="store_true",
+            help="do not mirror a random half of the images",
+        ),
+        group.add_argument(
+            "--class-weights", metavar="W",
+            help="'balanced' (median frequency balancing: rare classes count more), or a number "
+            "for each class, separated by commas (default: all classes count the same)",
+        ),
+        group.add_argument(
+            "--backbone", choices=("tiny", "vgg16"),
+            help="vgg16 is the paper's; it needs --pretrained, about 5 GB of memory, and hours "
+            "(default: tiny)",
+        ),
+        group.add_argument(
+            "--pretrained", type=Path, metavar="FILE",
+            help="weights to start from, of a classifier or an FCN on the same backbone, instead "
+            "of training a classifier first",
+        ),
+        group.add_argument(
+            "--pretrained-on", choices=("caffe", "torchvision"),
+            help="input that the pretrained VGG16 expects: BGR from 0 to 255 minus the mean, or "
+            "torchvision's normalized RGB (default: caffe)",
+        ),
+    ]
+
+
+def _add_regime(group: argparse._ArgumentGroup) -> list[argparse.Action]:
+    return [
+        group.add_argument("--batch", type=whole_number(1), metavar="N", help="images per step"),
+        group.add_argument("--momentum", type=MOMENTUM, metavar="X", help="from 0 to below 1"),
+        group.add_argument(
+            "--reduction", choices=("mean", "sum"),
+            help="of the loss over pixels; with the sum, gradients are not clipped",
+        ),
+        group.add_argument(
+            "--heavy", action="store_true",
+            help="the paper's heavy learning: --batch 1 --momentum 0.99 --reduction sum",
+        ),
+        group.add_argument(
+            "--loss-sampling", type=PROBABILITY, metavar="P",
+            help="in each step keep the loss of a pixel with probability P (default: 1, whole "
+            "images)",
+        ),
+    ]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, draw what the networks predict, and print their scores."""
+    out = options.out
+    if out is None:
+        out = Path("runs", "shapes" if options.data is None else options.data.resolve().name)
+    settings = data = None
+    if options.resume:
+        changes = given(options, options.run_options)
+        if changes:
+            raise ValueError(f"--resume keeps the settings of the run, got {', '.join(changes)}")
+    else:
+        training.check_new(out)
+        data = own_data(options)
+        if data is not None:
+            _read_all(data)
+        settings = settings_from(options, data)
+    try:
+        with (
+            contextlib.closing(ProgressLine(sys.stdout)) as progress,
+            _stop_on_ctrl_c() as should_stop,
+        ):
+            scores = training.train(
+                out, settings, data=data, resume=options.resume, report=progress,
+                should_stop=should_stop,
+            )
+    except training.TrainingStopped as stop:
+        command = f"fcn-numpy train --resume --out {out}"
+        print(f"{str(stop).capitalize()} and saved. Continue with: {command}")
+        return 130
+    classes = training.read_classes_of(out)
+    _draw(out, scores, classes)
+    print(score_table(scores, classes.names))
+    print(f"\nImages and weights are in {out}; look at {out / 'predictions.png'} first.")
+    return 0
+
+
+def own_data(options: argparse.Namespace) -> OwnData | None:
+    """Return the images in the folder --data; None for toy shapes."""
+    if options.data is None:
+        of_images = given(options, options.own_image_options)
+        if of_images:
+            raise ValueError(f"{of_images[0]} is for your own images: expected --data DIR too")
+        return None
+    vgg16 = options.backbone == "vgg16"
+    if vgg16 and options.pretrained is None:
+        raise ValueError(
+            "--backbone vgg16 needs --pretrained FILE: from scratch it would need a million images"
+        )
+    if options.pretrained_on is not None and not vgg16:
+        raise ValueError("--pretrained-on is for --backbone vgg16")
+    if options.pretrained is not None and not options.pretrained.is_file():
+        raise ValueError(f"expected --pretrained to be a file, got {options.pretrained}")
+    classes, colored = parse_classes(options.classes)
+    return OwnData.open(
+        options.data, classes=classes, coloured=colored, split=options.split,
+        validation=options.validation, seed=options.seed or 0,
+    )
+
+
+def _read_all(data: OwnData) -> None:
+    """Print how frequent each class is; this reads, and so checks, every file."""
+    print(
+        f"Reading {len(data.train)} images to train on, {len(data.test)} to score on.", flush=True
+    )
+    train, test = (counts / max(counts.sum(), 1) for counts in data.counts)
+    print(f"{'share of the pixels':22} {'to train':>9} {'to score':>9}")
+    for name, *shares in zip(data.classes.names, train, test):
+        print(f"  {name:20} " + " ".join(f"{share:9.2%}" for share in shares))
+
+
+def settings_from(options: argparse.Namespace, data: OwnData | None = None) -> Settings:
+    """Return the settings that the options ask for.
+
+    Parameters
+    ----------
+    options : Namespace
+    data : OwnData, optional
+        The images in the folder --data, if that is given.
+
+    Returns
+    -------
+    Settings
+    """
+    settings = Settings.vgg16() if options.backbone == "vgg16" else Settings()
+    changes: dict[str, Any] = {"flip": not options.no_flip}
+    if options.seed is not None:
+        changes["seed"] = options.seed
+    if options.lr_factor is not None:
+        changes["lr"] = tuple(options.lr_factor * lr for lr in settings.lr)
+    steps = settings.steps
+    if options.pretrained is not None:
+        changes["start"] = str(options.pretrained.resolve())
+        changes["start_trained_on"] = options.pretrained_on or "caffe"
+        steps = (0, *steps[1:])  # no classifier
+    factor = options.steps_factor or 1
+    changes["steps"] = tuple(n and max(1, round(factor * n)) for n in steps)
+    if options.crop is not None:
+        changes["size"] = options.crop or None
+    if options.class_weights is not None and data is not None:
+        changes["class_weights"] = _class_weights(options.class_weights, data)
+    if options.loss_sampling is not None:
+        changes["loss_sampling"] = options.loss_sampling
+    settings = dataclasses.replace(settings, **changes)
+    return _in_regime(settings.quick() if options.quick else settings, options, data)
+
+
+def _class_weights(text: str, data: OwnData) -> tuple[float, ...]:
+    """Return the numbers that --class-weights asks for."""
+    if text == "balanced":
+        return _balanced_class_weights(data.counts[0])
+    try:
+        weights = tuple(float(weight) for weight in text.split(","))
+    except ValueError:
+        weights = ()
+    if len(weights) != len(data.classes) or not all(0 <= w < float("inf") for w in weights):
+        raise ValueError(
+            f"expected --class-weights to be 'balanced' or {len(data.classes)} numbers of at "
+            f"least 0, got {text!r}"
+        )
+    return weights
+
+
+def _balanced_class_weights(counts: np.ndarray) -> tuple[float, ...]:
+    """Return the median number of pixels of a class over that of each; 1 for absent classes."""
+    weights = np.median(counts[counts > 0]) / np.maximum(counts, 1)
+    return tuple(np.where(counts > 0, weights, 1.0).tolist())
+
+
+def _in_regime(
+    settings: Settings, options: argparse.Namespace, data: OwnData | None
+) -> Settings:
+    """Return the settings with --batch, --momentum and --reduction, or --heavy."""
+    regime = {name: getattr(options, name) for name in ("batch", "momentum", "reduction")}
+    chosen = [name for name, value in regime.items() if value is not None]
+    if options.heavy and chosen:
+        raise ValueError(f"--heavy sets batch, momentum and reduction, got --{chosen[0]} too")
+    if options.heavy:
+        regime = {"batch": 1, "momentum": 0.99, "reduction": "sum"}
+    elif not chosen:
+        return settings
+    pixels = None
+    if settings.size is None and data is not None:
+        pixels = max(1, round(data.counts[0].sum() / len(data.train)))
+    return settings.regime(**regime, pixels=pixels)
+
+
+@contextlib.contextmanager
+def _stop_on_ctrl_c() -> Iterator[Callable[[], bool]]:
+    """Yield a function that returns whether Ctrl-C was pressed; a second press interrupts."""
+    pressed = False
+
+    def note(number, frame):
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+        print("\nStopping after this step; Ctrl-C again stops at once.", flush=True)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _draw(out: Path, scores: Mapping[str, Scores], classes: Classes) -> None:
+    """Draw predictions.png and curves.png of a finished run."""
+    images, labels, predictions = training.example_predictions(out)
+    mean_iu = {name: s.mean_iu for name, s in scores.items()}
+    plotting.draw_predictions(
+        out / "predictions.png", images, labels, predictions, classes, mean_iu
+    )
+    plotting.draw_curves(out / "curves.png", training.read_history(out), mean_iu)

@@ -21,20 +21,24 @@ from fcn_numpy.training import (
     SEGMENTERS,
     STAGES,
     Settings,
+    Stage,
     TrainingDiverged,
     TrainingStopped,
+    balanced_class_weights,
     effective_learning_rate,
     loop,
     train,
 )
-from fcn_numpy.training.learner import SHARES, Together, gradient_divisor, make_loss, make_model
-from fcn_numpy.training.pictures import ToyPictures
-from fcn_numpy.workers import Workers
+from fcn_numpy.training.gradients import PARTS, ParallelGradients, gradient_divisor
+from fcn_numpy.training.images import ToyImages
+from fcn_numpy.training.networks import make_loss, make_model
+from fcn_numpy.training.part import Part
+from fcn_numpy.training.workers import WorkerPool
 
 RESULTS = (
     "history.csv", "classifier.npz", "fcn32s.npz", "fcn16s.npz", "fcn8s.npz", "scores.json",
 )
-QUICK = dataclasses.replace(Settings(), dropout=0.5).quick()
+QUICK = Settings().quick().with_stages(*SEGMENTERS, dropout=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,7 @@ def test_a_run_leaves_what_it_says(finished):
     with open(out / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["stage"] for row in rows] == [
-        name for name, steps in zip(STAGES, QUICK.steps) for _ in range(steps)
+        stage.name for stage in QUICK.stages for _ in range(stage.steps)
     ]
     assert all(np.isfinite(float(row["loss"])) for row in rows)
     config = json.loads((out / "config.json").read_text())
@@ -69,7 +73,7 @@ def test_a_run_leaves_what_it_says(finished):
 
 def test_each_network_starts_from_the_one_before(tmp_path):
     """With learning rates of zero nothing moves, so shared weights stay those of the start."""
-    train(tmp_path, dataclasses.replace(QUICK, lr=(0.0,) * 4, steps=(1, 1, 1, 1)))
+    train(tmp_path, QUICK.with_stages(lr=0.0, steps=1))
     states = [weights.load(tmp_path / f"{name}.npz") for name in STAGES]
     np.testing.assert_array_equal(states[1]["fc6.weight"].reshape(128, -1), states[0]["fc6.weight"])
     for state in states[1:]:
@@ -92,7 +96,7 @@ def test_the_same_seed_gives_the_same_bits(finished, tmp_path):
 
 
 def test_another_seed_gives_another_run(finished, tmp_path):
-    settings = dataclasses.replace(QUICK, seed=1, steps=(2, 1, 1, 1))
+    settings = dataclasses.replace(QUICK, seed=1).with_stages(steps=1)
     train(tmp_path, settings)
     assert weights.load(tmp_path / "classifier.npz")["fc6.weight"][0, 0] != (
         weights.load(finished[0] / "classifier.npz")["fc6.weight"][0, 0]
@@ -135,8 +139,8 @@ def test_kill_minus_9_and_resume(finished, tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     killed = tmp_path / "killed"
     program = (
-        "import dataclasses, sys; from fcn_numpy.training import Settings, train;"
-        "train(sys.argv[1], dataclasses.replace(Settings(), dropout=0.5).quick())"
+        "import sys; from fcn_numpy.training import SEGMENTERS, Settings, train;"
+        "train(sys.argv[1], Settings().quick().with_stages(*SEGMENTERS, dropout=0.5))"
     )
     process = subprocess.Popen([sys.executable, "-c", program, str(killed)], env=environment)
     deadline = time.monotonic() + 200
@@ -176,14 +180,15 @@ def test_damaged_config(tmp_path):
 
 
 def test_divergence_says_what_to_try(tmp_path):
-    settings = dataclasses.replace(QUICK, lr=(1e30, 0.1, 0.1, 0.1))
+    settings = QUICK.with_stages("classifier", lr=1e30)
     with pytest.raises(TrainingDiverged, match="loss became .* in classifier.*lower learning"):
         train(tmp_path, settings)
 
 
 def test_progress_counts_up_to_the_whole(tmp_path):
     reports = []
-    train(tmp_path, dataclasses.replace(QUICK, steps=(2, 1, 1, 2)), report=reports.append)
+    settings = QUICK.with_stages(steps=1).with_stages("classifier", "fcn8s", steps=2)
+    train(tmp_path, settings, report=reports.append)
     work = [r.work_done for r in reports]
     assert work == sorted(work)
     assert work[0] == reports[0].step_work
@@ -195,27 +200,28 @@ def test_progress_counts_up_to_the_whole(tmp_path):
 
 
 def gradient_in_one_piece(settings, model, step):
-    """Loss and gradients of a step, from a sum over the shares' pictures, one after the other."""
+    """Loss and gradients of an FCN-8s step, from a sum over the images of the parts in turn."""
+    stage = settings.stage("fcn8s")
     losses, pixels, sizes = 0.0, 0, []
     model.zero_grad()
-    for number in range(SHARES):
+    for number in range(PARTS):
         rng = np.random.default_rng((settings.seed, 3, step, number))
-        size = sum((i + step) % SHARES == number for i in range(settings.batch[3]))
+        size = sum((i + step) % PARTS == number for i in range(stage.batch))
         sizes.append(size)
         if not size:
             continue
-        x, y = ToyPictures(settings, number, SHARES).batch(size, rng, model)
+        x, y = ToyImages(settings, Part(number, PARTS)).batch(size, rng, model)
         for module in model.modules():
             if isinstance(module, Dropout2d):
                 module.rng = rng
         loss_of = SoftmaxCrossEntropy(
-            reduction="sum", sampling=LossSampling(settings.loss_sampling, rng)
+            reduction="sum", sampling=LossSampling(stage.loss_sampling, rng)
         )
         losses += loss_of(model(normalise(x)), y)
         pixels += np.count_nonzero(y != 255)
         model.backward(loss_of.backward(), need_input_grad=False)
-    assert sum(sizes) == settings.batch[3]
-    divisor = 1 if settings.reduction == "sum" else pixels
+    assert sum(sizes) == stage.batch
+    divisor = 1 if stage.reduction == "sum" else pixels
     total = {name: p.grad / divisor for name, p in model.named_parameters()}
     return losses / pixels, total, sizes
 
@@ -224,18 +230,18 @@ def gradient_in_one_piece(settings, model, step):
     (4, "mean", 1.0), (4, "sum", 1.0), (4, "mean", 0.5), (1, "mean", 1.0), (1, "sum", 0.5),
     (3, "mean", 1.0), (3, "sum", 1.0),
 ])
-def test_the_gradient_of_the_shares_is_that_of_the_batch(batch, reduction, loss_sampling):
-    """Two workers give the mean or the sum over all pictures, one of them may have none."""
-    settings = dataclasses.replace(
-        QUICK, batch=(4, batch, batch, batch), dropout=0.0, reduction=reduction,
-        loss_sampling=loss_sampling,
+def test_the_gradient_of_the_parts_is_that_of_the_batch(batch, reduction, loss_sampling):
+    """Two workers give the mean or the sum over all images; one of them may have none."""
+    settings = QUICK.with_stages(
+        "fcn8s", batch=batch, dropout=0.0, reduction=reduction, loss_sampling=loss_sampling
     )
-    model = make_model("fcn8s", settings, 4, np.random.default_rng(1))
+    stage = settings.stage("fcn8s")
+    model = make_model(stage, TINY, 4, np.random.default_rng(1))
     dealt = []
-    with Together(settings) as learners:
-        learners.begin(3, model)
+    with ParallelGradients(settings) as gradients:
+        gradients.begin(stage, model)
         for step in (4, 5):
-            loss = learners.learn(step)
+            loss = gradients.compute(step)
             grads = {name: p.grad.copy() for name, p in model.named_parameters()}
             expected, total, sizes = gradient_in_one_piece(settings, model, step)
             assert loss == pytest.approx(expected, rel=1e-5)
@@ -243,40 +249,43 @@ def test_the_gradient_of_the_shares_is_that_of_the_batch(batch, reduction, loss_
                 atol = 1e-4 * np.abs(grad).max()
                 np.testing.assert_allclose(grads[name], grad, rtol=0, atol=atol, err_msg=name)
             dealt.append(sizes)
-    # The odd picture goes to each worker in turn: each has pictures that the other has not.
+    # The odd image goes to each worker in turn: each has images that the other has not.
     assert dealt == [[-(-batch // 2), batch // 2], [batch // 2, -(-batch // 2)]]
 
 
-def test_the_classifier_learns_from_the_mean_over_all_pictures():
-    settings = dataclasses.replace(
-        Settings(), reduction="sum", loss_sampling=0.5, class_weights=(1.0, 2.0, 3.0, 4.0)
+def test_the_classifier_learns_from_the_mean_over_all_images():
+    settings = Settings().heavy_learning().with_stages(
+        *SEGMENTERS, loss_sampling=0.5, class_weights=(1.0, 2.0, 3.0, 4.0)
     )
-    assert gradient_divisor(0, settings, 24.0) == 24.0
-    plain = make_loss("classifier", settings)
-    assert plain.sampling is None and plain.weight is None
-    for index, name in enumerate(SEGMENTERS, 1):
-        assert gradient_divisor(index, settings, 24.0) == 1.0
-        assert make_loss(name, settings).sampling.p == 0.5
+    assert settings.stage("classifier") == Settings().stage("classifier")
+    assert gradient_divisor(settings.stage("classifier"), 24.0) == 24.0
+    plain = make_loss(settings.stage("classifier"))
+    assert plain.sampling.p == 1 and plain.weight is None
+    for name in SEGMENTERS:
+        stage = settings.stage(name)
+        assert gradient_divisor(stage, 24.0) == 1.0
+        assert make_loss(stage).sampling.p == 0.5
+        assert make_loss(stage).weight.tolist() == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(("momentum", "batch", "reduction", "pixels"), [
     (0.9, 20, "mean", 12), (0.99, 1, "sum", 12), (0.0, 3, "mean", 1), (0.5, 4, "sum", 6),
 ])
-def test_effective_learning_rate_is_what_a_picture_moves(momentum, batch, reduction, pixels):
-    """One picture with a gradient among many without: how far SGD moves, in the end."""
+def test_effective_learning_rate_is_what_an_image_moves(momentum, batch, reduction, pixels):
+    """One image with a gradient among many without: how far SGD moves in total."""
     scores = np.zeros((batch, 2, pixels))
     loss_of = SoftmaxCrossEntropy(reduction=reduction)
     loss_of(scores, np.zeros((batch, pixels), int))
-    of_picture = loss_of.backward()[0].sum(axis=1)  # as if the scores were a bias
+    of_image = loss_of.backward()[0].sum(axis=1)  # as if the scores were a bias
     w = Parameter(np.zeros(2))
-    optimiser = SGD([w], 0.03, momentum)
-    w.grad = of_picture
-    optimiser.step()
+    optimizer = SGD([w], 0.03, momentum)
+    w.grad = of_image
+    optimizer.step()
     w.grad = np.zeros(2)
     for _ in range(4000):
-        optimiser.step()
+        optimizer.step()
     rate = effective_learning_rate(0.03, momentum, batch, reduction, pixels)
-    # The gradient of the mean over the picture's own pixels is softmax - one-hot.
+    # The gradient of the mean over the image's own pixels is softmax - one-hot.
     np.testing.assert_allclose(w.data, -rate * np.array([-0.5, 0.5]), rtol=1e-12)
 
 
@@ -296,43 +305,75 @@ def test_effective_learning_rate_of_nonsense(arguments, words):
         effective_learning_rate(*arguments)
 
 
-@pytest.mark.parametrize("regime", [
+@pytest.mark.parametrize("changes", [
     {"batch": 1, "momentum": 0.99, "reduction": "sum"}, {"batch": 20}, {"momentum": 0.0},
     {"reduction": "sum"}, {},
 ])
-def test_a_regime_keeps_what_a_picture_counts(regime):
+def test_regrouped_images_keep_their_effect(changes):
     settings = Settings()
-    other = settings.regime(**regime)
-    reduction = regime.get("reduction", "mean")
-    assert other.reduction == reduction
-    for field in ("steps", "batch", "lr"):
-        assert getattr(other, field)[0] == getattr(settings, field)[0]
-    assert (other.momentum[0], other.clip_gradients[0]) == (0.9, 0.5)
-    for i in range(1, 4):
-        assert other.batch[i] == regime.get("batch", 8)
-        assert other.momentum[i] == regime.get("momentum", 0.9)
-        assert other.clip_gradients[i] == (None if reduction == "sum" else 0.5)
-        assert abs(other.steps[i] * other.batch[i] - settings.steps[i] * 8) <= other.batch[i] / 2
-        before, after = (
-            effective_learning_rate(s.lr[i], m, s.batch[i], s.reduction, 128**2)
-            for s, m in ((settings, 0.9), (other, other.momentum[i]))
-        )
-        assert after == pytest.approx(before, rel=1e-12)
+    other = settings.regrouped(**changes)
+    reduction = changes.get("reduction", "mean")
+    assert other.stage("classifier") == settings.stage("classifier")
+    for name in SEGMENTERS:
+        before, after = settings.stage(name), other.stage(name)
+        assert after.reduction == reduction
+        assert after.batch == changes.get("batch", 8)
+        assert after.momentum == changes.get("momentum", 0.9)
+        assert after.clip_gradients == (None if reduction == "sum" else 0.5)
+        assert abs(after.steps * after.batch - before.steps * 8) <= after.batch / 2
+        rates = [
+            effective_learning_rate(s.lr, s.momentum, s.batch, s.reduction, 128**2)
+            for s in (before, after)
+        ]
+        assert rates[1] == pytest.approx(rates[0], rel=1e-12)
     # And back again.
-    back = other.regime(batch=8, momentum=0.9, reduction="mean")
-    assert back.lr == pytest.approx(settings.lr)
+    back = other.regrouped(batch=8, momentum=0.9, reduction="mean")
+    assert [s.lr for s in back.stages] == pytest.approx([s.lr for s in settings.stages])
 
 
-def test_heavy_is_the_paper_s():
-    heavy = Settings().heavy()
-    assert heavy == Settings().regime(batch=1, momentum=0.99, reduction="sum")
-    # 0.2 / (8 * 0.1) a picture, as before.
-    assert heavy.lr[1:] == pytest.approx([0.25 * 0.01 / 128**2] * 3)
+def test_heavy_learning_is_the_paper_s():
+    heavy = Settings().heavy_learning()
+    assert heavy == Settings().regrouped(batch=1, momentum=0.99, reduction="sum")
+    # 0.2 / (8 * 0.1) per image, as before.
+    assert [heavy.stage(name).lr for name in SEGMENTERS] == (
+        pytest.approx([0.25 * 0.01 / 128**2] * 3)
+    )
+    assert Settings().heavy_learning(pixels=100).stage("fcn8s").lr == pytest.approx(0.25 * 1e-4)
+
+
+def test_whole_images_do_not_say_how_many_pixels_they_have():
+    whole = dataclasses.replace(Settings(), size=None)
+    with pytest.raises(ValueError, match="expected size to be an int of at least 1, got None"):
+        whole.heavy_learning()
+    assert whole.heavy_learning(pixels=50).stage("fcn8s").reduction == "sum"
+
+
+def test_some_or_all_stages_are_changed():
+    settings = Settings()
+    changed = settings.with_stages("fcn8s", "fcn16s", lr=0.5)
+    assert [stage.lr for stage in changed.stages] == [0.1, 0.2, 0.5, 0.5]
+    assert [stage.steps for stage in settings.with_stages(steps=7).stages] == [7] * 4
+    scaled = settings.scaled(steps=0.001, lr=3)
+    assert [stage.steps for stage in scaled.stages] == [1] * 4
+    assert [stage.lr for stage in scaled.stages] == pytest.approx([0.3, 0.6, 0.6, 0.6])
+    assert [stage.steps for stage in settings.scaled(steps=0.5).stages] == [90, 100, 50, 130]
+    with pytest.raises(ValueError, match=r"a stage of the run \(classifier, .*\), got 'fcn4s'"):
+        settings.with_stages("fcn4s", lr=0.5)
+
+
+def test_pretrained_weights_replace_the_classifier():
+    settings = Settings().with_pretrained("w.npz", "torchvision")
+    assert (settings.pretrained, settings.pretrained_on) == ("w.npz", "torchvision")
+    assert settings.stages == Settings().stages[1:]
+    with pytest.raises(ValueError, match="no stage classifier with pretrained weights"):
+        Settings(pretrained="w.npz")
+    with pytest.raises(ValueError, match="expected pretrained weights or a stage"):
+        Settings(stages=Settings().stages[1:])
 
 
 def test_a_heavy_run_is_repeatable_and_its_losses_are_means(tmp_path):
-    settings = dataclasses.replace(QUICK.heavy(), loss_sampling=0.5)
-    assert settings.steps == (12, 12, 8, 12)
+    settings = QUICK.heavy_learning().with_stages(*SEGMENTERS, loss_sampling=0.5)
+    assert [stage.steps for stage in settings.stages] == [12, 12, 8, 12]
     train(tmp_path / "a", settings)
     assert training.read_settings(tmp_path / "a") == settings
     rows = training.read_history(tmp_path / "a")
@@ -356,71 +397,140 @@ def test_each_stage_has_its_momentum_and_its_clipping(tmp_path, monkeypatch):
             super().__init__(*arguments)
 
     monkeypatch.setattr(loop, "SGD", Noting)
-    train(tmp_path, dataclasses.replace(QUICK.heavy(), steps=(1, 1, 1, 1)))
+    train(tmp_path, QUICK.heavy_learning().with_stages(steps=1))
     assert made == [(0.9, 5e-4, 0.5)] + [(0.99, 5e-4, None)] * 3
 
 
-def test_settings_of_before_the_regimes_are_read(finished, tmp_path):
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda s: s.update(steps=[180, 200, 100, 260]), "another layout, expected Settings with .*, "
+     "got steps$"),
+    (lambda s: s["stages"][1].update(nesterov=True), "another layout, expected Stage with .*, got "
+     "nesterov$"),
+    (lambda s: s["stages"].pop(2), "expected the stages classifier, .*, got classifier, fcn32s, "),
+    (lambda s: s.pop("stages"), "expected the stages .* got none"),
+    (lambda s: s["stages"][0].pop("name"), "name"),
+    (lambda s: s.update(stages=3), r"config\.json"),
+    (lambda s: s.update(stages=["fcn32s"]), r"config\.json"),
+])
+def test_a_config_of_another_layout(finished, tmp_path, change, words):
     config = json.loads((finished[0] / "config.json").read_text())
-    for name in ("reduction", "loss_sampling"):
-        del config["settings"][name]
+    change(config["settings"])
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert training.read_settings(tmp_path) == QUICK
+    with pytest.raises(ValueError, match=words) as error:
+        train(tmp_path, resume=True)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(("values", "words"), [
     ({"reduction": "max"}, "expected reduction 'mean' or 'sum', got 'max'"),
-    ({"loss_sampling": 0.0}, "expected p above 0"), ({"loss_sampling": 1.5}, "expected p above 0"),
+    ({"loss_sampling": 0.0}, "expected loss_sampling above 0 .*, got 0.0"),
+    ({"loss_sampling": 1.5}, "expected loss_sampling above 0 and of at most 1, got 1.5"),
+    ({"steps": 0}, "expected steps to be an int of at least 1, got 0"),
+    ({"batch": 1.5}, "expected batch to be an int of at least 1, got 1.5"),
+    ({"warmup": -1}, "expected warmup to be an int of at least 0, got -1"),
+    ({"lr": -0.1}, "expected lr of at least 0, got -0.1"),
+    ({"lr": "fast"}, "expected lr of at least 0, got 'fast'"),
+    ({"weight_decay": float("nan")}, "expected weight_decay of at least 0, got nan"),
+    ({"momentum": 1}, "expected momentum of at least 0 and below 1, got 1"),
+    ({"clip_gradients": 0}, "expected clip_gradients above 0 or None, got 0"),
+    ({"dropout": 1.0}, "expected dropout of at least 0 and below 1, got 1.0"),
+    ({"class_weights": (1.0, -1.0)}, "expected class_weights to be a tuple of numbers"),
+    ({"class_weights": (0.0, 0.0)}, "expected a class weight above 0"),
+    ({"name": "fcn4s"}, "expected a stage named classifier, .*, got 'fcn4s'"),
 ])
-def test_settings_that_cannot_be(values, words, tmp_path, finished):
+def test_stages_that_cannot_be(values, words, tmp_path, finished):
     with pytest.raises(ValueError, match=words):
-        Settings(**values)
+        Stage(**{"name": "fcn8s", "steps": 1, "batch": 1, "lr": 0.1, **values})
     config = json.loads((finished[0] / "config.json").read_text())
-    config["settings"].update(values)
+    config["settings"]["stages"][3].update(values)
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=words):
         training.read_settings(tmp_path)
 
 
+@pytest.mark.parametrize(("values", "words"), [
+    ({"seed": -1}, "expected seed to be an int of at least 0"),
+    ({"n_train": 0}, "expected n_train to be an int of at least 1"),
+    ({"size": 0}, "expected size to be an int of at least 1"),
+    ({"backbone": "resnet"}, "expected backbone 'tiny' or 'vgg16', got 'resnet'"),
+    ({"pretrained_on": "x"}, "expected pretrained_on 'caffe' or 'torchvision', got 'x'"),
+])
+def test_settings_that_cannot_be(values, words):
+    with pytest.raises(ValueError, match=words):
+        Settings(**values)
+
+
+@pytest.mark.parametrize(("settings", "words"), [
+    (dataclasses.replace(QUICK, size=None), "expected a size of the toy images, got None"),
+    (QUICK.with_stages("fcn16s", class_weights=(1.0, 2.0)),
+     "expected 4 class weights, one for each class, got 2 in fcn16s"),
+])
+def test_settings_that_do_not_suit_the_images(settings, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        train(tmp_path / "run", settings)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_worker_that_ends_is_an_error():
-    with Workers([Broken()]) as workers, pytest.raises(RuntimeError, match="worker process ended"):
-        workers.do(None)
+    with WorkerPool([Broken()]) as pool, pytest.raises(RuntimeError, match="worker process ended"):
+        pool.call(Broken.start)
 
 
 class Broken:
-    """A share whose worker ends as soon as it starts."""
+    """A job whose worker ends as soon as it starts."""
 
     def start(self):
         os._exit(3)
 
 
-def test_mirroring_keeps_pictures_and_labels_together():
+def test_each_worker_answers_for_its_own_object():
+    with WorkerPool([Counter(10), Counter(20)]) as pool:
+        assert pool.call(Counter.add, 1) == [11, 21]
+        assert pool.call(Counter.add, 2) == [13, 23]
+
+
+class Counter:
+    """A job that is also the object whose methods are called."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def start(self):
+        return self
+
+    def add(self, amount):
+        print("printing does no harm")
+        self.value += amount
+        return self.value
+
+
+def test_mirroring_keeps_images_and_labels_together():
     images = np.arange(2 * 3 * 4 * 4, dtype=np.float32).reshape(2, 3, 4, 4)
     labels = images[:, 0].astype(np.uint8)
-    pictures = ToyPictures(Settings(), 0, 1)
-    pictures.whole = images, labels
-    x, y = pictures.batch(64, np.random.default_rng(0), None)
+    toy_images = ToyImages(Settings(), Part())
+    toy_images.whole = images, labels
+    x, y = toy_images.batch(64, np.random.default_rng(0), None)
     np.testing.assert_array_equal(x[:, 0].astype(np.uint8), y)
     assert 10 < (x[:, 0, 0, 0] > x[:, 0, 0, 1]).sum() < 54
     np.testing.assert_array_equal(images, np.arange(96, dtype=np.float32).reshape(2, 3, 4, 4))
 
 
 def test_the_learning_rate_rises_and_falls():
-    settings = dataclasses.replace(Settings(), warmup=4, steps=(10,) * 4, lr=(1.0,) * 4)
-    rates = [loop._learning_rate(settings, 0, step) for step in range(10)]
+    stage = Stage("fcn8s", steps=10, batch=1, lr=1.0, warmup=4)
+    rates = [stage.learning_rate(step) for step in range(10)]
     assert rates[0] == 0.25
     assert max(rates) == rates[3] == pytest.approx(0.7**0.9)
     assert rates[9] == pytest.approx(0.1**0.9)
 
 
-def test_held_out_pictures_are_never_trained_on():
+def test_held_out_images_are_never_trained_on():
     settings = dataclasses.replace(Settings(), n_train=8)
-    held_out = [x for x, _ in ToyPictures(settings, 0, 1).held_out(4, 0)]
+    held_out = [x for x, _ in ToyImages(settings, Part()).held_out(4, 0)]
     assert len(held_out) == 4
-    for share in range(SHARES):
-        trained, _ = ToyPictures(settings, share, SHARES).whole
-        for picture in held_out:
-            assert not (trained == picture).all(axis=(1, 2, 3)).any()
+    for number in range(PARTS):
+        trained, _ = ToyImages(settings, Part(number, PARTS)).whole
+        for image in held_out:
+            assert not (trained == image).all(axis=(1, 2, 3)).any()
 
 
 def test_evaluate_needs_all_three(finished, tmp_path):
@@ -433,3 +543,20 @@ def test_the_classifier_is_the_backbone_of_the_run(finished):
     state = weights.load(finished[0] / "classifier.npz")
     assert state.keys() == Classifier(4, TINY).state_dict().keys()
     assert pathlib.Path(finished[0]).exists()
+
+
+def test_balanced_class_weights_give_each_class_the_same_weight():
+    weights_of = balanced_class_weights([800, 100, 50, 0])
+    assert weights_of == (0.125, 1.0, 2.0, 1.0)
+    counts = np.array([3, 500, 70, 12])
+    np.testing.assert_allclose(balanced_class_weights(counts) * counts, np.median(counts))
+    Stage("fcn8s", 1, 1, 0.1, class_weights=weights_of)
+
+
+@pytest.mark.parametrize(("counts", "words"), [
+    ([1, -1], "expected a list of counts of at least 0"), ([[1, 2]], "expected a list of counts"),
+    (["many"], "expected a list of counts"), ([0, 0], "expected a count above 0, got none"),
+])
+def test_class_weights_of_nonsense(counts, words):
+    with pytest.raises(ValueError, match=words):
+        balanced_class_weights(counts)

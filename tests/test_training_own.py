@@ -15,11 +15,20 @@ from fcn_numpy.models import TINY, Classifier, FCN8s, FCN16s, FCN32s
 from fcn_numpy.models.published import for_caffe_pictures, start_from
 from fcn_numpy.nn import SoftmaxCrossEntropy
 from fcn_numpy.prediction import prepare
-from fcn_numpy.training import OwnData, Settings, TrainingStopped, train
-from fcn_numpy.training.learner import Alone, Learner, Share, Together, make_model
-from fcn_numpy.training.pictures import FolderPictures
+from fcn_numpy.training import (
+    SEGMENTERS,
+    OwnData,
+    Settings,
+    TrainingStopped,
+    balanced_class_weights,
+    train,
+)
+from fcn_numpy.training.gradients import ParallelGradients, PartGradients, SerialGradients
+from fcn_numpy.training.images import FolderImages
+from fcn_numpy.training.networks import make_model
+from fcn_numpy.training.part import Part
 
-QUICK = dataclasses.replace(Settings(), dropout=0.5).quick()
+QUICK = Settings().quick().with_stages(*SEGMENTERS, dropout=0.5)
 NAMES = ",".join(TOY_CLASSES.names)
 
 
@@ -90,7 +99,9 @@ def test_the_same_seed_gives_the_same_bits_also_when_stopped(folder, tmp_path):
     def data():
         return OwnData.open(folder, seed=3)
 
-    settings = dataclasses.replace(QUICK, class_weights=(0.5, 1.0, 2.0, 1.0), size=64)
+    settings = dataclasses.replace(QUICK, size=64).with_stages(
+        *SEGMENTERS, class_weights=(0.5, 1.0, 2.0, 1.0)
+    )
     train(tmp_path / "a", settings, data=data())
     steps = []
     with pytest.raises(TrainingStopped):
@@ -115,7 +126,7 @@ def test_a_run_whose_pictures_are_gone_is_not_resumed(tmp_path, part):
         )
     for path in getattr(data, part).pairs[0]:
         path.unlink()
-    with pytest.raises(ValueError, match="not those that the run was begun with"):
+    with pytest.raises(ValueError, match="not those that the run was started with"):
         train(tmp_path / "run", resume=True)
 
 
@@ -171,7 +182,7 @@ def test_faults_of_both_lists_of_voc(tmp_path):
     (lists / "train.txt").write_text("0\n")
     (lists / "val.txt").write_text("1\n")
     with pytest.raises(ValueError, match=r"(?s)2 faults.*0\.jpg is missing.*1\.jpg is missing"):
-        _ = OwnData.open(root).counts
+        OwnData.open(root).check()
 
 
 def test_masks_that_show_objects_as_255_are_a_fault(tmp_path, capsys):
@@ -196,8 +207,8 @@ def test_nothing_to_learn_from(tmp_path):
         with Image.open(mask) as picture:
             size = picture.size
         Image.new("L", size, 255).save(mask)
-    with pytest.raises(ValueError, match="no pixel of the pictures to learn from has a class"):
-        _ = OwnData.open(root, classes=TOY_CLASSES).counts
+    with pytest.raises(ValueError, match="no pixel of the images to train on has a class"):
+        OwnData.open(root, classes=TOY_CLASSES).check()
 
 
 def test_coloured_masks_of_voc(tmp_path):
@@ -219,12 +230,12 @@ def test_coloured_masks_of_voc(tmp_path):
         assert (again.train, again.test) == (data.train, data.test)
 
 
-def test_all_held_out_pictures_are_scored(tmp_path):
-    """However few toy pictures the settings say."""
+def test_all_held_out_images_are_scored(tmp_path):
+    """Whatever number of toy images the settings say."""
     root = write_folder(tmp_path / "own", 4)
     data = OwnData.open(root, classes=TOY_CLASSES, validation=0.6)
     assert len(data.test) == 2
-    settings = dataclasses.replace(QUICK, n_test=1, steps=(1, 1, 1, 1))
+    settings = dataclasses.replace(QUICK, n_test=1).with_stages(steps=1)
     scores = train(tmp_path / "run", settings, data=data)
     again = training.evaluate(tmp_path / "run")
     one = training.evaluate(tmp_path / "run", 1)
@@ -238,15 +249,15 @@ def test_all_held_out_pictures_are_scored(tmp_path):
 # ---------------------------------------------------------------- what a step sees
 
 
-def pictures_of(folder, settings):
+def images_of(folder, settings):
     data = OwnData.open(folder)
-    return FolderPictures(settings, data.train, data.test, 0, 1), data
+    return FolderImages(settings, data, Part()), data
 
 
-def test_whole_pictures_are_continued_to_one_size(folder):
-    pictures, data = pictures_of(folder, dataclasses.replace(Settings(), size=None, flip=False))
+def test_whole_images_are_extended_to_one_size(folder):
+    images, data = images_of(folder, dataclasses.replace(Settings(), size=None, flip=False))
     model = FCN8s(4, TINY, rng=np.random.default_rng(0))
-    x, y = pictures.batch(5, np.random.default_rng(0), model)
+    x, y = images.batch(5, np.random.default_rng(0), model)
     assert x.dtype == np.float32 and y.dtype == np.uint8
     assert x.shape[2:] == y.shape[1:] and model.takes(x.shape[2:])
     for image, labels in zip(x, y):
@@ -268,8 +279,8 @@ def test_whole_pictures_are_continued_to_one_size(folder):
 
 def test_flips_take_the_labels_along(folder):
     model = FCN8s(4, TINY, rng=np.random.default_rng(0))
-    plain, data = pictures_of(folder, dataclasses.replace(Settings(), size=None, flip=False))
-    flipping, _ = pictures_of(folder, dataclasses.replace(Settings(), size=None, flip=True))
+    plain, data = images_of(folder, dataclasses.replace(Settings(), size=None, flip=False))
+    flipping, _ = images_of(folder, dataclasses.replace(Settings(), size=None, flip=True))
     seen = set()
     for seed in range(20):
         x, y = flipping.batch(1, np.random.default_rng(seed), model)
@@ -288,38 +299,37 @@ def test_flips_take_the_labels_along(folder):
 
 
 def test_crops_have_the_size_asked_for(folder):
-    pictures, _ = pictures_of(folder, dataclasses.replace(Settings(), size=50))
+    images, _ = images_of(folder, dataclasses.replace(Settings(), size=50))
     model = FCN8s(4, TINY, rng=np.random.default_rng(0))
-    x, y = pictures.batch(3, np.random.default_rng(0), model)
+    x, y = images.batch(3, np.random.default_rng(0), model)
     assert model.takes(50)
     assert x.shape == (3, 3, 50, 50) and y.shape == (3, 50, 50)
 
 
 def test_windows_for_the_classifier(folder):
-    pictures, _ = pictures_of(folder, Settings())
-    x, y = pictures.windows(40, np.random.default_rng(0))
+    images, _ = images_of(folder, Settings())
+    x, y = images.windows(40, np.random.default_rng(0))
     assert x.shape == (40, 3, 72, 72) and y.shape == (40,)
     assert set(y.tolist()) == {0, 1, 2, 3}
 
 
-# ---------------------------------------------------------------- gradients, alone and together
+# ---------------------------------------------------------------- gradients, serial and parallel
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_one_process_gives_the_gradient_of_the_batch(folder, reduction):
-    settings = dataclasses.replace(
-        QUICK, reduction=reduction, dropout=0.0, size=64, batch=(2, 3, 3, 3),
-        class_weights=(0.5, 1.0, 2.0, 3.0),
+    settings = dataclasses.replace(QUICK, size=64).with_stages(
+        "fcn8s", reduction=reduction, dropout=0.0, batch=3, class_weights=(0.5, 1.0, 2.0, 3.0)
     )
-    data = OwnData.open(folder)
-    model = make_model("fcn8s", settings, 4, np.random.default_rng(0))
-    with Alone(settings, data) as learners:
-        learners.begin(3, model)
-        loss = learners.learn(7)
+    data, stage = OwnData.open(folder), settings.stage("fcn8s")
+    model = make_model(stage, TINY, 4, np.random.default_rng(0))
+    with SerialGradients(settings, data) as gradients:
+        gradients.begin(stage, model)
+        loss = gradients.compute(7)
     grads = {name: p.grad.copy() for name, p in model.named_parameters()}
     rng = np.random.default_rng((settings.seed, 3, 7, 0))
-    x, y = FolderPictures(settings, data.train, data.test, 0, 1).batch(3, rng, model)
-    loss_of = SoftmaxCrossEntropy(255, reduction, settings.class_weights)
+    x, y = FolderImages(settings, data, Part()).batch(3, rng, model)
+    loss_of = SoftmaxCrossEntropy(255, reduction, stage.class_weights)
     expected = loss_of(model(prepare(x, TINY)), y)
     model.zero_grad()
     model.backward(loss_of.backward(), need_input_grad=False)
@@ -332,23 +342,23 @@ def test_one_process_gives_the_gradient_of_the_batch(folder, reduction):
 
 
 def test_two_processes_give_the_mean_over_labelled_pixels(folder):
-    """Not the mean of their means: whole pictures have different numbers of labelled pixels."""
-    settings = dataclasses.replace(
-        QUICK, dropout=0.0, size=None, batch=(2, 3, 3, 3), class_weights=(0.5, 1.0, 2.0, 3.0)
+    """Not the mean of their means: whole images have different numbers of labelled pixels."""
+    settings = dataclasses.replace(QUICK, size=None).with_stages(
+        "fcn32s", dropout=0.0, batch=3, class_weights=(0.5, 1.0, 2.0, 3.0)
     )
-    data = OwnData.open(folder)
-    model = make_model("fcn32s", settings, 4, np.random.default_rng(0))
-    with Together(settings, data) as learners:
-        learners.begin(1, model)
-        loss = learners.learn(0)
+    data, stage = OwnData.open(folder), settings.stage("fcn32s")
+    model = make_model(stage, TINY, 4, np.random.default_rng(0))
+    with ParallelGradients(settings, data) as gradients:
+        gradients.begin(stage, model)
+        loss = gradients.compute(0)
     grads = {name: p.grad.copy() for name, p in model.named_parameters()}
     sums = {name: 0.0 for name in grads}
     losses, totals = [], []
     for number in range(2):
-        learner = Learner(Share(settings, data, number, 2))
-        learner.begin(1, model)
-        of_share, total = learner.learn(0)
-        losses.append(of_share)
+        gradients = PartGradients(settings, data, Part(number, 2))
+        gradients.begin(stage, model)
+        of_part, total = gradients.compute(0)
+        losses.append(of_part)
         totals.append(total)
         for name, p in model.named_parameters():
             sums[name] = sums[name] + p.grad
@@ -367,9 +377,7 @@ def test_a_run_starts_from_weights(folder, tmp_path, capsys):
     start = FCN8s(7, TINY, rng=np.random.default_rng(0))
     weights.save(tmp_path / "start.pth", start.state_dict())
     out = tmp_path / "run"
-    settings = dataclasses.replace(
-        QUICK, start=str(tmp_path / "start.pth"), lr=(0.0,) * 4, steps=(0, 1, 1, 1)
-    )
+    settings = QUICK.with_pretrained(str(tmp_path / "start.pth")).with_stages(lr=0.0, steps=1)
     train(out, settings, data=OwnData.open(folder))
     assert not (out / "classifier.npz").exists()
     state = weights.load(out / "fcn8s.npz")
@@ -448,41 +456,47 @@ def test_options_become_settings(folder):
     assert settings_of(folder, "--crop", "64").size == 64
     assert settings_of(folder, "--crop", "0").size is None
     weighted = settings_of(folder, "--class-weights", "1,2,0.5,4")
-    assert weighted.class_weights == (1, 2, 0.5, 4)
+    assert weighted == Settings().with_stages(*SEGMENTERS, class_weights=(1, 2, 0.5, 4))
     start = str((folder / "w.npz").resolve())
     (folder / "w.npz").write_bytes(b"")
     pretrained = settings_of(folder, "--pretrained", start, "--steps-factor", "0.1")
-    assert (pretrained.start, pretrained.start_trained_on) == (start, "caffe")
-    assert pretrained.steps == (0, 20, 10, 26)
+    assert (pretrained.pretrained, pretrained.pretrained_on) == (start, "caffe")
+    assert [(stage.name, stage.steps) for stage in pretrained.stages] == [
+        ("fcn32s", 20), ("fcn16s", 10), ("fcn8s", 26)
+    ]
     big = settings_of(
         folder, "--pretrained", start, "--backbone", "vgg16", "--pretrained-on", "torchvision"
     )
-    assert big.start_trained_on == "torchvision"
+    assert big.pretrained_on == "torchvision"
     big = settings_of(folder, "--pretrained", start, "--backbone", "vgg16")
     (folder / "w.npz").unlink()
-    assert big == dataclasses.replace(Settings.vgg16(), start=start)
-    assert (big.lr[1:], big.batch[1], big.size) == ((1e-10, 1e-12, 1e-14), 1, None)
+    assert big == Settings.vgg16(start)
+    assert [(stage.lr, stage.batch) for stage in big.stages] == [(1e-10, 1), (1e-12, 1), (1e-14, 1)]
+    assert big.size is None
 
 
 def test_balanced_weights_are_the_median_frequency_over_each(folder):
     counts, _ = OwnData.open(folder).counts
-    got = settings_of(folder, "--class-weights", "balanced").class_weights
-    np.testing.assert_allclose(got, np.median(counts) / counts)
+    for name in SEGMENTERS:
+        got = settings_of(folder, "--class-weights", "balanced").stage(name).class_weights
+        np.testing.assert_allclose(got, np.median(counts) / counts)
+        assert got == balanced_class_weights(counts)
 
 
-def test_a_regime_on_whole_pictures_counts_their_pixels(folder):
+def test_heavy_learning_on_whole_images_counts_their_pixels(folder):
     data = OwnData.open(folder)
     pixels = round(data.counts[0].sum() / len(data.train))
     plain = dataclasses.replace(Settings(), size=None)
     heavy = settings_of(folder, "--crop", "0", "--heavy")
-    assert heavy == plain.regime(batch=1, momentum=0.99, reduction="sum", pixels=pixels)
+    assert heavy == plain.heavy_learning(pixels)
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--class-weights", "1,2"], "'balanced' or 4 numbers of at least 0, got '1,2'"),
     (["--class-weights", "1,2,3,-1"], "4 numbers of at least 0"),
     (["--classes", "a,b"], "expected class numbers from 0 to 1"),
-    (["--classes", "a,a,b,c"], "'a' twice"), (["--split", "train"], "laid out as PASCAL VOC"),
+    (["--classes", "a,a,b,c"], "'a' twice"),
+    (["--split", "train"], "to have the layout of PASCAL VOC"),
     (["--backbone", "vgg16"], "needs --pretrained FILE"),
     (["--pretrained", "no.npz"], "expected --pretrained to be a file, got no.npz"),
     (["--classes", "no.csv"], "No such file"), (["--classes", "a,b,c,Ignore"], "no class to be"),
@@ -528,7 +542,7 @@ def test_the_end_of_a_stage_is_kept(folder, tmp_path):
         if len(steps) == 3:
             raise KeyboardInterrupt
 
-    settings = dataclasses.replace(QUICK, steps=(1, 1, 1, 1), checkpoint_every=50)
+    settings = dataclasses.replace(QUICK, checkpoint_every=50).with_stages(steps=1)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "a", settings, data=OwnData.open(folder), report=report)
     steps.clear()
@@ -549,9 +563,3 @@ def test_weights_that_do_not_fit_are_said_before_anything_is_written(folder, tmp
     )
     assert "w.npz: expected fc7.weight of shape (128, 128, 1, 1), got (127, 128, 1, 1)" in words
     assert not out.exists()
-
-
-def test_no_classifier_and_nothing_to_start_from(folder, tmp_path):
-    settings = dataclasses.replace(QUICK, steps=(0, 1, 1, 1))
-    with pytest.raises(ValueError, match="expected weights to start from"):
-        train(tmp_path / "run", settings, data=OwnData.open(folder))

@@ -1,4 +1,4 @@
-"""Training on pictures of a folder, from the command line to the scores."""
+"""Training on images of a folder, from the command line to the scores."""
 
 import dataclasses
 import json
@@ -6,15 +6,12 @@ import re
 
 import numpy as np
 import pytest
+from labelled_folder import NAMES, write_folder
 from PIL import Image
 
-from fcn_numpy import cli, training, weights
+from fcn_numpy import cli, training
 from fcn_numpy.cli import main
-from fcn_numpy.data import TOY_CLASSES, toy_shapes, write_image, write_labels
-from fcn_numpy.models import TINY, Classifier, FCN8s, FCN16s, FCN32s
-from fcn_numpy.models.published import for_caffe_pictures, start_from
-from fcn_numpy.nn import SoftmaxCrossEntropy
-from fcn_numpy.prediction import prepare
+from fcn_numpy.data import TOY_CLASSES
 from fcn_numpy.training import (
     SEGMENTERS,
     OwnData,
@@ -23,32 +20,13 @@ from fcn_numpy.training import (
     balanced_class_weights,
     train,
 )
-from fcn_numpy.training.gradients import ParallelGradients, PartGradients, SerialGradients
-from fcn_numpy.training.images import FolderImages
-from fcn_numpy.training.networks import make_model
-from fcn_numpy.training.part import Part
 
 QUICK = Settings().quick().with_stages(*SEGMENTERS, dropout=0.5)
-NAMES = ",".join(TOY_CLASSES.names)
-
-
-def write_folder(root, n=6, picture="images", mask="masks"):
-    """Write toy pictures of several sizes as a folder of one's own."""
-    (root / picture).mkdir(parents=True)
-    (root / mask).mkdir()
-    images, labels = toy_shapes(n, 96, 5, rim=True)
-    for i in range(n):
-        h, w = 96 - 7 * i, 60 + 5 * i
-        write_image(root / picture / f"{i}.png", images[i, :, :h, :w])
-        write_labels(root / mask / f"{i}.png", labels[i, :h, :w], TOY_CLASSES)
-    return root
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    root = write_folder(tmp_path_factory.mktemp("own"))
-    (root / "classes.csv").write_text("name\n" + "\n".join(TOY_CLASSES.names) + "\n")
-    return root
+    return write_folder(tmp_path_factory.mktemp("own"), listed=True)
 
 
 def failed(capsys, *arguments, status=2):
@@ -56,9 +34,6 @@ def failed(capsys, *arguments, status=2):
     out, err = capsys.readouterr()
     assert "Traceback" not in err
     return err
-
-
-# ---------------------------------------------------------------- whole runs
 
 
 def test_train_and_evaluate_on_a_folder(folder, tmp_path, capsys):
@@ -246,205 +221,6 @@ def test_all_held_out_images_are_scored(tmp_path):
         training.evaluate(tmp_path / "run", seed=3)
 
 
-# ---------------------------------------------------------------- what a step sees
-
-
-def images_of(folder, settings):
-    data = OwnData.open(folder)
-    return FolderImages(settings, data, Part()), data
-
-
-def test_whole_images_are_extended_to_one_size(folder):
-    images, data = images_of(folder, dataclasses.replace(Settings(), size=None, flip=False))
-    model = FCN8s(4, TINY, rng=np.random.default_rng(0))
-    x, y = images.batch(5, np.random.default_rng(0), model)
-    assert x.dtype == np.float32 and y.dtype == np.uint8
-    assert x.shape[2:] == y.shape[1:] and model.takes(x.shape[2:])
-    for image, labels in zip(x, y):
-        originals = [
-            i for i in range(len(data.train))
-            if data.train[i][0].shape[1] <= image.shape[1]
-            and data.train[i][0].shape[2] <= image.shape[2]
-            and np.array_equal(
-                data.train[i][0],
-                image[:, : data.train[i][0].shape[1], : data.train[i][0].shape[2]],
-            )
-        ]
-        assert len(originals) == 1
-        truth = data.train[originals[0]][1]
-        np.testing.assert_array_equal(labels[: truth.shape[0], : truth.shape[1]], truth)
-        assert (labels[truth.shape[0] :] == 255).all()
-        assert (labels[:, truth.shape[1] :] == 255).all()
-
-
-def test_flips_take_the_labels_along(folder):
-    model = FCN8s(4, TINY, rng=np.random.default_rng(0))
-    plain, data = images_of(folder, dataclasses.replace(Settings(), size=None, flip=False))
-    flipping, _ = images_of(folder, dataclasses.replace(Settings(), size=None, flip=True))
-    seen = set()
-    for seed in range(20):
-        x, y = flipping.batch(1, np.random.default_rng(seed), model)
-        h, w = y.shape[1:]
-        index = int(np.random.default_rng(seed).integers(len(data.train), size=1)[0])
-        image, labels = data.train[index]
-        for mirrored in (False, True):
-            step = -1 if mirrored else 1
-            if np.array_equal(x[0, :, : image.shape[1], : image.shape[2]], image[..., ::step]):
-                np.testing.assert_array_equal(
-                    y[0, : labels.shape[0], : labels.shape[1]], labels[:, ::step]
-                )
-                seen.add(mirrored)
-    assert seen == {False, True}
-    assert plain.batch(1, np.random.default_rng(0), model)[0].shape[0] == 1
-
-
-def test_crops_have_the_size_asked_for(folder):
-    images, _ = images_of(folder, dataclasses.replace(Settings(), size=50))
-    model = FCN8s(4, TINY, rng=np.random.default_rng(0))
-    x, y = images.batch(3, np.random.default_rng(0), model)
-    assert model.takes(50)
-    assert x.shape == (3, 3, 50, 50) and y.shape == (3, 50, 50)
-
-
-def test_windows_for_the_classifier(folder):
-    images, _ = images_of(folder, Settings())
-    x, y = images.windows(40, np.random.default_rng(0))
-    assert x.shape == (40, 3, 72, 72) and y.shape == (40,)
-    assert set(y.tolist()) == {0, 1, 2, 3}
-
-
-# ---------------------------------------------------------------- gradients, serial and parallel
-
-
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_one_process_gives_the_gradient_of_the_batch(folder, reduction):
-    settings = dataclasses.replace(QUICK, size=64).with_stages(
-        "fcn8s", reduction=reduction, dropout=0.0, batch=3, class_weights=(0.5, 1.0, 2.0, 3.0)
-    )
-    data, stage = OwnData.open(folder), settings.stage("fcn8s")
-    model = make_model(stage, TINY, 4, np.random.default_rng(0))
-    with SerialGradients(settings, data) as gradients:
-        gradients.begin(stage, model)
-        loss = gradients.compute(7)
-    grads = {name: p.grad.copy() for name, p in model.named_parameters()}
-    rng = np.random.default_rng((settings.seed, 3, 7, 0))
-    x, y = FolderImages(settings, data, Part()).batch(3, rng, model)
-    loss_of = SoftmaxCrossEntropy(255, reduction, stage.class_weights)
-    expected = loss_of(model(prepare(x, TINY)), y)
-    model.zero_grad()
-    model.backward(loss_of.backward(), need_input_grad=False)
-    assert loss == pytest.approx(
-        expected / (loss_of.total if reduction == "sum" else 1), rel=1e-6
-    )
-    for name, p in model.named_parameters():
-        atol = 1e-5 * np.abs(p.grad).max()
-        np.testing.assert_allclose(grads[name], p.grad, rtol=0, atol=atol, err_msg=name)
-
-
-def test_two_processes_give_the_mean_over_labelled_pixels(folder):
-    """Not the mean of their means: whole images have different numbers of labelled pixels."""
-    settings = dataclasses.replace(QUICK, size=None).with_stages(
-        "fcn32s", dropout=0.0, batch=3, class_weights=(0.5, 1.0, 2.0, 3.0)
-    )
-    data, stage = OwnData.open(folder), settings.stage("fcn32s")
-    model = make_model(stage, TINY, 4, np.random.default_rng(0))
-    with ParallelGradients(settings, data) as gradients:
-        gradients.begin(stage, model)
-        loss = gradients.compute(0)
-    grads = {name: p.grad.copy() for name, p in model.named_parameters()}
-    sums = {name: 0.0 for name in grads}
-    losses, totals = [], []
-    for number in range(2):
-        gradients = PartGradients(settings, data, Part(number, 2))
-        gradients.begin(stage, model)
-        of_part, total = gradients.compute(0)
-        losses.append(of_part)
-        totals.append(total)
-        for name, p in model.named_parameters():
-            sums[name] = sums[name] + p.grad
-    assert not 0.9 < totals[0] / totals[1] < 1.1
-    assert loss == pytest.approx(sum(losses) / sum(totals), rel=1e-6)
-    for name, grad in grads.items():
-        expected = sums[name] / sum(totals)
-        atol = 1e-5 * np.abs(expected).max()
-        np.testing.assert_allclose(grad, expected, rtol=0, atol=atol, err_msg=name)
-
-
-# ---------------------------------------------------------------- starting from other weights
-
-
-def test_a_run_starts_from_weights(folder, tmp_path, capsys):
-    start = FCN8s(7, TINY, rng=np.random.default_rng(0))
-    weights.save(tmp_path / "start.pth", start.state_dict())
-    out = tmp_path / "run"
-    settings = QUICK.with_pretrained(str(tmp_path / "start.pth")).with_stages(lr=0.0, steps=1)
-    train(out, settings, data=OwnData.open(folder))
-    assert not (out / "classifier.npz").exists()
-    state = weights.load(out / "fcn8s.npz")
-    for name, value in start.state_dict().items():
-        if name.startswith(("conv", "fc")):
-            np.testing.assert_array_equal(state[name], value, err_msg=name)
-    assert [row[0] for row in training.read_history(out)] == ["fcn32s", "fcn16s", "fcn8s"]
-    assert main([
-        "train", "--quick", "--data", str(folder), "--pretrained", str(tmp_path / "start.pth"),
-        "--out", str(tmp_path / "again"),
-    ]) == 0
-    words = capsys.readouterr().out
-    assert "classifier" not in words
-
-
-def test_start_from_takes_what_fits():
-    old = FCN16s(4, TINY, rng=np.random.default_rng(0))
-    for p in old.parameters():
-        p.data += 1
-    same, other = FCN32s(4, TINY), FCN32s(5, TINY)
-    assert "score_fr.weight" in start_from(same, old.state_dict())
-    np.testing.assert_array_equal(same.score_fr.weight.data, old.score_fr.weight.data)
-    assert not any(name.startswith("score") for name in start_from(other, old.state_dict()))
-    assert (other.score_fr.weight.data == 0).all()
-    upsampling = FCN32s(4, TINY).upscore.weight.data
-    np.testing.assert_array_equal(same.upscore.weight.data, upsampling)
-    classifier = Classifier(9, TINY)
-    start_from(other, classifier.state_dict())
-    np.testing.assert_array_equal(
-        other.fc6.weight.data.reshape(128, -1), classifier.fc6.weight.data
-    )
-    state = classifier.state_dict()
-    del state["conv3_1.bias"]
-    with pytest.raises(ValueError, match=r"expected conv3_1\.bias among the names"):
-        start_from(other, state)
-
-
-def test_torchvision_s_pictures_are_folded_into_the_first_layer():
-    """conv1_1 over a picture in each form, away from the padding, is the same."""
-    rng = np.random.default_rng(0)
-    picture = rng.random((1, 3, 9, 9))
-    state = {
-        "conv1_1.weight": rng.standard_normal((4, 3, 3, 3)),
-        "conv1_1.bias": rng.standard_normal(4),
-        "other": np.arange(3.0),
-    }
-    from fcn_numpy import conv2d
-    from fcn_numpy.data import subtract_mean
-
-    mean, std = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[:, :, None, None]
-    bias = state["conv1_1.bias"][:, None, None]
-    expected = conv2d((picture - mean) / std, state["conv1_1.weight"]) + bias
-    folded = for_caffe_pictures(state, "torchvision")
-    got = conv2d(subtract_mean(picture), folded["conv1_1.weight"])
-    got += folded["conv1_1.bias"][:, None, None]
-    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
-    np.testing.assert_array_equal(folded["other"], state["other"])
-    assert for_caffe_pictures(state, "caffe") is state
-    with pytest.raises(ValueError, match="'caffe' or 'torchvision', got 'x'"):
-        for_caffe_pictures(state, "x")
-    with pytest.raises(ValueError, match=r"conv1_1\.weight of shape \(F, 3, kh, kw\)"):
-        for_caffe_pictures({"conv1_1.weight": np.zeros((2, 4, 3, 3))}, "torchvision")
-
-
-# ---------------------------------------------------------------- options
-
-
 def settings_of(folder, *arguments):
     options = cli._parser().parse_args(["train", "--data", str(folder), *arguments])
     return cli._settings(options, cli._own_data(options))
@@ -551,15 +327,3 @@ def test_the_end_of_a_stage_is_kept(folder, tmp_path):
     train(tmp_path / "b", settings, data=OwnData.open(folder))
     for name in ("history.csv", "fcn8s.npz"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-
-
-def test_weights_that_do_not_fit_are_said_before_anything_is_written(folder, tmp_path, capsys):
-    state = FCN8s(4, TINY, rng=np.random.default_rng(0)).state_dict()
-    state["fc7.weight"] = state["fc7.weight"][:-1]
-    weights.save(tmp_path / "w.npz", state)
-    out = tmp_path / "run"
-    words = failed(
-        capsys, "train", "--data", folder, "--pretrained", tmp_path / "w.npz", "--out", out
-    )
-    assert "w.npz: expected fc7.weight of shape (128, 128, 1, 1), got (127, 128, 1, 1)" in words
-    assert not out.exists()

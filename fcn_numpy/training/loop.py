@@ -267,11 +267,10 @@ class _Run:
         """Write a checkpoint: how many stages are finished, the history, and the given arrays."""
         finished, history = np.int64(self.finished), np.array(self.history, np.float64)
         weights.save(self.out / CHECKPOINT, {"finished": finished, "history": history, **state})
-        write_history(
-            self.out,
-            ((STAGES[int(n)], int(step), float(lr), float(loss))
-             for n, step, lr, loss in self.history),
-        )
+        write_history(self.out, [
+            (STAGES[int(n)], int(step), float(lr), float(loss))
+            for n, step, lr, loss in self.history
+        ])
 
     def _restore(self, model, optimizer):
         """Load weights and velocities of the checkpoint; return the number of steps done."""

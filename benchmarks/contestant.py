@@ -87,19 +87,21 @@ class FcnNumpy:
         # As `fcn-numpy train` does it, between two processes.
         from fcn_numpy.data import TOY_CLASSES
         from fcn_numpy.optim import SGD
-        from fcn_numpy.training import STAGES, Settings
-        from fcn_numpy.training.learner import Together, make_model
+        from fcn_numpy.training import Settings
+        from fcn_numpy.training.gradients import ParallelGradients
+        from fcn_numpy.training.networks import make_model
 
         settings = Settings(n_train=16)
-        model = make_model("fcn8s", settings, len(TOY_CLASSES), np.random.default_rng(0))
-        optimiser = SGD(model.parameters(), 1e-3, weight_decay=5e-4)
-        learners = Together(settings)
-        learners.begin(STAGES.index("fcn8s"), model)
+        stage = settings.stage("fcn8s")
+        model = make_model(stage, TINY, len(TOY_CLASSES), np.random.default_rng(0))
+        optimizer = SGD(model.parameters(), 1e-3, weight_decay=5e-4)
+        gradients = ParallelGradients(settings)
+        gradients.begin(stage, model)
 
         def run():
             for step in range(count):
-                learners.learn(step)
-                optimiser.step()
+                gradients.compute(step)
+                optimizer.step()
 
         return run
 

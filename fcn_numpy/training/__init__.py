@@ -1,37 +1,30 @@
-"""Training in the paper's stages: settings, pictures, gradients, the loop, what it has reached."""
+"""Training in the stages of the paper: settings, images, gradients, the loop, evaluation."""
 
-from fcn_numpy.training.evaluation import (
-    evaluate,
-    example_predictions,
+from fcn_numpy.training.class_weights import balanced_class_weights
+from fcn_numpy.training.evaluation import evaluate, example_predictions
+from fcn_numpy.training.loop import StepReport, TrainingDiverged, TrainingStopped, train
+from fcn_numpy.training.own_data import OwnData
+from fcn_numpy.training.run_folder import (
+    check_new,
     read_classes_of,
     read_history,
     read_scores,
-)
-from fcn_numpy.training.learner import score_pictures
-from fcn_numpy.training.loop import (
-    Progress,
-    TrainingDiverged,
-    TrainingStopped,
-    check_new,
-    train,
-)
-from fcn_numpy.training.pictures import OwnData
-from fcn_numpy.training.settings import (
-    SEGMENTERS,
-    STAGES,
-    Settings,
-    effective_learning_rate,
     read_settings,
 )
+from fcn_numpy.training.scoring import score_images
+from fcn_numpy.training.settings import Settings
+from fcn_numpy.training.stages import SEGMENTERS, STAGES, Stage, effective_learning_rate
 
 __all__ = [
     "SEGMENTERS",
     "STAGES",
     "OwnData",
-    "Progress",
     "Settings",
+    "Stage",
+    "StepReport",
     "TrainingDiverged",
     "TrainingStopped",
+    "balanced_class_weights",
     "check_new",
     "effective_learning_rate",
     "evaluate",
@@ -40,6 +33,6 @@ __all__ = [
     "read_history",
     "read_scores",
     "read_settings",
-    "score_pictures",
+    "score_images",
     "train",
 ]

@@ -1,15 +1,12 @@
-"""The paper's training, retold in small: classifier, FCN-32s, FCN-16s, FCN-8s.
+"""The paper's training on a small scale: classifier, FCN-32s, FCN-16s, FCN-8s.
 
-Each network starts from the weights of the one before. A run lives in a folder and can be killed
-at any moment: a checkpoint holds all that the next step depends on (weights, velocities, the
-number of the step, the losses so far), and is replaced in one piece.
+Each network starts from the weights of the previous one. A run lives in a folder and can be killed
+at any moment: a checkpoint stores everything that the next step depends on (weights, velocities,
+number of the step, losses so far), and is replaced as a whole.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,35 +15,34 @@ from pathlib import Path
 import numpy as np
 
 from fcn_numpy import weights
-from fcn_numpy.data import TOY_CLASSES, write_classes
-from fcn_numpy.files import write_text
+from fcn_numpy.data import write_classes
 from fcn_numpy.metrics import Scores
-from fcn_numpy.models import start_from
+from fcn_numpy.models import FCN, start_from
 from fcn_numpy.models.published import for_caffe_pictures
 from fcn_numpy.nn.conv import NotDrawn
 from fcn_numpy.optim import SGD
-from fcn_numpy.training.evaluation import (
+from fcn_numpy.training.evaluation import score_networks
+from fcn_numpy.training.gradients import ParallelGradients, SerialGradients, gradients_for
+from fcn_numpy.training.images import classes_of
+from fcn_numpy.training.networks import Network, make_fcn, make_model
+from fcn_numpy.training.own_data import OwnData
+from fcn_numpy.training.run_folder import (
     CLASSES_FILE,
-    HISTORY,
     SCORES,
-    read_classes_of,
+    check_new,
+    read_run,
     read_scores,
-    score_networks,
-)
-from fcn_numpy.training.learner import Share, crew, make_model
-from fcn_numpy.training.pictures import OwnData
-from fcn_numpy.training.settings import (
-    BACKBONES,
-    CONFIG,
-    SEGMENTERS,
-    STAGES,
-    Settings,
-    of_stage,
-    read_config,
     write_config,
+    write_history,
+    write_scores,
 )
+from fcn_numpy.training.settings import BACKBONES, Settings
+from fcn_numpy.training.stages import STAGES, Stage
 
 CHECKPOINT = "checkpoint.npz"
+
+# Estimates of the remaining time assume this size for whole images of a folder.
+TYPICAL_SIZE = 500
 
 
 class TrainingDiverged(ValueError):
@@ -54,24 +50,24 @@ class TrainingDiverged(ValueError):
 
 
 class TrainingStopped(Exception):
-    """The run was asked to stop, and has saved where it is."""
+    """The run was asked to stop, and has saved its state."""
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a run is, after each step.
+class StepReport:
+    """The state of a run after a step.
 
     Attributes
     ----------
     stage : str
     step, steps : int
-        Steps done of this stage, and its number of steps.
+        Steps done in this stage, and its number of steps.
     loss : float
-        Of this step.
+        Mean loss of this step.
     work_done, work, step_work : float
-        Done, in total, and of this step, in pixels: a measure of time.
+        Work done so far, of the whole run, and of this step, in pixels: a measure of time.
     images : int
-        Pictures in this step.
+        Number of images in this step.
     """
 
     stage: str
@@ -90,205 +86,214 @@ def train(
     *,
     data: OwnData | None = None,
     resume: bool = False,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[StepReport], None] = lambda step: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Scores]:
-    """Train the classifier and the three networks, on toy shapes or on pictures of a folder.
+    """Train the classifier and the three FCNs, on toy images or on the images of a folder.
 
     Parameters
     ----------
     out : path-like
         Folder of the run. It gets config.json, classes.csv, history.csv, the weights of each
-        stage (classifier.npz, fcn32s.npz, fcn16s.npz, fcn8s.npz), scores.json, and while it runs
-        checkpoint.npz. A stage without steps is left out if the next one starts from a file.
+        stage (such as fcn8s.npz), scores.json, and during the run checkpoint.npz.
     settings : Settings, optional
         Read from config.json when resuming.
     data : OwnData, optional
-        Pictures and masks; toy shapes if not given. Found again when resuming.
+        Images and masks, by default toy images. Found again when resuming.
     resume : bool
-        Go on with the run in `out`, to the same result as if it had not been stopped.
+        Continue the run in `out`, with the same result as without the interruption.
     report : callable
-        Called with a `Progress` after each step.
+        Called with a `StepReport` after each step.
     should_stop : callable
-        Asked after each step; True saves and raises TrainingStopped.
+        Called after each step; if it returns True, the run saves and raises TrainingStopped.
 
     Returns
     -------
     dict of str to Scores
-        Of the three networks on the held-out pictures.
+        Scores of the three FCNs on the held-out images.
 
     Raises
     ------
     ValueError
-        If `out` holds a run already, or none to resume; DataFaults, if something is wrong with
-        pictures or masks; if the file to start from does not fit.
-    TrainingDiverged
-        If a loss is infinite or NaN.
-    TrainingStopped
-        If asked to stop.
+        If `out` already holds a run, or holds none to resume; if images or masks have faults
+        (DataFaults); if the pretrained weights do not fit.
+    TrainingDiverged, TrainingStopped
     """
     out = Path(out)
     if resume:
         if settings is not None or data is not None:
             raise ValueError("a resumed run keeps its settings: expected none, got some")
-        settings, source = read_config(out)
-        if source is not None:
-            data = OwnData.found_again(source, read_classes_of(out))
+        settings, data = read_run(out)
     else:
         settings = Settings() if settings is None else settings
         check_new(out)
     if not (out / SCORES).exists():
-        if data is not None:
-            _ = data.counts  # or all that is wrong with the pictures
-        with crew(settings, data) as learners:
-            run = _Run(out, settings, data, learners, report, should_stop)
+        _check_data(settings, data)
+        with gradients_for(settings, data) as gradients:
+            run = _Run(out, settings, data, gradients, report, should_stop)
             if not resume:
                 out.mkdir(parents=True, exist_ok=True)
-                write_classes(out / CLASSES_FILE, TOY_CLASSES if data is None else data.classes)
+                write_classes(out / CLASSES_FILE, classes_of(data))
                 write_config(out, settings, None if data is None else data.source)
-            for index in range(run.first_stage, len(STAGES)):
-                run.stage(index)
-            n_test = settings.n_test if data is None else None
-            scores = score_networks(learners, out, n_test, seed=0)
-        text = {name: {**s._asdict(), "iu": s.iu.tolist()} for name, s in scores.items()}
-        write_text(out / SCORES, json.dumps(text, indent=2) + "\n")
+            run.train_stages()
+            write_scores(out, score_networks(gradients, out, n=None, seed=0))
     (out / CHECKPOINT).unlink(missing_ok=True)
     return read_scores(out)
 
 
-def check_new(out: str | os.PathLike) -> None:
-    """Raise ValueError if a folder holds a run."""
-    if (Path(out) / CONFIG).exists():
-        raise ValueError(f"{out} holds a run already: resume it, or choose another folder")
+def _check_data(settings: Settings, data: OwnData | None) -> None:
+    """Raise ValueError unless the images have no faults and the settings suit them."""
+    if data is not None:
+        data.check()
+    elif settings.size is None:
+        raise ValueError("expected a size of the toy images, got None (whole images)")
+    n_class = len(classes_of(data))
+    for stage in settings.stages:
+        if stage.class_weights is not None and len(stage.class_weights) != n_class:
+            raise ValueError(
+                f"expected {n_class} class weights, one for each class, got "
+                f"{len(stage.class_weights)} in {stage.name}"
+            )
 
 
 class _Run:
-    """A run on its way: where it is, and the losses so far."""
+    """A run in progress: how far it is, and its losses so far."""
 
-    def __init__(self, out, settings, data, learners, report, should_stop):
+    def __init__(
+        self,
+        out: Path,
+        settings: Settings,
+        data: OwnData | None,
+        gradients: SerialGradients | ParallelGradients,
+        report: Callable[[StepReport], None],
+        should_stop: Callable[[], bool],
+    ):
         self.out = out
         self.settings = settings
-        self.n_class = Share(settings, data).n_class
-        self.learners = learners
+        self.backbone = BACKBONES[settings.backbone]
+        self.n_class = len(classes_of(data))
+        self.gradients = gradients
         self.report = report
         self.should_stop = should_stop
-        self.checkpoint = {}
+        self.checkpoint: dict[str, np.ndarray] = {}
         if (out / CHECKPOINT).exists():
             self.checkpoint = weights.load(out / CHECKPOINT)
-        # Rows of stage, step, learning rate, loss.
+        # Number of the stage, step, learning rate, loss.
         self.history = [tuple(row) for row in self.checkpoint.get("history", ())]
-        self.start = {}
-        self.first_stage = self._find_first_stage()
+        self.finished = int(self.checkpoint.get("finished", 0))
+        # The weights that the next stage starts from: those of the stage before, or pretrained.
+        self.previous: dict[str, np.ndarray] = {}
+        if settings.pretrained is not None and not self.checkpoint:
+            self.previous = self._read_pretrained()
 
-    def _find_first_stage(self):
-        """Return the stage to begin or to go on with; read the weights to start from, if any."""
-        if self.checkpoint:
-            return int(self.checkpoint["stage"])
-        if self.settings.start is not None:
-            self.start = self._read_start()
-            return 1
-        if not self.settings.steps[0]:
-            raise ValueError(
-                "expected weights to start from, as no classifier is to be trained, got none"
-            )
-        return 0
-
-    def _read_start(self):
-        """Read the weights to start from, or say what is wrong with them before all else."""
-        state = weights.load(self.settings.start)
+    def _read_pretrained(self):
+        """Read the pretrained weights, and check that they fit before anything is written."""
+        settings = self.settings
+        state = weights.load(settings.pretrained)
         try:
-            state = for_caffe_pictures(state, self.settings.start_trained_on)
-            # Do they fit? This network is thrown away.
-            model = make_model("fcn32s", self.settings, self.n_class, NotDrawn())
-            start_from(model, state, assign=True)
+            state = for_caffe_pictures(state, settings.pretrained_on)
+            self._check_fit(state)
         except ValueError as error:
-            raise ValueError(f"{self.settings.start}: {error}") from error
+            raise ValueError(f"{settings.pretrained}: {error}") from error
         return state
 
-    def stage(self, index):
-        """Train one stage from its start, or from the checkpoint if that lies in it."""
-        name, settings = STAGES[index], self.settings
-        # The FCNs get all their weights from the stage before.
-        rng = NotDrawn() if index else np.random.default_rng((settings.seed, index))
-        model = make_model(name, settings, self.n_class, rng)
-        restoring = "step" in self.checkpoint
-        if index and not restoring:
-            self._start_from_previous(model, index)
-        optimiser = SGD(
-            model.parameters(), settings.lr[index], of_stage(settings.momentum, index),
-            settings.weight_decay, of_stage(settings.clip_gradients, index),
-        )
-        done = self._restore(model, optimiser) if restoring else 0
-        steps = settings.steps[index]
-        self.learners.begin(index, model)
-        for step in range(done, steps):
-            optimiser.lr = _learning_rate(settings, index, step)
-            loss = self.learners.learn(step)
-            if not np.isfinite(loss):
-                raise TrainingDiverged(
-                    f"the loss became {loss} in {name} at step {step + 1}: try a lower learning "
-                    f"rate than {settings.lr[index]:g} for this stage"
-                )
-            optimiser.step()
-            self.history.append((index, step + 1, optimiser.lr, loss))
-            self.report(self._progress(index, step + 1, loss))
-            stop = self.should_stop()
-            if stop or ((step + 1) % settings.checkpoint_every == 0 and step + 1 < steps):
-                self._save(index, step + 1, model, optimiser)
-            if stop:
-                raise TrainingStopped(f"stopped in {name} after step {step + 1}")
-        weights.save(self.out / f"{name}.npz", model.state_dict())
-        self._save(index + 1)
-
-    def _start_from_previous(self, model, index):
-        state, self.start = self.start, {}
-        if not state:
-            state = weights.load(self.out / f"{STAGES[index - 1]}.npz")
+    def _check_fit(self, state):
+        """Raise ValueError unless the first network can start from these weights."""
+        model = make_fcn(self.settings.stages[0], self.backbone, self.n_class, NotDrawn())
         start_from(model, state, assign=True)
 
-    def _save(self, index, step=0, model=None, optimiser=None):
-        """Write the checkpoint: of a step, or of the beginning of a stage."""
-        state = {"stage": np.int64(index), "history": np.array(self.history, np.float64)}
-        if step:
-            state["step"] = np.int64(step)
-            for name, p in model.named_parameters():
-                state[f"weight.{name}"] = p.data
-            for number, velocity in enumerate(optimiser.velocities):
-                state[f"velocity.{number}"] = velocity
-        weights.save(self.out / CHECKPOINT, state)
-        self._write_history()
+    def train_stages(self) -> None:
+        """Train all stages that are not finished."""
+        for stage in self.settings.stages[self.finished:]:
+            self._train(stage)
 
-    def _restore(self, model, optimiser):
-        state = self.checkpoint
+    def _train(self, stage: Stage) -> None:
+        """Train a stage from its start, or from the checkpoint if that was made within it."""
+        model, optimizer, done = self._begin(stage)
+        self.gradients.begin(stage, model)
+        for step in range(done, stage.steps):
+            optimizer.lr = stage.learning_rate(step)
+            loss = self.gradients.compute(step)
+            if not np.isfinite(loss):
+                raise TrainingDiverged(
+                    f"the loss became {loss} in {stage.name} at step {step + 1}: try a lower "
+                    f"learning rate than {stage.lr:g} for this stage"
+                )
+            optimizer.step()
+            self.history.append((stage.number, step + 1, optimizer.lr, loss))
+            self.report(self._step_report(stage, step + 1, loss))
+            stop = self.should_stop()
+            due = (step + 1) % self.settings.checkpoint_every == 0 and step + 1 < stage.steps
+            if stop or due:
+                self._save_step(step + 1, model, optimizer)
+            if stop:
+                raise TrainingStopped(f"stopped in {stage.name} after step {step + 1}")
+        weights.save(self.out / f"{stage.name}.npz", model.state_dict())
+        self.finished += 1
+        self._save({})
+
+    def _begin(self, stage: Stage) -> tuple[Network, SGD, int]:
+        """Return the network and the optimizer of a stage, and the number of steps done."""
+        restoring = "step" in self.checkpoint
+        rng = np.random.default_rng((self.settings.seed, stage.number))
+        if not stage.is_classifier:
+            rng = NotDrawn()  # an FCN gets its weights from another network
+        model = make_model(stage, self.backbone, self.n_class, rng)
+        if isinstance(model, FCN) and not restoring:
+            start_from(model, self._take_previous(), assign=True)
+        optimizer = SGD(
+            model.parameters(), stage.lr, stage.momentum, stage.weight_decay, stage.clip_gradients
+        )
+        return model, optimizer, self._restore(model, optimizer) if restoring else 0
+
+    def _take_previous(self):
+        """Return the weights that the next stage starts from; this releases their memory."""
+        state, self.previous = self.previous, {}
+        if state:
+            return state
+        stage = self.settings.stages[self.finished - 1]
+        return weights.load(self.out / f"{stage.name}.npz")
+
+    def _save_step(self, step, model, optimizer):
+        """Write a checkpoint within a stage."""
+        state = {"step": np.int64(step)}
+        for name, p in model.named_parameters():
+            state[f"weight.{name}"] = p.data
+        for number, velocity in enumerate(optimizer.velocities):
+            state[f"velocity.{number}"] = velocity
+        self._save(state)
+
+    def _save(self, state):
+        """Write a checkpoint: how many stages are finished, the history, and the given arrays."""
+        finished, history = np.int64(self.finished), np.array(self.history, np.float64)
+        weights.save(self.out / CHECKPOINT, {"finished": finished, "history": history, **state})
+        write_history(self.out, [
+            (STAGES[int(n)], int(step), float(lr), float(loss))
+            for n, step, lr, loss in self.history
+        ])
+
+    def _restore(self, model, optimizer):
+        """Load weights and velocities of the checkpoint; return the number of steps done."""
+        state, self.checkpoint = self.checkpoint, {}
         own = {n.removeprefix("weight."): v for n, v in state.items() if n.startswith("weight.")}
         model.load_state_dict(own)
-        for number, velocity in enumerate(optimiser.velocities):
+        for number, velocity in enumerate(optimizer.velocities):
             velocity[...] = state[f"velocity.{number}"]
-        self.checkpoint = {}
         return int(state["step"])
 
-    def _write_history(self):
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("stage", "step", "learning_rate", "loss"))
-        for index, step, lr, loss in self.history:
-            writer.writerow((STAGES[int(index)], int(step), repr(float(lr)), repr(float(loss))))
-        write_text(self.out / HISTORY, text.getvalue())
-
-    def _progress(self, index, step, loss):
-        settings = self.settings
-        # Whole pictures: what matters is only how they compare with the classifier's windows.
-        size = (settings.size or 500) + 2 * BACKBONES[settings.backbone].pad
-        sizes = (settings.single_size, *[size] * len(SEGMENTERS))
-        costs = [b * n * n for b, n in zip(settings.batch, sizes)]
-        done = sum(s * c for s, c in zip(settings.steps[:index], costs)) + step * costs[index]
-        work = sum(s * c for s, c in zip(settings.steps, costs))
-        return Progress(
-            STAGES[index], step, settings.steps[index], loss, done, work, costs[index],
-            settings.batch[index],
+    def _step_report(self, stage, step, loss):
+        stages = self.settings.stages
+        work = sum(s.steps * self._step_work(s) for s in stages)
+        before = sum(s.steps * self._step_work(s) for s in stages[: self.finished])
+        step_work = self._step_work(stage)
+        return StepReport(
+            stage.name, step, stage.steps, loss, before + step * step_work, work, step_work,
+            stage.batch,
         )
 
-
-def _learning_rate(settings: Settings, index: int, step: int) -> float:
-    rise = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
-    return settings.lr[index] * rise * (1 - step / settings.steps[index]) ** 0.9
+    def _step_work(self, stage):
+        settings = self.settings
+        if stage.is_classifier:
+            return stage.batch * settings.single_size**2
+        size = (settings.size or TYPICAL_SIZE) + 2 * self.backbone.pad
+        return stage.batch * size**2

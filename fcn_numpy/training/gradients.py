@@ -1,0 +1,255 @@
+"""The gradient of a batch, computed in one process or in several that split the batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fcn_numpy.models import TINY, Backbone, Classifier
+from fcn_numpy.nn import Dropout2d, LossSampling
+from fcn_numpy.prediction import prepare
+from fcn_numpy.training.images import classes_of, images_of
+from fcn_numpy.training.networks import Network, load_fcn, make_loss, make_model
+from fcn_numpy.training.own_data import OwnData
+from fcn_numpy.training.part import Part
+from fcn_numpy.training.scoring import score_images
+from fcn_numpy.training.settings import BACKBONES, Settings
+from fcn_numpy.training.stages import Stage
+from fcn_numpy.training.workers import WorkerPool
+
+# Number of processes that split a batch, whatever the number of cores: so a run gives the same
+# result to the bit on machines with any number of cores.
+PARTS = 2
+
+
+def splits_batches(backbone: Backbone) -> bool:
+    """Return whether several processes split each batch of a backbone.
+
+    The layers of TINY are too small to keep several cores busy. Those of VGG16 do so in a single
+    process, and their gradient, of 540 MB, is too large to be sent between processes.
+    """
+    return backbone == TINY
+
+
+def gradients_for(
+    settings: Settings, data: OwnData | None = None
+) -> SerialGradients | ParallelGradients:
+    """Return what computes the gradients of a run, to be used in a ``with`` block."""
+    if splits_batches(BACKBONES[settings.backbone]):
+        return ParallelGradients(settings, data)
+    return SerialGradients(settings, data)
+
+
+class PartGradients:
+    """Computes losses and gradients of one part of each batch.
+
+    Parameters
+    ----------
+    settings : Settings
+    data : OwnData, optional
+        None for toy images.
+    part : Part
+    """
+
+    def __init__(self, settings: Settings, data: OwnData | None, part: Part):
+        self.settings = settings
+        self.part = part
+        self.images = images_of(settings, data, part)
+        self.n_class = len(classes_of(data))
+
+    def begin(self, stage: Stage, model: Network) -> None:
+        """Prepare for a stage of training `model`."""
+        self.stage = stage
+        self.model = model
+        self.loss_of = make_loss(stage)
+
+    def compute(self, step: int) -> tuple[float, float] | None:
+        """Set the model's gradients to those of this part; return its loss and its total weight.
+
+        Gradients and loss are sums over labelled pixels, the total weight is the sum of these
+        pixels' class weights, their number without class weights. The sums of all parts add up to
+        those of the batch, whichever pixels are ignored, and one division gives the mean. None if
+        no image of the batch belongs to this part.
+        """
+        stage, model, loss_of = self.stage, self.model, self.loss_of
+        size = self.part.size(stage.batch, step)
+        if not size:
+            return None
+        # All random numbers of a step follow from its number, so a checkpoint need not store the
+        # state of a generator.
+        rng = np.random.default_rng((self.settings.seed, stage.number, step, self.part.number))
+        for module in (*model.modules(), *loss_of.modules()):
+            if isinstance(module, (Dropout2d, LossSampling)):
+                module.rng = rng
+        if isinstance(model, Classifier):
+            x, y = self.images.windows(size, rng)
+        else:
+            x, y = self.images.batch(size, rng, model)
+        model.zero_grad()
+        # The caller reports a loss that is infinite or NaN.
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss = loss_of(model(prepare(x, model.backbone)), y)
+            model.backward(loss_of.backward(), need_input_grad=False)
+        return loss, loss_of.total
+
+    def confusion_matrix(self, out: Path, name: str, n: int | None, seed: int) -> np.ndarray:
+        """Return the confusion matrix of a trained network on this part of the held-out images."""
+        model = load_fcn(out, name, self.settings, self.n_class)
+        return score_images(model, self.images.held_out(n, seed))
+
+
+class SerialGradients:
+    """Computes the gradients of whole batches in this process.
+
+    Parameters
+    ----------
+    settings : Settings
+    data : OwnData, optional
+        None for toy images.
+    """
+
+    def __init__(self, settings: Settings, data: OwnData | None = None):
+        self._whole = PartGradients(settings, data, Part())
+
+    def __enter__(self) -> SerialGradients:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def begin(self, stage: Stage, model: Network) -> None:
+        """Prepare for a stage of training `model`."""
+        self._stage, self._model = stage, model
+        self._whole.begin(stage, model)
+
+    def compute(self, step: int) -> float:
+        """Set the model's gradients to those of the batch of a step; return its mean loss."""
+        sums = self._whole.compute(step)
+        assert sums is not None  # the whole batch has images
+        loss, total = sums
+        divisor = gradient_divisor(self._stage, total)
+        if divisor != 1:  # dividing VGG16's gradients by 1 would pass over 540 MB
+            for p in self._model.parameters():
+                p.grad /= divisor
+        return loss / (total or 1.0)
+
+    def confusion_matrix(self, out: Path, name: str, n: int | None, seed: int) -> np.ndarray:
+        """Return the confusion matrix of a trained network on held-out images.
+
+        Parameters
+        ----------
+        out : path
+            Folder of the run.
+        name : str
+            Stage of the network.
+        n : int or None
+            Number of images; None for all images of a folder, or `Settings.n_test` toy images.
+        seed : int
+            Decides which toy images.
+        """
+        return self._whole.confusion_matrix(out, name, n, seed)
+
+
+class ParallelGradients:
+    """Computes the gradients of each batch in several processes, a part of the batch in each.
+
+    Parameters
+    ----------
+    settings : Settings
+    data : OwnData, optional
+        None for toy images.
+    """
+
+    def __init__(self, settings: Settings, data: OwnData | None = None):
+        parts = [Part(number, PARTS) for number in range(PARTS)]
+        self._pool = WorkerPool([PartJob(settings, data, part) for part in parts])
+
+    def __enter__(self) -> ParallelGradients:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._pool.close()
+
+    def begin(self, stage: Stage, model: Network) -> None:
+        """Prepare for a stage of training `model`."""
+        self._stage, self._model = stage, model
+        self._pool.call(PartWorker.begin, stage)
+
+    def compute(self, step: int) -> float:
+        """Set the model's gradients to those of the batch of a step; return its mean loss."""
+        values = _packed([p.data for p in self._model.parameters()])
+        answers = self._pool.call(PartWorker.compute, step, values)
+        # A part without images contributes nothing.
+        losses, totals, gradients = zip(*(answer for answer in answers if answer is not None))
+        total = sum(totals)
+        gradient = sum(gradients)
+        gradient /= gradient_divisor(self._stage, total)
+        _unpack(gradient, [p.grad for p in self._model.parameters()])
+        return sum(losses) / (total or 1.0)
+
+    def confusion_matrix(self, out: Path, name: str, n: int | None, seed: int) -> np.ndarray:
+        """Return the confusion matrix of a trained network on held-out images.
+
+        Parameters as of `SerialGradients.confusion_matrix`.
+        """
+        return sum(self._pool.call(PartWorker.confusion_matrix, out, name, n, seed))
+
+
+def gradient_divisor(stage: Stage, total: float) -> float:
+    """Return the divisor of a gradient that was summed over pixels of a total weight."""
+    return 1.0 if stage.reduction == "sum" else total or 1.0
+
+
+@dataclass(frozen=True)
+class PartJob:
+    """What a worker is started with: the arguments of `PartGradients`."""
+
+    settings: Settings
+    data: OwnData | None
+    part: Part
+
+    def start(self) -> PartWorker:
+        """Return the object whose methods the worker calls."""
+        return PartWorker(PartGradients(self.settings, self.data, self.part))
+
+
+class PartWorker:
+    """Runs in a worker: `PartGradients` with a copy of the model, updated in each step.
+
+    Parameters
+    ----------
+    gradients : PartGradients
+    """
+
+    def __init__(self, gradients: PartGradients):
+        self.gradients = gradients
+
+    def begin(self, stage: Stage) -> None:
+        """Prepare for a stage."""
+        backbone = BACKBONES[self.gradients.settings.backbone]
+        model = make_model(stage, backbone, self.gradients.n_class, np.random.default_rng(0))
+        self.gradients.begin(stage, model)
+
+    def compute(self, step: int, values: np.ndarray) -> tuple[float, float, np.ndarray] | None:
+        """Return loss, total weight and gradient of this part for these parameter values."""
+        parameters = list(self.gradients.model.parameters())
+        _unpack(values, [p.data for p in parameters])
+        sums = self.gradients.compute(step)
+        return None if sums is None else (*sums, _packed([p.grad for p in parameters]))
+
+    def confusion_matrix(self, out: Path, name: str, n: int | None, seed: int) -> np.ndarray:
+        """Return `PartGradients.confusion_matrix`."""
+        return self.gradients.confusion_matrix(out, name, n, seed)
+
+
+def _packed(arrays: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([a.ravel() for a in arrays])
+
+
+def _unpack(values: np.ndarray, arrays: list[np.ndarray]) -> None:
+    start = 0
+    for a in arrays:
+        a[...] = values[start : start + a.size].reshape(a.shape)
+        start += a.size

@@ -1,0 +1,40 @@
+"""Count what a network gets right and wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from fcn_numpy.data import IGNORE
+from fcn_numpy.metrics import confusion_matrix
+from fcn_numpy.models import FCN
+from fcn_numpy.prediction import score_image
+
+
+def score_images(
+    model: FCN,
+    images: Iterable[tuple[np.ndarray, np.ndarray]],
+    report: Callable[[int], None] = lambda done: None,
+) -> np.ndarray:
+    """Return the confusion matrix of a network on labelled images.
+
+    Parameters
+    ----------
+    model : FCN
+        It is left in eval mode.
+    images : iterable of (image, labels)
+        RGB from 0 to 1, (3, H, W), of any size, and its labels, (H, W).
+    report : callable
+        Called after each image with the number of images done.
+
+    Returns
+    -------
+    ndarray, shape (n_class, n_class), int64
+    """
+    hist = np.zeros((model.n_class, model.n_class), np.int64)
+    for done, (image, labels) in enumerate(images, 1):
+        predicted = score_image(model, image).argmax(axis=0)
+        hist += confusion_matrix(labels, predicted, model.n_class, IGNORE)
+        report(done)
+    return hist

@@ -1,0 +1,165 @@
+"""The stages of training, and how the network of each one learns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Real
+
+from fcn_numpy.checks import whole_number
+from fcn_numpy.models import FCN8s, FCN16s, FCN32s
+
+CLASSIFIER = "classifier"
+SEGMENTERS = {"fcn32s": FCN32s, "fcn16s": FCN16s, "fcn8s": FCN8s}
+STAGES = (CLASSIFIER, *SEGMENTERS)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training: which network learns, and how.
+
+    Attributes
+    ----------
+    name : str
+        One of `STAGES`.
+    steps, batch : int
+        Number of steps, and images per step.
+    lr : float
+        Learning rate of `learning_rate`.
+    warmup : int
+        Steps in which the learning rate rises.
+    momentum, weight_decay, clip_gradients : float
+        Arguments of `fcn_numpy.optim.SGD`. A few hundred steps need a large learning rate, which
+        without clipping destroys what the network has already learned. None does not clip.
+    dropout : float
+        Probability of dropout after fc6 and fc7.
+    reduction : {"mean", "sum"}
+        How the loss combines the labelled pixels of a batch. "sum" multiplies the gradient by
+        their number, so it needs another learning rate and another threshold for clipping;
+        `Settings.regrouped` converts them. Reported losses are always means.
+    class_weights : tuple of float, optional
+        Factor of each class's pixels in the loss.
+    loss_sampling : float
+        Probability that a pixel's loss counts in a step (`fcn_numpy.nn.LossSampling`); 1 is
+        whole-image training.
+    """
+
+    name: str
+    steps: int
+    batch: int
+    lr: float
+    warmup: int = 20
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    clip_gradients: float | None = 0.5
+    dropout: float = 0.0
+    reduction: str = "mean"
+    class_weights: tuple[float, ...] | None = None
+    loss_sampling: float = 1.0
+
+    def __post_init__(self):
+        if self.name not in STAGES:
+            raise ValueError(f"expected a stage named {', '.join(STAGES)}, got {self.name!r}")
+        for name, minimum in (("steps", 1), ("batch", 1), ("warmup", 0)):
+            whole_number(getattr(self, name), name, minimum)
+        for name in ("lr", "weight_decay"):
+            value = getattr(self, name)
+            _expect(_is_number(value) and value >= 0, f"{name} of at least 0", value)
+        check_momentum(self.momentum)
+        check_reduction(self.reduction)
+        clip, p, dropout = self.clip_gradients, self.loss_sampling, self.dropout
+        _expect(
+            clip is None or (_is_number(clip) and clip > 0), "clip_gradients above 0 or None", clip
+        )
+        _expect(
+            _is_number(dropout) and 0 <= dropout < 1, "dropout of at least 0 and below 1", dropout
+        )
+        _expect(_is_number(p) and 0 < p <= 1, "loss_sampling above 0 and of at most 1", p)
+        if self.class_weights is not None:
+            check_class_weights(self.class_weights)
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the network classifies whole images; those of the other stages are FCNs."""
+        return self.name == CLASSIFIER
+
+    @property
+    def number(self) -> int:
+        """Position in `STAGES`; the random numbers of a stage depend on it."""
+        return STAGES.index(self.name)
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0.
+
+        It rises for `warmup` steps, and falls to 0 as ``lr * (1 - step / steps) ** 0.9``.
+        """
+        rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        return self.lr * rise * (1 - step / self.steps) ** 0.9
+
+
+def effective_learning_rate(
+    lr: float, momentum: float, batch: int, reduction: str = "mean", pixels: int = 1
+) -> float:
+    """Return how far the gradient of one image moves the weights in total.
+
+    Let g be the gradient of an image's mean loss. It enters the velocity once and shrinks by the
+    momentum in each step, so it moves the weights by
+    ``lr * c * g * (1 + momentum + momentum**2 + ...)``::
+
+        "mean"   c = 1 / batch    lr / (batch * (1 - momentum)) * g
+        "sum"    c = pixels       lr * pixels / (1 - momentum) * g
+
+    Batch 1, momentum 0.99 and the sum therefore equal batch 20, momentum 0.9 and the mean if
+    ``lr_sum * pixels / 0.01 = lr_mean / (20 * 0.1)``: the learning rate is 200 * pixels times
+    smaller. This is exact while g stays constant. Both need about the same number of images to
+    fade: ``0.9 ** (1 / 20)`` is 0.995.
+
+    Parameters
+    ----------
+    lr : float
+    momentum : float
+        At least 0 and below 1.
+    batch : int
+        Images per step.
+    reduction : {"mean", "sum"}
+    pixels : int
+        Labelled pixels of an image, the same for all images.
+
+    Notes
+    -----
+    Shelhamer et al. (PAMI), "Image-to-Image Learning"; Long et al., section 4.3. Clipped
+    gradients do not obey this formula.
+    """
+    check_momentum(momentum)
+    whole_number(batch, "batch", 1)
+    whole_number(pixels, "pixels", 1)
+    check_reduction(reduction)
+    return lr / (1 - momentum) * (pixels if reduction == "sum" else 1 / batch)
+
+
+def check_momentum(momentum: float) -> None:
+    """Raise ValueError unless momentum is at least 0 and below 1."""
+    good = _is_number(momentum) and 0 <= momentum < 1
+    _expect(good, "momentum of at least 0 and below 1", momentum)
+
+
+def check_reduction(reduction: str) -> None:
+    """Raise ValueError unless reduction is 'mean' or 'sum'."""
+    _expect(reduction in ("mean", "sum"), "reduction 'mean' or 'sum'", reduction)
+
+
+def check_class_weights(class_weights: tuple[float, ...]) -> None:
+    """Raise ValueError unless the weights are a tuple of numbers of at least 0, not all 0."""
+    good = isinstance(class_weights, tuple) and all(
+        _is_number(weight) and weight >= 0 for weight in class_weights
+    )
+    _expect(good, "class_weights to be a tuple of numbers of at least 0", class_weights)
+    _expect(any(class_weights), "a class weight above 0", class_weights)
+
+
+def _is_number(value):
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _expect(good, what, value):
+    if not good:
+        raise ValueError(f"expected {what}, got {value!r}")

@@ -18,26 +18,28 @@ from fcn_numpy.data import (
     subtract_mean,
 )
 from fcn_numpy.data.framing import extend
-from fcn_numpy.models import FCN, TINY, VGG16, Backbone
+from fcn_numpy.models import FCN, Backbone
+
+PREPROCESSING = {"normalise": normalise, "subtract_mean": subtract_mean}
 
 
-def prepare(images: np.ndarray, backbone: Backbone) -> np.ndarray:
+def prepare(images: np.ndarray, backbone: type[Backbone]) -> np.ndarray:
     """Transform images into the input that a backbone expects.
 
-    The published weights of VGG16 expect `fcn_numpy.data.subtract_mean`. All other backbones are
-    trained by this package, with `fcn_numpy.data.normalise`.
+    The published weights of VGG16 expect `fcn_numpy.data.subtract_mean`. Other backbones are
+    trained by this package, with `fcn_numpy.data.normalise`: see `Backbone.preprocessing`.
 
     Parameters
     ----------
     images : ndarray, shape (N, 3, H, W), floating
         RGB from 0 to 1.
-    backbone : Backbone
+    backbone : type of Backbone
 
     Returns
     -------
     ndarray, shape and dtype of images
     """
-    return subtract_mean(images) if backbone == VGG16 else normalise(images)
+    return PREPROCESSING[backbone.preprocessing](images)
 
 
 def score_image(model: FCN, image: np.ndarray) -> np.ndarray:
@@ -105,8 +107,8 @@ def classes_of(
     Classes
         `classes` if given. Otherwise those of the file classes.csv beside the weights, if it
         lists as many as the network has. Otherwise they follow from their number: those of
-        PASCAL VOC for 21, those of the toy shapes for 4 on the tiny backbone, or else "class 0",
-        "class 1" and so on.
+        PASCAL VOC for 21, those of the toy shapes for 4 on a backbone that this package trains, or
+        else "class 0", "class 1" and so on.
 
     Raises
     ------
@@ -127,6 +129,6 @@ def classes_of(
             return listed
     if model.n_class == len(VOC_CLASSES):
         return VOC_CLASSES
-    if model.n_class == len(TOY_CLASSES) and model.backbone == TINY:
+    if model.n_class == len(TOY_CLASSES) and model.backbone.preprocessing == "normalise":
         return TOY_CLASSES
     return Classes.named([f"class {number}" for number in range(model.n_class)])

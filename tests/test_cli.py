@@ -77,20 +77,21 @@ def settings_of(*arguments):
 
 
 def test_options_become_settings():
-    from fcn_numpy.training import Settings
+    from fcn_numpy.training import SEGMENTERS, Settings
 
     plain = Settings()
     assert settings_of() == plain
-    assert settings_of("--heavy") == plain.heavy()
+    assert settings_of("--heavy") == plain.heavy_learning()
     assert settings_of(
         "--batch", "1", "--momentum", "0.99", "--reduction", "sum"
-    ) == plain.heavy()
-    assert settings_of("--batch", "20") == plain.regime(batch=20)
-    assert settings_of("--momentum", "0") == plain.regime(momentum=0.0)
-    assert settings_of("--loss-sampling", "0.5").loss_sampling == 0.5
-    assert settings_of("--quick", "--heavy") == plain.quick().heavy()
-    doubled, heavy = settings_of("--heavy", "--lr-factor", "2"), plain.heavy()
-    assert doubled.lr == pytest.approx([2 * lr for lr in heavy.lr])
+    ) == plain.heavy_learning()
+    assert settings_of("--batch", "20") == plain.regrouped(batch=20)
+    assert settings_of("--momentum", "0") == plain.regrouped(momentum=0.0)
+    sampled = plain.with_stages(*SEGMENTERS, loss_sampling=0.5)
+    assert settings_of("--loss-sampling", "0.5") == sampled
+    assert settings_of("--quick", "--heavy") == plain.quick().heavy_learning()
+    doubled, heavy = settings_of("--heavy", "--lr-factor", "2"), plain.heavy_learning()
+    assert [s.lr for s in doubled.stages] == pytest.approx([2 * s.lr for s in heavy.stages])
 
 
 def test_heavy_excludes_what_it_sets(tmp_path, capsys):
@@ -444,12 +445,12 @@ class Terminal:
 
 def test_on_a_terminal_one_line_updates():
     from fcn_numpy.cli.progress import ProgressLine
-    from fcn_numpy.training import Progress
+    from fcn_numpy.training import StepReport
 
     stream = Terminal()
     line = ProgressLine(stream)
     for step in range(1, 4):
-        line(Progress("fcn8s", step, 3, 0.5, step * 10.0, 30.0, 10.0, 8))
+        line(StepReport("fcn8s", step, 3, 0.5, step * 10.0, 30.0, 10.0, 8))
     text = "".join(stream.written)
     assert text.count("\n") == 1
     assert text.endswith("\n")
@@ -462,14 +463,14 @@ def test_on_a_terminal_one_line_updates():
 
 def test_text_follows_an_unfinished_line_on_a_line_of_its_own():
     from fcn_numpy.cli.progress import ProgressLine
-    from fcn_numpy.training import Progress
+    from fcn_numpy.training import StepReport
 
     stream = Terminal()
     line = ProgressLine(stream)
     line.close()
     assert not stream.written
     line.shown -= 1
-    line(Progress("fcn8s", 1, 3, 0.5, 10.0, 30.0, 10.0, 8))
+    line(StepReport("fcn8s", 1, 3, 0.5, 10.0, 30.0, 10.0, 8))
     line.close()
     text = "".join(stream.written)
     assert text.count("\n") == 1 and text.endswith("\n")

@@ -1,6 +1,5 @@
 """From an image of any size to scores of that size, and the classes that they are for."""
 
-import dataclasses
 
 import numpy as np
 import pytest
@@ -77,11 +76,12 @@ def test_an_image_of_another_shape_is_an_error():
         score_image(model_with_scores(), np.zeros((1, 3, 8, 8), np.float32))
 
 
-OTHER = dataclasses.replace(TINY, name="OTHER", fc_width=32)
+OTHER = vgg("OTHER", TINY.widths, TINY.convs, 32, TINY.fc_kernel, TINY.pad)
 
 
 def network(n_class, backbone=TINY):
-    return FCN32s(n_class, backbone, rng=NotDrawn())
+    with skip_init():
+        return FCN32s(n_class, backbone)
 
 
 def test_given_classes_are_those_of_the_network(tmp_path):

@@ -52,7 +52,7 @@ def gradient_in_one_piece(settings, model, step):
         )
         losses += loss_of(model(normalise(x)), y)
         pixels += np.count_nonzero(y != 255)
-        model.backward(loss_of.backward(), need_input_grad=False)
+        model.backward(loss_of.backward())
     assert sum(sizes) == stage.batch
     divisor = 1 if stage.reduction == "sum" else pixels
     total = {name: p.grad / divisor for name, p in model.named_parameters()}
@@ -117,7 +117,7 @@ def test_one_process_gives_the_gradient_of_the_batch(folder, reduction):
     loss_of = SoftmaxCrossEntropy(255, reduction, stage.class_weights)
     expected = loss_of(model(prepare(x, TINY)), y)
     model.zero_grad()
-    model.backward(loss_of.backward(), need_input_grad=False)
+    model.backward(loss_of.backward())
     assert loss == pytest.approx(
         expected / (loss_of.total if reduction == "sum" else 1), rel=1e-6
     )

@@ -9,8 +9,9 @@ import pytest
 from labelled_folder import NAMES, write_folder
 from PIL import Image
 
-from fcn_numpy import cli, training
-from fcn_numpy.cli import main
+from fcn_numpy import training
+from fcn_numpy.cli import main, parse
+from fcn_numpy.cli.train import own_data, settings_from
 from fcn_numpy.data import TOY_CLASSES
 from fcn_numpy.training import (
     SEGMENTERS,
@@ -40,7 +41,7 @@ def test_train_and_evaluate_on_a_folder(folder, tmp_path, capsys):
     out = tmp_path / "run"
     assert main(["train", "--quick", "--data", str(folder), "--out", str(out)]) == 0
     words = capsys.readouterr().out
-    assert "Reading 5 pictures to learn from, 1 to score on." in words
+    assert "Reading 5 images to train on, 1 to score on." in words
     shares = re.findall(r"^  \w+ +([0-9.]+)% +([0-9.]+)%$", words, re.M)
     assert len(shares) == 4
     for part in zip(*shares):
@@ -222,8 +223,8 @@ def test_all_held_out_images_are_scored(tmp_path):
 
 
 def settings_of(folder, *arguments):
-    options = cli._parser().parse_args(["train", "--data", str(folder), *arguments])
-    return cli._settings(options, cli._own_data(options))
+    options = parse(["train", "--data", str(folder), *arguments])
+    return settings_from(options, own_data(options))
 
 
 def test_options_become_settings(folder):
@@ -294,7 +295,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
 ])
 def test_options_for_own_pictures_need_a_folder(tmp_path, capsys, arguments):
     words = failed(capsys, "train", "--out", tmp_path / "run", *arguments)
-    assert f"{arguments[0]} is for pictures of your own" in words
+    assert f"{arguments[0]} is for your own images" in words
     words = failed(capsys, "train", "--resume", "--out", tmp_path / "run", *arguments)
     assert f"keeps the settings of the run, got {arguments[0]}" in words
 

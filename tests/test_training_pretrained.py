@@ -7,7 +7,7 @@ from labelled_folder import write_folder
 from fcn_numpy import training, weights
 from fcn_numpy.cli import main
 from fcn_numpy.models import TINY, Classifier, FCN8s, FCN16s, FCN32s
-from fcn_numpy.models.published import for_caffe_pictures, start_from
+from fcn_numpy.models.files import for_caffe_images, start_from
 from fcn_numpy.training import SEGMENTERS, OwnData, Settings, train
 
 QUICK = Settings().quick().with_stages(*SEGMENTERS, dropout=0.5)
@@ -82,16 +82,16 @@ def test_torchvision_s_pictures_are_folded_into_the_first_layer():
     mean, std = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[:, :, None, None]
     bias = state["conv1_1.bias"][:, None, None]
     expected = conv2d((picture - mean) / std, state["conv1_1.weight"]) + bias
-    folded = for_caffe_pictures(state, "torchvision")
+    folded = for_caffe_images(state, "torchvision")
     got = conv2d(subtract_mean(picture), folded["conv1_1.weight"])
     got += folded["conv1_1.bias"][:, None, None]
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(folded["other"], state["other"])
-    assert for_caffe_pictures(state, "caffe") is state
+    assert for_caffe_images(state, "caffe") is state
     with pytest.raises(ValueError, match="'caffe' or 'torchvision', got 'x'"):
-        for_caffe_pictures(state, "x")
+        for_caffe_images(state, "x")
     with pytest.raises(ValueError, match=r"conv1_1\.weight of shape \(F, 3, kh, kw\)"):
-        for_caffe_pictures({"conv1_1.weight": np.zeros((2, 4, 3, 3))}, "torchvision")
+        for_caffe_images({"conv1_1.weight": np.zeros((2, 4, 3, 3))}, "torchvision")
 
 
 def test_weights_that_do_not_fit_are_said_before_anything_is_written(folder, tmp_path, capsys):

@@ -9,7 +9,7 @@ from fcn_numpy import training
 from fcn_numpy.cli.options import add_classes, given, parse_classes, whole_number
 from fcn_numpy.data import open_folder
 from fcn_numpy.metrics import score_table, segmentation_scores
-from fcn_numpy.models import MODELS, fcn_from_file
+from fcn_numpy.models import MODELS, from_file
 from fcn_numpy.prediction import classes_of
 
 DESCRIPTION = """\
@@ -68,7 +68,7 @@ def _score_on_folder(options: argparse.Namespace) -> None:
     classes, colored = parse_classes(options.classes)
     folder = open_folder(options.data, options.split or "val", classes, colored)
     folder = folder.subset(range(len(folder))[: options.images])
-    model = fcn_from_file(options.weights)
+    model = from_file(options.weights)
     classes = classes_of(model, options.weights, folder.classes)
     folder.check()
 
@@ -76,6 +76,6 @@ def _score_on_folder(options: argparse.Namespace) -> None:
         print(f"{done}/{len(folder)} {folder.names[done - 1]}", flush=True)
 
     images = (folder[i] for i in range(len(folder)))
-    hist = training.score_pictures(model, images, report)
+    hist = training.score_images(model, images, report)
     name = next(name for name, kind in MODELS.items() if type(model) is kind)
     print(score_table({name: segmentation_scores(hist)}, classes.names))

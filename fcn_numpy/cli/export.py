@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from fcn_numpy import weights
-from fcn_numpy.models import fcn_from_file
+from fcn_numpy.models import from_file
 from fcn_numpy.onnx_export import export_onnx
 
 DESCRIPTION = """\
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(
             f"expected OUT to end in one of {', '.join(EXTENSIONS)}, got {options.out}"
         )
-    model = fcn_from_file(options.weights)
+    model = from_file(options.weights)
     if extension == ".onnx":
         try:
             export_onnx(options.out, model)

@@ -10,7 +10,7 @@ import numpy as np
 from fcn_numpy.cli.options import add_classes, complain, parse_classes
 from fcn_numpy.data import Classes, read_image, write_image, write_labels
 from fcn_numpy.files import atomic_write
-from fcn_numpy.models import FCN, fcn_from_file
+from fcn_numpy.models import FCN, from_file
 from fcn_numpy.plotting import draw_legend, overlay
 from fcn_numpy.prediction import classes_of, score_image
 
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         other = by_stem.setdefault(path.stem, path)
         if other is not path:
             raise ValueError(f"{other} and {path} have the same name: their results would collide")
-    model = fcn_from_file(options.weights)
+    model = from_file(options.weights)
     classes = classes_of(model, options.weights, parse_classes(options.classes)[0])
     print(f"{type(model).__name__} on {model.backbone.name}, {model.n_class} classes", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)

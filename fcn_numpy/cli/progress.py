@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TextIO
 
-from fcn_numpy.training import Progress
+from fcn_numpy.training import StepReport
 
 
 class ProgressLine:
@@ -31,7 +31,7 @@ class ProgressLine:
         self.work_before: float | None = None
         self.unfinished = False
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: StepReport) -> None:
         """Take note of a step, and show it if it is time to."""
         now = time.monotonic()
         if self.work_before is None:

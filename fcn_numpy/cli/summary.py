@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from fcn_numpy.cli.options import whole_number
-from fcn_numpy.models import MODELS, TINY, VGG16
-from fcn_numpy.nn.conv import NotDrawn
+from fcn_numpy.models import BACKBONES, MODELS
+from fcn_numpy.nn import skip_init
 from fcn_numpy.summary import summary
 
 DESCRIPTION = """\
@@ -15,8 +15,6 @@ cell to the next), its receptive field (image pixels along a side that one cell 
 on), the parameters, and the multiply-adds for one image. The totals and the offsets of
 the crops follow below.
 """
-BACKBONES = {"vgg16": VGG16, "tiny": TINY}
-DEFAULT_SIZES = {"vgg16": (224, 224), "tiny": (128, 128)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +39,9 @@ def run(options: argparse.Namespace) -> int:
     name = options.model.lower().replace("-", "").replace("_", "")
     if name not in MODELS:
         raise ValueError(f"expected MODEL to be one of {', '.join(MODELS)}, got {options.model!r}")
-    # The weights do not matter here, so none are drawn.
-    model = MODELS[name](options.classes, BACKBONES[options.backbone], rng=NotDrawn())
-    height, width = options.size or DEFAULT_SIZES[options.backbone]
+    backbone = BACKBONES[options.backbone]
+    with skip_init():  # the values of the weights do not matter here
+        model = MODELS[name](options.classes, backbone)
+    height, width = options.size or (backbone.image_size, backbone.image_size)
     print(summary(model, (height, width)))
     return 0

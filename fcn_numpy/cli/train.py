@@ -9,16 +9,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from fcn_numpy import plotting, training
 from fcn_numpy.cli.options import add_classes, given, number, parse_classes, whole_number
 from fcn_numpy.cli.progress import ProgressLine
 from fcn_numpy.data import Classes
 from fcn_numpy.metrics import Scores, score_table
-from fcn_numpy.training import OwnData, Settings
+from fcn_numpy.models import BACKBONES, VGG
+from fcn_numpy.training import SEGMENTERS, OwnData, Settings, balanced_class_weights
 
 DESCRIPTION = """\
 Train a tiny FCN on toy shapes, as the paper does on photographs: first a classifier of
@@ -34,7 +32,7 @@ The folder --out receives predictions.png (look at this first), curves.png, hist
 (the loss of each step), the weights of every stage (.npz), scores.json and config.json.
 Ctrl-C stops and saves; --resume continues.
 """
-REGIME_DESCRIPTION = """\
+REGROUPING = """\
 By default the FCNs learn from batches of 8, with momentum 0.9 and the mean of the loss
 over pixels (with --backbone vgg16 as with --heavy). Other values also change the number of
 steps and the learning rates, so that the FCNs see the same number of images and each image
@@ -64,9 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, metavar="DIR", help="folder of images and masks"
     )
     own_images = _add_own_images(group)
-    regime = _add_regime(parser.add_argument_group("how the FCNs learn", REGIME_DESCRIPTION))
+    regrouping = _add_regrouping(parser.add_argument_group("how the FCNs learn", REGROUPING))
     parser.set_defaults(
-        own_image_options=own_images, run_options=[*general, *regime, data, *own_images]
+        own_image_options=own_images, run_options=[*general, *regrouping, data, *own_images]
     )
 
 
@@ -118,7 +116,7 @@ def _add_own_images(group: argparse._ArgumentGroup) -> list[argparse.Action]:
             "for each class, separated by commas (default: all classes count the same)",
         ),
         group.add_argument(
-            "--backbone", choices=("tiny", "vgg16"),
+            "--backbone", choices=tuple(BACKBONES),
             help="vgg16 is the paper's; it needs --pretrained, about 5 GB of memory, and hours "
             "(default: tiny)",
         ),
@@ -135,7 +133,7 @@ def _add_own_images(group: argparse._ArgumentGroup) -> list[argparse.Action]:
     ]
 
 
-def _add_regime(group: argparse._ArgumentGroup) -> list[argparse.Action]:
+def _add_regrouping(group: argparse._ArgumentGroup) -> list[argparse.Action]:
     return [
         group.add_argument("--batch", type=whole_number(1), metavar="N", help="images per step"),
         group.add_argument("--momentum", type=MOMENTUM, metavar="X", help="from 0 to below 1"),
@@ -198,12 +196,13 @@ def own_data(options: argparse.Namespace) -> OwnData | None:
         if of_images:
             raise ValueError(f"{of_images[0]} is for your own images: expected --data DIR too")
         return None
-    vgg16 = options.backbone == "vgg16"
-    if vgg16 and options.pretrained is None:
+    backbone = _backbone(options)
+    if options.pretrained is None and not backbone.learns_from_scratch:
         raise ValueError(
-            "--backbone vgg16 needs --pretrained FILE: from scratch it would need a million images"
+            f"--backbone {backbone.name.lower()} needs --pretrained FILE: from scratch it would "
+            "need a million images"
         )
-    if options.pretrained_on is not None and not vgg16:
+    if options.pretrained_on is not None and backbone.preprocessing != "subtract_mean":
         raise ValueError("--pretrained-on is for --backbone vgg16")
     if options.pretrained is not None and not options.pretrained.is_file():
         raise ValueError(f"expected --pretrained to be a file, got {options.pretrained}")
@@ -212,6 +211,10 @@ def own_data(options: argparse.Namespace) -> OwnData | None:
         options.data, classes=classes, coloured=colored, split=options.split,
         validation=options.validation, seed=options.seed or 0,
     )
+
+
+def _backbone(options: argparse.Namespace) -> type[VGG]:
+    return BACKBONES[options.backbone or "tiny"]
 
 
 def _read_all(data: OwnData) -> None:
@@ -238,33 +241,30 @@ def settings_from(options: argparse.Namespace, data: OwnData | None = None) -> S
     -------
     Settings
     """
-    settings = Settings.vgg16() if options.backbone == "vgg16" else Settings()
-    changes: dict[str, Any] = {"flip": not options.no_flip}
-    if options.seed is not None:
-        changes["seed"] = options.seed
-    if options.lr_factor is not None:
-        changes["lr"] = tuple(options.lr_factor * lr for lr in settings.lr)
-    steps = settings.steps
+    settings = Settings()
     if options.pretrained is not None:
-        changes["start"] = str(options.pretrained.resolve())
-        changes["start_trained_on"] = options.pretrained_on or "caffe"
-        steps = (0, *steps[1:])  # no classifier
-    factor = options.steps_factor or 1
-    changes["steps"] = tuple(n and max(1, round(factor * n)) for n in steps)
-    if options.crop is not None:
-        changes["size"] = options.crop or None
+        pretrained = str(options.pretrained.resolve()), options.pretrained_on or "caffe"
+        if _backbone(options).learns_from_scratch:
+            settings = settings.with_pretrained(*pretrained)
+        else:
+            settings = Settings.vgg16(*pretrained)
+    settings = settings.scaled(steps=options.steps_factor or 1, lr=options.lr_factor or 1)
+    size = settings.size if options.crop is None else options.crop or None
+    settings = dataclasses.replace(
+        settings, seed=options.seed or 0, flip=not options.no_flip, size=size
+    )
     if options.class_weights is not None and data is not None:
-        changes["class_weights"] = _class_weights(options.class_weights, data)
+        weights = _class_weights(options.class_weights, data)
+        settings = settings.with_stages(*SEGMENTERS, class_weights=weights)
     if options.loss_sampling is not None:
-        changes["loss_sampling"] = options.loss_sampling
-    settings = dataclasses.replace(settings, **changes)
-    return _in_regime(settings.quick() if options.quick else settings, options, data)
+        settings = settings.with_stages(*SEGMENTERS, loss_sampling=options.loss_sampling)
+    return _regrouped(settings.quick() if options.quick else settings, options, data)
 
 
 def _class_weights(text: str, data: OwnData) -> tuple[float, ...]:
     """Return the numbers that --class-weights asks for."""
     if text == "balanced":
-        return _balanced_class_weights(data.counts[0])
+        return balanced_class_weights(data.counts[0])
     try:
         weights = tuple(float(weight) for weight in text.split(","))
     except ValueError:
@@ -277,28 +277,22 @@ def _class_weights(text: str, data: OwnData) -> tuple[float, ...]:
     return weights
 
 
-def _balanced_class_weights(counts: np.ndarray) -> tuple[float, ...]:
-    """Return the median number of pixels of a class over that of each; 1 for absent classes."""
-    weights = np.median(counts[counts > 0]) / np.maximum(counts, 1)
-    return tuple(np.where(counts > 0, weights, 1.0).tolist())
-
-
-def _in_regime(
+def _regrouped(
     settings: Settings, options: argparse.Namespace, data: OwnData | None
 ) -> Settings:
     """Return the settings with --batch, --momentum and --reduction, or --heavy."""
-    regime = {name: getattr(options, name) for name in ("batch", "momentum", "reduction")}
-    chosen = [name for name, value in regime.items() if value is not None]
+    changes = {name: getattr(options, name) for name in ("batch", "momentum", "reduction")}
+    chosen = [name for name, value in changes.items() if value is not None]
     if options.heavy and chosen:
         raise ValueError(f"--heavy sets batch, momentum and reduction, got --{chosen[0]} too")
-    if options.heavy:
-        regime = {"batch": 1, "momentum": 0.99, "reduction": "sum"}
-    elif not chosen:
+    if not options.heavy and not chosen:
         return settings
     pixels = None
     if settings.size is None and data is not None:
         pixels = max(1, round(data.counts[0].sum() / len(data.train)))
-    return settings.regime(**regime, pixels=pixels)
+    if options.heavy:
+        return settings.heavy_learning(pixels)
+    return settings.regrouped(**changes, pixels=pixels)
 
 
 @contextlib.contextmanager

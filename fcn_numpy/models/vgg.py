@@ -35,7 +35,13 @@ class Backbone(Module):
     preprocessing : {"normalise", "subtract_mean"}
         Which function of `fcn_numpy.data` prepares images for it.
     splits_batches : bool
-        Whether training splits each batch between processes, for layers too small for threads.
+        Whether training splits each batch between processes. The layers of TINY are too small to
+        keep several cores busy; those of VGG16 do so in a single process, and their gradient, of
+        540 MB, is too large to be sent between processes.
+    learns_from_scratch : bool
+        Whether it can be trained without pretrained weights.
+    image_size : int
+        Height and width of the images that examples are computed for.
     """
 
     name: str
@@ -43,6 +49,8 @@ class Backbone(Module):
     fc_kernel: int
     preprocessing = "normalise"
     splits_batches = True
+    learns_from_scratch = True
+    image_size = 128
 
     def forward(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """Return the feature maps by name, from fine to coarse."""
@@ -125,7 +133,8 @@ class VGG16(VGG):
     widths = (64, 128, 256, 512, 512)
     fc_width, fc_kernel, pad = 4096, 7, 100
     preprocessing = "subtract_mean"
-    splits_batches = False
+    splits_batches = learns_from_scratch = False
+    image_size = 224
 
 
 class TINY(VGG):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from fcn_numpy.models import TINY, Backbone, Classifier
+from fcn_numpy import fast
+from fcn_numpy.models import BACKBONES, Classifier
 from fcn_numpy.nn import Dropout2d, LossSampling
 from fcn_numpy.prediction import prepare
 from fcn_numpy.training.images import classes_of, images_of
@@ -15,7 +16,7 @@ from fcn_numpy.training.networks import Network, load_fcn, make_loss, make_model
 from fcn_numpy.training.own_data import OwnData
 from fcn_numpy.training.part import Part
 from fcn_numpy.training.scoring import score_images
-from fcn_numpy.training.settings import BACKBONES, Settings
+from fcn_numpy.training.settings import Settings
 from fcn_numpy.training.stages import Stage
 from fcn_numpy.training.workers import WorkerPool
 
@@ -24,20 +25,11 @@ from fcn_numpy.training.workers import WorkerPool
 PARTS = 2
 
 
-def splits_batches(backbone: Backbone) -> bool:
-    """Return whether several processes split each batch of a backbone.
-
-    The layers of TINY are too small to keep several cores busy. Those of VGG16 do so in a single
-    process, and their gradient, of 540 MB, is too large to be sent between processes.
-    """
-    return backbone == TINY
-
-
 def gradients_for(
     settings: Settings, data: OwnData | None = None
 ) -> SerialGradients | ParallelGradients:
     """Return what computes the gradients of a run, to be used in a ``with`` block."""
-    if splits_batches(BACKBONES[settings.backbone]):
+    if BACKBONES[settings.backbone].splits_batches:
         return ParallelGradients(settings, data)
     return SerialGradients(settings, data)
 
@@ -91,7 +83,7 @@ class PartGradients:
         # The caller reports a loss that is infinite or NaN.
         with np.errstate(over="ignore", invalid="ignore"):
             loss = loss_of(model(prepare(x, model.backbone)), y)
-            model.backward(loss_of.backward(), need_input_grad=False)
+            model.backward(loss_of.backward())
         return loss, loss_of.total
 
     def confusion_matrix(self, out: Path, name: str, n: int | None, seed: int) -> np.ndarray:
@@ -204,14 +196,16 @@ def gradient_divisor(stage: Stage, total: float) -> float:
 
 @dataclass(frozen=True)
 class PartJob:
-    """What a worker is started with: the arguments of `PartGradients`."""
+    """What a worker is started with: the arguments of `PartGradients`, and the algorithm."""
 
     settings: Settings
     data: OwnData | None
     part: Part
+    algorithm: str = field(default_factory=fast.CHOICE.get)
 
     def start(self) -> PartWorker:
         """Return the object whose methods the worker calls."""
+        fast.CHOICE.set(self.algorithm)
         return PartWorker(PartGradients(self.settings, self.data, self.part))
 
 

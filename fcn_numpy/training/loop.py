@@ -18,8 +18,7 @@ from fcn_numpy import weights
 from fcn_numpy.data import write_classes
 from fcn_numpy.metrics import Scores
 from fcn_numpy.models import FCN, start_from
-from fcn_numpy.models.published import for_caffe_pictures
-from fcn_numpy.nn.conv import NotDrawn
+from fcn_numpy.models.files import for_caffe_images
 from fcn_numpy.optim import SGD
 from fcn_numpy.training.evaluation import score_networks
 from fcn_numpy.training.gradients import ParallelGradients, SerialGradients, gradients_for
@@ -191,7 +190,7 @@ class _Run:
         settings = self.settings
         state = weights.load(settings.pretrained)
         try:
-            state = for_caffe_pictures(state, settings.pretrained_on)
+            state = for_caffe_images(state, settings.pretrained_on)
             self._check_fit(state)
         except ValueError as error:
             raise ValueError(f"{settings.pretrained}: {error}") from error
@@ -199,7 +198,7 @@ class _Run:
 
     def _check_fit(self, state):
         """Raise ValueError unless the first network can start from these weights."""
-        model = make_fcn(self.settings.stages[0], self.backbone, self.n_class, NotDrawn())
+        model = make_fcn(self.settings.stages[0], self.backbone, self.n_class)
         start_from(model, state, assign=True)
 
     def train_stages(self) -> None:
@@ -236,8 +235,6 @@ class _Run:
         """Return the network and the optimizer of a stage, and the number of steps done."""
         restoring = "step" in self.checkpoint
         rng = np.random.default_rng((self.settings.seed, stage.number))
-        if not stage.is_classifier:
-            rng = NotDrawn()  # an FCN gets its weights from another network
         model = make_model(stage, self.backbone, self.n_class, rng)
         if isinstance(model, FCN) and not restoring:
             start_from(model, self._take_previous(), assign=True)

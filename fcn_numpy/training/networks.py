@@ -9,37 +9,27 @@ import numpy as np
 
 from fcn_numpy import weights
 from fcn_numpy.data import IGNORE
-from fcn_numpy.models import FCN, Backbone, Classifier
-from fcn_numpy.nn import Dropout2d, LossSampling, SoftmaxCrossEntropy
-from fcn_numpy.nn.conv import NotDrawn
-from fcn_numpy.training.settings import BACKBONES, Settings
+from fcn_numpy.models import BACKBONES, FCN, VGG, Classifier
+from fcn_numpy.nn import LossSampling, SoftmaxCrossEntropy, skip_init
+from fcn_numpy.training.settings import Settings
 from fcn_numpy.training.stages import SEGMENTERS, Stage
 
 Network = Classifier | FCN
 
 
 def make_model(
-    stage: Stage, backbone: Backbone, n_class: int, rng: np.random.Generator
+    stage: Stage, backbone: type[VGG], n_class: int, rng: np.random.Generator
 ) -> Network:
-    """Return a new network for a stage."""
-    if not stage.is_classifier:
-        return make_fcn(stage, backbone, n_class, rng)
-    model = Classifier(n_class, backbone, rng=rng)
-    _set_dropout(model, stage.dropout)
-    return model
+    """Return a new network for a stage: a classifier, or an FCN that draws no weights."""
+    if stage.is_classifier:
+        return Classifier(n_class, backbone, dropout=stage.dropout, rng=rng)
+    return make_fcn(stage, backbone, n_class)
 
 
-def make_fcn(stage: Stage, backbone: Backbone, n_class: int, rng: np.random.Generator) -> FCN:
-    """Return a new FCN for a stage."""
-    model = SEGMENTERS[stage.name](n_class, backbone, rng=rng)
-    _set_dropout(model, stage.dropout)
-    return model
-
-
-def _set_dropout(model: Network, p: float) -> None:
-    for module in model.modules():
-        if isinstance(module, Dropout2d):
-            module.p = p
+def make_fcn(stage: Stage, backbone: type[VGG], n_class: int) -> FCN:
+    """Return a new FCN for a stage; its weights come from another network, so none are drawn."""
+    with skip_init():
+        return SEGMENTERS[stage.name](n_class, backbone, dropout=stage.dropout)
 
 
 def make_loss(stage: Stage) -> SoftmaxCrossEntropy:
@@ -53,6 +43,6 @@ def make_loss(stage: Stage) -> SoftmaxCrossEntropy:
 
 def load_fcn(out: str | os.PathLike, name: str, settings: Settings, n_class: int) -> FCN:
     """Return the trained FCN of a stage of a run."""
-    model = make_fcn(settings.stage(name), BACKBONES[settings.backbone], n_class, NotDrawn())
+    model = make_fcn(settings.stage(name), BACKBONES[settings.backbone], n_class)
     model.load_state_dict(weights.load(Path(out) / f"{name}.npz"), assign=True)
     return model

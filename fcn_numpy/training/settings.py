@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fcn_numpy.checks import whole_number
-from fcn_numpy.models import TINY, VGG16
+from fcn_numpy.models import BACKBONES
 from fcn_numpy.training.stages import (
     CLASSIFIER,
     SEGMENTERS,
@@ -16,7 +16,6 @@ from fcn_numpy.training.stages import (
     effective_learning_rate,
 )
 
-BACKBONES = {"tiny": TINY, "vgg16": VGG16}
 PRETRAINED_ON = ("caffe", "torchvision")
 
 # The most steps and images per step of each stage in `Settings.quick`.

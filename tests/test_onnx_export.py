@@ -167,7 +167,7 @@ class Layers(FCN):
         self.layers = Sequential(*layers)
         self.sizes = Sizes(self, (Fraction(1), Fraction(1)))
 
-    def forward(self, image):
+    def _segment(self, image):
         return self.layers(image)
 
 

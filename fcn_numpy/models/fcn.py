@@ -179,7 +179,10 @@ class FCN(nn.Module):
         """
         if not isinstance(image, FeatureMap):
             check_array(image, f"{type(self).__name__}: image", ("N", 3, "H", "W"))
-            self.sizes.check(image.shape[2:])
+        self.sizes.check(image.shape[2:])
+        return self._segment(image)
+
+    def _segment(self, image):
         maps = self._features(image)
         scores = self._head(maps[self._coarsest])
         for pool, skip in self._skips.items():

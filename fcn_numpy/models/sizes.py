@@ -35,7 +35,7 @@ class Sizes:
         size = pair(size, "size", 1)
         if size not in self._taken:
             try:
-                self._model(FeatureMap(3, size))
+                self._model._segment(FeatureMap(3, size))
                 self._taken[size] = True
             except ValueError:
                 self._taken[size] = False

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 
 Pair = tuple[int, int]
+IntOrPair = int | Pair
 
 
 def whole_number(value: int, name: str, minimum: int) -> int:
@@ -15,6 +16,13 @@ def whole_number(value: int, name: str, minimum: int) -> int:
     if not whole or value < minimum:
         raise ValueError(f"expected {name} to be an int of at least {minimum}, got {value!r}")
     return int(value)
+
+
+def fraction(value: float, name: str) -> float:
+    """Return a number that is at least 0 and below 1, or raise ValueError."""
+    if not isinstance(value, Real) or not 0 <= value < 1:
+        raise ValueError(f"expected {name} of at least 0 and below 1, got {value!r}")
+    return float(value)
 
 
 def pair(value: int | Pair, name: str, minimum: int = 0) -> Pair:
@@ -49,19 +57,26 @@ def floating_dtype(dtype: np.typing.DTypeLike) -> np.dtype:
     return np.dtype(dtype)
 
 
-def check_array(x: np.ndarray, name: str, shape: tuple, kinds: str = "f") -> None:
-    """Raise ValueError unless x is an array of the expected shape and kind of dtype.
+def check_array(
+    x: np.ndarray, name: str, shape: tuple, kinds: str = "f", *,
+    dtype: np.dtype | None = None, owner: str = "",
+) -> None:
+    """Raise ValueError unless x is an array of the expected shape and dtype.
 
     Parameters
     ----------
     x : ndarray
     name : str
-        What the error calls it: "Conv2d: x".
+        What the error calls it: "Linear: x".
     shape : tuple
         An int for a size that is fixed, a str for one that is free (but not 0), and ``...`` last
         for any number of further axes.
     kinds : str
         Allowed kinds of dtype: "f" for floating, "iu" for integer.
+    dtype : dtype, optional
+        The dtype that x must have: arrays of two dtypes are not mixed in silence.
+    owner : str
+        Whose dtype that is: "its parameters".
     """
     open_end = bool(shape) and shape[-1] is ...
     fixed = shape[:-1] if open_end else shape
@@ -76,6 +91,8 @@ def check_array(x: np.ndarray, name: str, shape: tuple, kinds: str = "f") -> Non
         raise ValueError(f"{_wanted(name, shape, kinds)}, got {x.dtype} {x.shape}")
     if 0 in x.shape:
         raise ValueError(f"{_wanted(name, shape, kinds)} without an empty axis, got {x.shape}")
+    if dtype is not None and x.dtype != dtype:
+        raise ValueError(f"expected {name} of {dtype}, the dtype of {owner}, got {x.dtype}")
 
 
 def _wanted(name, shape, kinds):
@@ -84,7 +101,31 @@ def _wanted(name, shape, kinds):
     return f"expected {name} to be a {words} array of shape ({sizes})"
 
 
-def check_dtype(x: np.ndarray, name: str, dtype: np.dtype, owner: str) -> None:
-    """Raise ValueError unless x has the dtype of its owner: dtypes are not mixed in silence."""
-    if x.dtype != dtype:
-        raise ValueError(f"expected {name} of {dtype}, the dtype of {owner}, got {x.dtype}")
+def output_array(
+    out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype, owner: str
+) -> np.ndarray:
+    """Return the array to write a result to: `out`, or a new one if that is None.
+
+    Parameters
+    ----------
+    out : ndarray or None
+    shape : tuple of int
+    dtype : dtype
+    owner : str
+        What the error calls the array that has this dtype.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    ValueError
+        If `out` does not have this shape and dtype, in C order.
+    """
+    if out is None:
+        return np.empty(shape, dtype)
+    check_array(out, "out", shape, dtype=dtype, owner=owner)
+    if not out.flags.c_contiguous:
+        raise ValueError(f"expected out in C order, got strides {out.strides}")
+    return out

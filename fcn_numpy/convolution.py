@@ -7,69 +7,29 @@
 `conv2d_weight`       the gradient of its weight
 ====================  ======================================================================
 
-As everywhere in deep learning, the kernel is not flipped (a cross-correlation)::
+The kernel is not flipped (a cross-correlation, as in all deep learning), and x is 0 outside::
 
-    y[n, f, i, j] = sum over c, a, b of
-                    w[f, c, a, b] * x[n, c, i s - p + a d, j s - p + b d]
+    y[n, f, i, j] = sum over c, a, b of w[f, c, a, b] * x[n, c, i s - p + a d, j s - p + b d]
 
-with zeros outside of x. M is never stored. `im2col` copies every window of x into a column; then
-M x is the small matrix product ``w.reshape(F, -1) @ im2col(x)``, and the other two functions are
-its transposes. That is the whole theory, and this file computes it as it is written here.
+M is never stored. `im2col` copies every window of x into a column; then M x is the small matrix
+product ``w.reshape(F, -1) @ im2col(x)``, and the other two functions are its transposes. That is
+the whole theory, and this file computes it as it is written here. `fcn_numpy.fast` computes the
+same numbers in less time and memory; it is what runs, except in ``with algorithm("plain"):``.
 
-`fcn_numpy.fast` computes the same numbers in less time and memory. It is what runs, unless you ask
-for the code on this page: ``with algorithm("plain"):``.
-
-All three functions raise ValueError if the shapes or dtypes of their arrays do not fit together,
-or if no window fits into the input. The names are those of torch.nn.grad.
+If arrays do not fit together, or no window fits, it is a ValueError. Names as in torch.nn.grad.
 """
-
-from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 
 from fcn_numpy import fast
-from fcn_numpy.checks import Pair, check_array, check_dtype, pair
+from fcn_numpy.algorithm import algorithm as algorithm
+from fcn_numpy.checks import IntOrPair, Pair, check_array, output_array, pair
 from fcn_numpy.window import Window
-
-ALGORITHMS = "auto", "im2col", "plain"
-
-
-@contextmanager
-def algorithm(name: str) -> Iterator[None]:
-    """Choose how everything inside a with block is computed, whole networks included.
-
-    Parameters
-    ----------
-    name : {"auto", "im2col", "plain"}
-        "auto", the choice outside of any block: `fcn_numpy.fast`, with Winograd's algorithm for
-        float32 and 3x3 kernels at stride 1 with at least 32 channels in and out, im2col for the
-        rest. "im2col": `fcn_numpy.fast` without Winograd's algorithm; in float32 its rounding
-        errors are a half (32 channels) to a fifth (512) of Winograd's. "plain": the textbook,
-        without `fcn_numpy.fast`.
-
-    Examples
-    --------
-    >>> x, w = np.ones((1, 1, 4, 4)), np.ones((1, 1, 3, 3))
-    >>> with algorithm("plain"):
-    ...     conv2d(x, w)
-    array([[[[9., 9.],
-             [9., 9.]]]])
-    """
-    if name not in ALGORITHMS:
-        raise ValueError(f"expected algorithm {' or '.join(map(repr, ALGORITHMS))}, got {name!r}")
-    token = fast.CHOICE.set(name)
-    try:
-        yield
-    finally:
-        fast.CHOICE.reset(token)
 
 
 def im2col(
-    x: np.ndarray, kernel_size: int | Pair, stride: int | Pair = 1, padding: int | Pair = 0,
-    dilation: int | Pair = 1,
+    x: np.ndarray, kernel_size: IntOrPair, stride: IntOrPair = 1, padding: IntOrPair = 0,
+    dilation: IntOrPair = 1,
 ) -> np.ndarray:
     """Copy every window of x into a column.
 
@@ -87,21 +47,21 @@ def im2col(
 
     Examples
     --------
-    >>> im2col(np.arange(9).reshape(1, 1, 3, 3), 2)[0]
-    array([[0, 1, 3, 4],
-           [1, 2, 4, 5],
-           [3, 4, 6, 7],
-           [4, 5, 7, 8]])
+    >>> im2col(np.arange(6).reshape(1, 1, 2, 3), kernel_size=2)[0]
+    array([[0, 1],
+           [1, 2],
+           [3, 4],
+           [4, 5]])
     """
     window = Window.of(kernel_size, stride, padding, dilation)
     check_array(x, "x", ("N", "C", "H", "W"), kinds="fiub")
-    ho, wo = window.output_size(x.shape[2:])
-    return window.windows(x).copy().reshape(len(x), -1, ho * wo)
+    n, c, kh, kw, ho, wo = (windows := window.windows(x)).shape
+    return windows.copy().reshape(n, c * kh * kw, ho * wo)
 
 
 def col2im(
-    cols: np.ndarray, input_size: Pair, kernel_size: int | Pair, stride: int | Pair = 1,
-    padding: int | Pair = 0, dilation: int | Pair = 1,
+    cols: np.ndarray, input_size: Pair, kernel_size: IntOrPair, stride: IntOrPair = 1,
+    padding: IntOrPair = 0, dilation: IntOrPair = 1,
 ) -> np.ndarray:
     """Add each column back to the window it came from: the adjoint of `im2col`.
 
@@ -114,7 +74,6 @@ def col2im(
     input_size : (int, int)
         Height and width of the image that `im2col` was given.
     kernel_size, stride, padding, dilation : int or pair of int
-        As `im2col` was given them.
 
     Returns
     -------
@@ -122,9 +81,8 @@ def col2im(
 
     Examples
     --------
-    >>> col2im(im2col(np.ones((1, 1, 3, 3)), 2), (3, 3), 2)[0, 0]
+    >>> col2im(im2col(np.ones((1, 1, 2, 3)), 2), (2, 3), 2)[0, 0]
     array([[1., 2., 1.],
-           [2., 4., 2.],
            [1., 2., 1.]])
     """
     window = Window.of(kernel_size, stride, padding, dilation)
@@ -137,8 +95,8 @@ def col2im(
 
 
 def conv2d(
-    x: np.ndarray, w: np.ndarray, stride: int | Pair = 1, padding: int | Pair = 0,
-    dilation: int | Pair = 1, *, bias: np.ndarray | None = None,
+    x: np.ndarray, w: np.ndarray, stride: IntOrPair = 1, padding: IntOrPair = 0,
+    dilation: IntOrPair = 1, *, bias: np.ndarray | None = None,
 ) -> np.ndarray:
     """Convolve x with w: M x, plus bias.
 
@@ -147,7 +105,6 @@ def conv2d(
     x : ndarray, shape (N, C, H, W), floating
     w : ndarray, shape (F, C, kh, kw), dtype of x
     stride, padding, dilation : int or pair of int
-        Height first.
     bias : ndarray, shape (F,), dtype of x, optional
 
     Returns
@@ -156,16 +113,14 @@ def conv2d(
 
     Examples
     --------
-    >>> edges = np.array([[[[-1.0, 1.0]]]])
-    >>> conv2d(np.array([[[[0.0, 0.0, 5.0, 5.0]]]]), edges)
+    >>> conv2d(np.array([[[[0.0, 0.0, 5.0, 5.0]]]]), np.array([[[[-1.0, 1.0]]]]))
     array([[[[0., 5., 0.]]]])
     """
-    window = _window_of(w, stride, padding, dilation)
-    check_array(x, "x", ("N", w.shape[1], "H", "W"))
-    check_dtype(x, "x", w.dtype, "w")
+    check_array(w, "w", ("F", "C", "kh", "kw"))
+    window = Window.of(w.shape[2:], stride, padding, dilation)
+    check_array(x, "x", ("N", w.shape[1], "H", "W"), dtype=w.dtype, owner="w")
     if bias is not None:
-        check_array(bias, "bias", (len(w),))
-        check_dtype(bias, "bias", w.dtype, "w")
+        check_array(bias, "bias", (len(w),), dtype=w.dtype, owner="w")
     size = window.output_size(x.shape[2:])
     if fast.on():
         return fast.conv2d(x, w, window, bias)
@@ -174,14 +129,14 @@ def conv2d(
 
 
 def conv2d_input(
-    grad_y: np.ndarray, w: np.ndarray, input_size: Pair, stride: int | Pair = 1,
-    padding: int | Pair = 0, dilation: int | Pair = 1,
+    grad_y: np.ndarray, w: np.ndarray, input_size: Pair, stride: IntOrPair = 1,
+    padding: IntOrPair = 0, dilation: IntOrPair = 1,
 ) -> np.ndarray:
     """Apply the transpose of the convolution with w: Mᵀ grad_y.
 
-    It is the gradient of the loss by the input of `conv2d`, given the gradient by its output.
-    Read forward, it is the transposed ("backwards strided") convolution that upsamples: each cell
-    of grad_y is multiplied by the kernel and added to the window it belongs to.
+    It is the gradient of the loss by the input of `conv2d`, given that by its output. Read
+    forward, it is the transposed convolution that upsamples: each cell of grad_y is multiplied by
+    the kernel and added to the window it belongs to.
 
     Parameters
     ----------
@@ -190,7 +145,6 @@ def conv2d_input(
     input_size : (int, int)
         Height and width of the convolution's input; several sizes can have the same output size.
     stride, padding, dilation : int or pair of int
-        As `conv2d` was given them.
 
     Returns
     -------
@@ -201,10 +155,11 @@ def conv2d_input(
     >>> conv2d_input(np.array([[[[1.0, 10.0]]]]), np.array([[[[1.0, 2.0]]]]), (1, 3))
     array([[[[ 1., 12., 20.]]]])
     """
-    window = _window_of(w, stride, padding, dilation)
+    check_array(w, "w", ("F", "C", "kh", "kw"))
     size = pair(input_size, "input_size", 1)
-    check_array(grad_y, "grad_y", ("N", w.shape[0], *window.output_size(size)))
-    check_dtype(grad_y, "grad_y", w.dtype, "w")
+    window = Window.of(w.shape[2:], stride, padding, dilation)
+    shape = ("N", w.shape[0], *window.output_size(size))
+    check_array(grad_y, "grad_y", shape, dtype=w.dtype, owner="w")
     if fast.on():
         return fast.conv2d_input(grad_y, w, size, window)
     cols = w.reshape(len(w), -1).T @ grad_y.reshape(*grad_y.shape[:2], -1)
@@ -212,8 +167,8 @@ def conv2d_input(
 
 
 def conv2d_weight(
-    x: np.ndarray, grad_y: np.ndarray, kernel_size: int | Pair, stride: int | Pair = 1,
-    padding: int | Pair = 0, dilation: int | Pair = 1, *, out: np.ndarray | None = None,
+    x: np.ndarray, grad_y: np.ndarray, kernel_size: IntOrPair, stride: IntOrPair = 1,
+    padding: IntOrPair = 0, dilation: IntOrPair = 1, *, out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Compute the gradient of the loss by the weight of `conv2d`, given that by its output.
 
@@ -224,9 +179,7 @@ def conv2d_weight(
     ----------
     x : ndarray, shape (N, C, H, W), floating
     grad_y : ndarray, shape (N, F, Ho, Wo), dtype of x
-    kernel_size : int or pair of int
-    stride, padding, dilation : int or pair of int
-        As `conv2d` was given them.
+    kernel_size, stride, padding, dilation : int or pair of int
     out : ndarray, shape (F, C, kh, kw), dtype of x, C order, optional
         Where to write the result.
 
@@ -241,22 +194,12 @@ def conv2d_weight(
     """
     window = Window.of(kernel_size, stride, padding, dilation)
     check_array(x, "x", ("N", "C", "H", "W"))
-    check_array(grad_y, "grad_y", (len(x), "F", *window.output_size(x.shape[2:])))
-    check_dtype(grad_y, "grad_y", x.dtype, "x")
+    shape = (len(x), "F", *window.output_size(x.shape[2:]))
+    check_array(grad_y, "grad_y", shape, dtype=x.dtype, owner="x")
     shape = (grad_y.shape[1], x.shape[1], *window.kernel)
-    if out is None:
-        out = np.empty(shape, x.dtype)
-    check_array(out, "out", shape)
-    check_dtype(out, "out", x.dtype, "x")
-    if not out.flags.c_contiguous:
-        raise ValueError(f"expected out in C order, got strides {out.strides}")
+    out = output_array(out, shape, x.dtype, "x")
     if fast.on():
         return fast.conv2d_weight(x, grad_y, window, out)
     y = grad_y.reshape(*grad_y.shape[:2], -1)
     out[...] = (y @ im2col(x, *window).transpose(0, 2, 1)).sum(axis=0).reshape(shape)
     return out
-
-
-def _window_of(w, stride, padding, dilation):
-    check_array(w, "w", ("F", "C", "kh", "kw"))
-    return Window.of(w.shape[2:], stride, padding, dilation)

@@ -234,6 +234,21 @@ class FeatureMap:
         """Return the map that a layer makes of this one; the record of steps goes with it."""
         return FeatureMap(channels, size, grid, self._steps)
 
+    def check_channels(self, channels: int, layer: str) -> None:
+        """Raise ValueError unless the map has as many channels as a layer expects."""
+        if self.channels != channels:
+            raise ValueError(f"{layer} expected {channels} channels, got {self.channels}")
+
+    def fused(self, other: FeatureMap) -> FeatureMap:
+        """Return the sum of this map and one of the same shape on the same grid."""
+        a, b = (
+            f"{m.shape} from pixel {tuple(map(float, m.grid.shift))}, stride {_text(m.grid.scale)}"
+            for m in (self, other)
+        )
+        if a != b:
+            raise ValueError(f"expected two maps of one shape on one grid, got {a} and {b}")
+        return self.to(self.channels, self.size, self.grid.fused(other.grid))
+
     def record(self, layer, inputs, output) -> None:
         """Note that `layer` made `output`; called by every layer while it is traced."""
         self._steps.append((layer, inputs, output))

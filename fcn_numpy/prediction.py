@@ -10,7 +10,6 @@ import numpy as np
 
 from fcn_numpy.checks import Pair, check_array
 from fcn_numpy.data import (
-    TOY_CLASSES,
     VOC_CLASSES,
     Classes,
     normalise,
@@ -106,9 +105,8 @@ def classes_of(
     -------
     Classes
         `classes` if given. Otherwise those of the file classes.csv beside the weights, if it
-        lists as many as the network has. Otherwise they follow from their number: those of
-        PASCAL VOC for 21, those of the toy shapes for 4 on a backbone that this package trains, or
-        else "class 0", "class 1" and so on.
+        lists as many as the network has. Otherwise PASCAL VOC's for 21 classes on VGG16, as the
+        published networks have them, or else "class 0", "class 1" and so on.
 
     Raises
     ------
@@ -127,8 +125,6 @@ def classes_of(
         listed, _ = read_classes(beside)
         if len(listed) == model.n_class:
             return listed
-    if model.n_class == len(VOC_CLASSES):
+    if model.n_class == len(VOC_CLASSES) and not model.backbone.learns_from_scratch:
         return VOC_CLASSES
-    if model.n_class == len(TOY_CLASSES) and model.backbone.preprocessing == "normalise":
-        return TOY_CLASSES
     return Classes.named([f"class {number}" for number in range(model.n_class)])

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fcn_numpy.checks import Pair, pair
+from fcn_numpy.checks import IntOrPair, Pair, pair
 
 
 class Window(NamedTuple):
     """Kernel size, stride, padding and dilation, as pairs, height first.
 
     Cell (i, j) of the output sees tap (a, b) of its window at row ``i s - p + a d`` of the input,
-    and likewise for its column. All sizes are (H, W), and every rule holds for each axis alone.
+    and likewise for its column. All sizes are (H, W); each axis counts for itself.
 
     Examples
     --------
@@ -28,8 +28,8 @@ class Window(NamedTuple):
 
     @classmethod
     def of(
-        cls, kernel_size: int | Pair, stride: int | Pair = 1, padding: int | Pair = 0,
-        dilation: int | Pair = 1,
+        cls, kernel_size: IntOrPair, stride: IntOrPair = 1, padding: IntOrPair = 0,
+        dilation: IntOrPair = 1,
     ) -> Window:
         """Make a window of ints or pairs of ints, or raise ValueError."""
         return cls(
@@ -43,20 +43,17 @@ class Window(NamedTuple):
         (kh, kw), (dh, dw) = self.kernel, self.dilation
         return dh * (kh - 1) + 1, dw * (kw - 1) + 1
 
-    def output_size(self, size: int | Pair, ceil_mode: bool = False) -> Pair:
+    def output_size(self, size: IntOrPair, ceil_mode: bool = False) -> Pair:
         """Count the windows that fit: ``floor((size + 2 p - extent) / s) + 1``.
 
-        With `ceil_mode` the division rounds up, which keeps a last window that hangs over the
-        end, unless it would start beyond the input (the rule of torch.nn.MaxPool2d). Raises
-        ValueError if no window fits.
+        With `ceil_mode` the division rounds up: a last window may hang over the end, unless it
+        would start beyond the input (the rule of torch.nn.MaxPool2d).
         """
         size, counts = pair(size, "size"), []
         for n, e, s, p in zip(size, self.extent, self.stride, self.padding):
             room = n + 2 * p - e
             count = (-(-room // s) if ceil_mode else room // s) + 1
-            if ceil_mode and (count - 1) * s >= n + p:
-                count -= 1
-            counts.append(count)
+            counts.append(count - (ceil_mode and (count - 1) * s >= n + p))
         if min(counts) < 1:
             raise ValueError(
                 f"the input is too small: size {size} with padding {self.padding} does not "
@@ -64,19 +61,14 @@ class Window(NamedTuple):
             )
         return counts[0], counts[1]
 
-    def input_size(self, size: int | Pair, output_padding: int | Pair = 0) -> Pair:
+    def input_size(self, size: IntOrPair, output_padding: IntOrPair = 0) -> Pair:
         """Invert `output_size`: ``(size - 1) s - 2 p + extent + output_padding``.
 
-        With a stride above 1, several inputs have outputs of this size. This is the smallest of
-        them, plus `output_padding`. Raises ValueError if nothing would be left.
+        Above stride 1 several inputs have outputs of one size; without padding, the smallest.
         """
         size, extras = pair(size, "size", 1), pair(output_padding, "output_padding")
-        h, w = (
-            (n - 1) * s - 2 * p + e + extra
-            for n, s, p, e, extra in zip(
-                size, self.stride, self.padding, self.extent, extras
-            )
-        )
+        numbers = zip(size, self.stride, self.padding, self.extent, extras)
+        h, w = ((n - 1) * s - 2 * p + e + extra for n, s, p, e, extra in numbers)
         if min(h, w) < 1:
             raise ValueError(
                 f"the output would be empty: size {size} with kernel_size {self.kernel}, "
@@ -84,40 +76,35 @@ class Window(NamedTuple):
             )
         return h, w
 
-    def windows(
-        self, x: np.ndarray, padding_value: float = 0, ceil_mode: bool = False
-    ) -> np.ndarray:
+    def windows(self, x: np.ndarray, fill: float = 0, ceil_mode: bool = False) -> np.ndarray:
         """View x, shape (..., H, W), as its windows, shape (..., kh, kw, Ho, Wo).
 
         The view is read-only: a cell of x appears in it once for every window that it lies in.
-        Nothing is copied, except that padding, if there is any, makes a larger copy of x.
+        Nothing is copied, unless x must be padded (with `fill`).
         """
-        (sh, sw), (dh, dw) = self.stride, self.dilation
-        size = self.output_size(x.shape[-2:], ceil_mode)
+        numbers = zip(x.shape[-2:], self.output_size(x.shape[-2:], ceil_mode), *self[1:3])
         margins = [
-            (p, max(0, (o - 1) * s + e - n - p))
-            for n, o, s, e, p in zip(x.shape[-2:], size, self.stride, self.extent, self.padding)
+            (p, max(0, (o - 1) * s + e - n - p)) for (n, o, s, p), e in zip(numbers, self.extent)
         ]
         if margins != [(0, 0), (0, 0)]:
-            margins = [(0, 0)] * (x.ndim - 2) + margins
-            x = np.pad(x, margins, constant_values=padding_value)
+            x = np.pad(x, [(0, 0)] * (x.ndim - 2) + margins, constant_values=fill)
+        (sh, sw), (dh, dw) = self.stride, self.dilation
         view = np.lib.stride_tricks.sliding_window_view(x, self.extent, axis=(-2, -1))
-        view = view[..., ::sh, ::sw, ::dh, ::dw]  # (..., Ho, Wo, kh, kw)
-        return np.moveaxis(view, (-2, -1), (-4, -3))
+        return np.moveaxis(view[..., ::sh, ::sw, ::dh, ::dw], (-2, -1), (-4, -3))
 
     def add_windows(self, windows: np.ndarray, size: Pair) -> np.ndarray:
-        """Add windows back to the places they came from: the adjoint of `windows`.
+        """Add windows back to where they came from, to a map of `size`: the adjoint of `windows`.
 
-        Windows of shape (..., kh, kw, Ho, Wo) give an array of shape (..., *size). A cell that
-        lies in several windows gets their sum; what falls on the padding is dropped.
+        A cell that lies in several windows gets their sum; what falls on the padding is dropped.
         """
         (kh, kw), (sh, sw), (ph, pw), (dh, dw) = self
-        reach = [(o - 1) * s + e for o, s, e in zip(windows.shape[-2:], self.stride, self.extent)]
-        padded = [max(n + 2 * p, r) for n, p, r in zip(size, self.padding, reach)]
+        (ho, wo), (eh, ew) = windows.shape[-2:], self.extent
+        bottom, right = (ho - 1) * sh + eh, (wo - 1) * sw + ew
+        padded = max(size[0] + 2 * ph, bottom), max(size[1] + 2 * pw, right)
         x = np.zeros((*windows.shape[:-4], *padded), windows.dtype)
         for a in range(kh):
             for b in range(kw):
-                rows = slice(a * dh, reach[0] - (kh - 1 - a) * dh, sh)
-                columns = slice(b * dw, reach[1] - (kw - 1 - b) * dw, sw)
+                rows = slice(a * dh, bottom - (kh - 1 - a) * dh, sh)
+                columns = slice(b * dw, right - (kw - 1 - b) * dw, sw)
                 x[..., rows, columns] += windows[..., a, b, :, :]
         return np.ascontiguousarray(x[..., ph : ph + size[0], pw : pw + size[1]])

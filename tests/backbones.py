@@ -19,4 +19,4 @@ def fcn(skips):
         upscore = "upscore2" if upscore == "upscore" else f"upscore_pool{stage + 1}"
         names.append(SkipNames(f"pool{stage}", f"score_pool{stage}", upscore, scale))
     last = f"upscore{2 ** min(skips)}" if skips else "upscore"
-    return type("Fused", (FCN,), {"skips": names, "upscore_name": last})
+    return type("Fused", (FCN,), {"skips": tuple(names), "upscore_name": last})

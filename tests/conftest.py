@@ -12,6 +12,15 @@ import pytest
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from fcn_numpy.convolution import algorithm
+
+
+@pytest.fixture(params=["fast", "plain"])
+def both_algorithms(request):
+    """Run a test with the engine room, and once more with the textbook alone."""
+    with algorithm("auto" if request.param == "fast" else "plain"):
+        yield
+
 
 @pytest.fixture(scope="session", autouse=True)
 def page_runs(request, tmp_path_factory):

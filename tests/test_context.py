@@ -10,6 +10,8 @@ from fcn_numpy.models import TINY, FCN8s, PyramidPooling
 from fcn_numpy.nn import AdaptiveAvgPool2d, BilinearResize, Concat
 from fcn_numpy.nn.resize import averaging_matrix, interpolation_matrix
 
+pytestmark = pytest.mark.usefixtures("both_algorithms")
+
 
 def rng(seed=0):
     return np.random.default_rng(seed)

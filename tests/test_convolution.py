@@ -1,4 +1,4 @@
-"""The matrix C in three functions, held to loops, to scipy, to C itself and to each other."""
+"""The matrix M in three functions, checked against loops, scipy, M itself and each other."""
 
 import re
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import scipy.signal
 import scipy.sparse
+from configurations import CONFIGURATIONS, GEOMETRY, arrays
 from references import (
     assert_close,
-    conv_size,
     loop_conv2d,
     loop_conv2d_input,
     loop_conv2d_weight,
@@ -16,54 +16,15 @@ from references import (
 )
 
 from fcn_numpy import col2im, conv2d, conv2d_input, conv2d_weight, conv_matrix, im2col
-from fcn_numpy.fast import bands, transposed
 
-# (N, C, F), (H, W), kernel_size, stride, padding, dilation
-CONFIGURATIONS = [
-    pytest.param((1, 1, 1), (1, 1), 1, 1, 0, 1, id="one-pixel"),
-    pytest.param((2, 3, 4), (5, 6), 1, 1, 0, 1, id="1x1"),
-    pytest.param((2, 3, 4), (5, 6), 1, 2, 0, 1, id="1x1-stride"),
-    pytest.param((1, 2, 3), (4, 5), 1, 1, 2, 1, id="1x1-padding"),
-    pytest.param((1, 2, 3), (6, 7), 3, 1, 1, 1, id="3x3-same"),
-    pytest.param((3, 2, 2), (5, 5), 3, 1, 0, 1, id="3x3-valid-batch"),
-    pytest.param((1, 2, 3), (5, 6), 3, 1, 2, 1, id="3x3-full"),
-    pytest.param((2, 1, 2), (3, 4), 2, 1, 4, 1, id="padding-above-kernel"),
-    pytest.param((1, 2, 2), (3, 4), (2, 3), 1, (5, 1), 1, id="padding-above-kernel-one-axis"),
-    pytest.param((1, 2, 2), (3, 4), 2, 3, 5, 1, id="padding-above-kernel-stride"),
-    pytest.param((2, 2, 3), (7, 5), (2, 4), (1, 1), (0, 2), 1, id="rectangular"),
-    pytest.param((1, 3, 2), (4, 9), (1, 5), 1, (0, 2), 1, id="row-kernel"),
-    pytest.param((1, 2, 2), (8, 7), 3, 2, 1, 1, id="stride-leaves-a-rest"),
-    pytest.param((2, 2, 2), (9, 8), (3, 2), (3, 2), (1, 0), 1, id="stride-pair"),
-    pytest.param((1, 2, 2), (7, 9), 2, 3, 0, 1, id="stride-above-kernel"),
-    pytest.param((1, 2, 2), (8, 8), 4, 4, 0, 1, id="stride-is-kernel"),
-    pytest.param((2, 2, 2), (7, 8), 3, 1, 2, 2, id="dilation"),
-    pytest.param((1, 2, 2), (8, 9), (2, 3), 1, (1, 0), (3, 2), id="dilation-pair"),
-    pytest.param((1, 2, 2), (9, 10), 3, 2, (2, 3), 2, id="dilation-and-stride"),
-    pytest.param((1, 2, 2), (9, 8), (3, 2), (2, 3), (4, 1), (3, 2), id="everything"),
-    pytest.param((2, 2, 3), (4, 5), (4, 5), 1, 0, 1, id="kernel-is-image"),
-    pytest.param((1, 2, 2), (2, 3), 4, 1, 1, 1, id="kernel-above-image-with-padding"),
-    pytest.param((1, 2, 2), (5, 6), 2, 2, 1, 3, id="dilation-above-kernel"),
-]
+pytestmark = pytest.mark.usefixtures("both_algorithms")
+
 LAYOUTS = {
     "rows-reversed": lambda a: np.ascontiguousarray(a[:, :, ::-1])[:, :, ::-1],
     "channels-last": lambda a: np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2),
     "every-second-column": lambda a: np.repeat(a, 2, axis=3)[..., ::2],
     "fortran": np.asfortranarray,
 }
-GEOMETRY = ("stride", "padding", "dilation")
-
-
-def arrays(counts, size, kernel_size, stride, padding, dilation, dtype=np.float64):
-    """Draw x, w and grad_y for a row of the table."""
-    rng = np.random.default_rng(0)
-    n, c, f = counts
-    kernel = (kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size
-    out = conv_size(size, kernel, stride, padding, dilation)
-    x = rng.standard_normal((n, c, *size)).astype(dtype)
-    w = rng.standard_normal((f, c, *kernel)).astype(dtype)
-    return x, w, rng.standard_normal((n, f, *out)).astype(dtype)
-
-
 def table(function):
     """Run a test on each row of the table."""
     names = ("counts", "size", "kernel_size", *GEOMETRY)
@@ -273,47 +234,6 @@ def test_arrays_handed_in_are_not_changed(kernel_size, stride, padding, dilation
         assert not any(np.shares_memory(result, a) for a in (x, w, grad_y, cols))
 
 
-@pytest.mark.parametrize("shared", [False, True])
-@pytest.mark.parametrize("band_bytes", [1, 500, 3000])
-@pytest.mark.parametrize(
-    ("kernel_size", *GEOMETRY), [(3, 1, 1, 1), (1, 1, 0, 1), (3, 2, 1, 1), ((2, 3), 1, 3, 2)]
-)
-def test_bands_do_not_change_the_result(
-    monkeypatch, shared, band_bytes, kernel_size, stride, padding, dilation
-):
-    geometry = (stride, padding, dilation)
-    x, w, grad_y = arrays((2, 3, 4), (11, 9), kernel_size, *geometry)
-
-    def results():
-        return (
-            conv2d(x, w, *geometry),
-            conv2d_input(grad_y, w, (11, 9), *geometry),
-            conv2d_weight(x, grad_y, kernel_size, *geometry),
-        )
-
-    whole = results()
-    monkeypatch.setattr(bands, "BAND_BYTES", band_bytes)
-    monkeypatch.setattr(bands, "MAX_CELLS", 1)
-    monkeypatch.setattr(bands, "MIN_CELLS", 1 if shared else 10**9)
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
-    for banded, one in zip(results(), whole):
-        assert_close(banded, one, 1e-13)
-
-
-@pytest.mark.parametrize("limit", [0, 10**9], ids=["scatter", "collect"])
-@pytest.mark.parametrize(
-    ("counts", "size", "kernel_size", "stride", "padding", "dilation"), CONFIGURATIONS
-)
-def test_conv2d_input_both_ways(
-    monkeypatch, limit, counts, size, kernel_size, stride, padding, dilation
-):
-    monkeypatch.setattr(transposed, "MAX_COLLECTING", limit)
-    geometry = (stride, padding, dilation)
-    _, w, grad_y = arrays(counts, size, kernel_size, *geometry)
-    expected = loop_conv2d_input(grad_y, w, size, *geometry)
-    assert_close(conv2d_input(grad_y, w, size, *geometry), expected, 1e-12)
-
-
 @pytest.mark.parametrize("kernel_size", [1, 3])
 def test_bias_is_added_to_each_map(kernel_size):
     x, w, _ = arrays((2, 3, 4), (6, 5), kernel_size, 1, 1, 1)
@@ -322,10 +242,8 @@ def test_bias_is_added_to_each_map(kernel_size):
     assert_close(conv2d(x, w, padding=1, bias=bias), expected, 1e-14)
 
 
-@pytest.mark.parametrize("size", [(3, 3), (40, 30)], ids=["one-band", "bands"])
-def test_conv2d_weight_writes_where_it_is_told(monkeypatch, size):
-    monkeypatch.setattr(bands, "BAND_BYTES", 1)
-    monkeypatch.setattr(bands, "MAX_CELLS", 100)
+@pytest.mark.parametrize("size", [(3, 3), (40, 30)])
+def test_conv2d_weight_writes_where_it_is_told(size):
     x, w, grad_y = arrays((1, 3, 4), size, 3, 1, 1, 1)
     out = np.full(w.shape, np.nan)
     assert conv2d_weight(x, grad_y, 3, padding=1, out=out) is out

@@ -36,6 +36,8 @@ from fcn_numpy.nn import (
     Sum,
 )
 
+pytestmark = pytest.mark.usefixtures("both_algorithms")
+
 # With three classes an FCN8s on it has more than 5,000 elements: random directions are checked.
 NARROW = vgg("NARROW", (3, 4, 5, 6, 6), (1, 1, 2, 1, 1), 8, 7, 100)
 # The same with the little padding of TINY, which is faster; takes 49 to 64.

@@ -18,7 +18,6 @@ from references import (
     loop_softmax_cross_entropy,
 )
 
-from fcn_numpy.fast import threads
 from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.gradcheck import gradcheck
 from fcn_numpy.nn import (
@@ -41,6 +40,8 @@ from fcn_numpy.nn import (
     Sum,
     bilinear_kernel,
 )
+
+pytestmark = pytest.mark.usefixtures("both_algorithms")
 
 FLOATS = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -1193,27 +1194,6 @@ def test_relu_works_in_place_if_asked_to():
     assert np.array_equal(x, y)
     assert inplace.backward(grad) is grad
     assert np.array_equal(grad, grad_x)
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        ReLU, lambda: MaxPool2d(2), lambda: MaxPool2d(3, 2, 1, ceil_mode=True),
-        lambda: MaxPool2d(2, 2, dilation=2),
-    ],
-)
-def test_pieces_and_threads_change_no_result(monkeypatch, make):
-    x = np.round(normal(2, 5, 7, 9), 1)
-    layer = make()
-    y = layer(x)
-    grad = gradient_like(y)
-    grad_x = layer.backward(grad)
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
-    monkeypatch.setattr(threads, "PIECE_BYTES", 1000)
-    monkeypatch.setattr(threads, "LARGE_BYTES", 0)
-    assert np.array_equal(layer(x), y)
-    assert np.array_equal(layer.backward(grad), grad_x)
-    assert np.array_equal(layer.eval()(x), y)
 
 
 def test_sequential_agrees_with_finite_differences():

@@ -7,6 +7,8 @@ from fcn_numpy.geometry import trace
 from fcn_numpy.gradcheck import gradcheck
 from fcn_numpy.nn import Conv2d, LossSampling, ReLU, Sequential, SoftmaxCrossEntropy
 
+pytestmark = pytest.mark.usefixtures("both_algorithms")
+
 
 def generator(seed=0):
     return np.random.default_rng(seed)

@@ -36,6 +36,8 @@ from fcn_numpy.nn import (  # noqa: E402
     bilinear_kernel,
 )
 
+pytestmark = pytest.mark.usefixtures("both_algorithms")
+
 F = torch.nn.functional
 # Relative to the largest value.
 TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5}

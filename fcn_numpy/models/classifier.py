@@ -9,7 +9,8 @@ import numpy as np
 from fcn_numpy import nn
 from fcn_numpy.checks import check_array, whole_number
 from fcn_numpy.geometry import FeatureMap
-from fcn_numpy.models.vgg import BACKBONES, VGG, VGG16
+from fcn_numpy.models.registry import backbone_of
+from fcn_numpy.models.vgg import VGG, VGG16
 
 
 class Classifier(nn.Module):
@@ -81,40 +82,6 @@ class Classifier(nn.Module):
     def backward(self, grad: np.ndarray) -> np.ndarray:
         """Add to the parameters' gradients; return the gradient of the images."""
         return self._features.backward({self._coarsest: self._head.backward(grad)})
-
-
-def backbone_of(state: Mapping[str, np.ndarray]) -> type[VGG]:
-    """Find the backbone that weights belong to, by the shape of fc6.
-
-    Parameters
-    ----------
-    state : dict of str to ndarray
-        The state_dict of a classifier or of an FCN.
-
-    Returns
-    -------
-    type of VGG
-        One of `BACKBONES`.
-
-    Raises
-    ------
-    ValueError
-        If they belong to none of them.
-    """
-    if "fc6.weight" not in state:
-        raise ValueError(
-            "expected the weights of an FCN or of a VGG classifier, fc6.weight among their names, "
-            f"got {', '.join(list(state)[:6]) or 'none'}"
-        )
-    shape = np.shape(state["fc6.weight"])
-    expected = []
-    for backbone in BACKBONES.values():
-        width, channels, k = backbone.fc_width, backbone.widths[-1], backbone.fc_kernel
-        shapes = (width, channels, k, k), (width, channels * k * k)
-        if shape in shapes:
-            return backbone
-        expected.append(f"{shapes[0]} or {shapes[1]}, that of {backbone.name}")
-    raise ValueError(f"expected fc6.weight of shape {', or '.join(expected)}, got {shape}")
 
 
 def convolutionalize(classifier: Classifier | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

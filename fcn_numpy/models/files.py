@@ -8,8 +8,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from fcn_numpy.models.classifier import backbone_of, convolutionalize
+from fcn_numpy.models.classifier import convolutionalize
 from fcn_numpy.models.fcn import FCN
+from fcn_numpy.models.registry import backbone_of
 from fcn_numpy.models.variants import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
 from fcn_numpy.nn import skip_init
 

@@ -8,12 +8,13 @@ from fcn_numpy.nn.fusion import Crop, Sum
 from fcn_numpy.nn.initial import bilinear_kernel, skip_init
 from fcn_numpy.nn.linear import Flatten, Linear
 from fcn_numpy.nn.loss import SoftmaxCrossEntropy
-from fcn_numpy.nn.module import Module, Sequential
+from fcn_numpy.nn.module import Module
 from fcn_numpy.nn.parameter import Parameter
 from fcn_numpy.nn.pooling import MaxPool2d
 from fcn_numpy.nn.resize import AdaptiveAvgPool2d, BilinearResize
 from fcn_numpy.nn.sampling import LossSampling
 from fcn_numpy.nn.scale import Scale
+from fcn_numpy.nn.sequential import Sequential
 
 __all__ = [
     "AdaptiveAvgPool2d",

@@ -1,7 +1,5 @@
 """ReLU: the rectifier."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from fcn_numpy import fast
@@ -16,13 +14,8 @@ class ReLU(Module):
     Parameters
     ----------
     inplace : bool
-        Write y over x and, in backward, the gradient of x over that of y. Only for networks in
-        which nobody else holds these arrays, such as one with a convolution before each ReLU.
-
-    Examples
-    --------
-    >>> ReLU()(np.array([[-1.0, 2.0]]))
-    array([[0., 2.]])
+        Write y over x and, in backward, the gradient of x over that of y: for networks in which
+        nobody else holds these arrays, as after a convolution.
     """
 
     def __init__(self, inplace: bool = False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fcn_numpy.checks import check_array, check_dtype
+from fcn_numpy.checks import check_array
 from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.nn.module import Module
 
@@ -22,8 +22,8 @@ class Concat(Module):
         check_array(xs[0], "Concat: map 0", ("N", "C", "H", "W"))
         n, _, h, w = xs[0].shape
         for i, x in enumerate(xs[1:], 1):
-            check_array(x, f"Concat: map {i}", (n, "C", h, w))
-            check_dtype(x, f"Concat: map {i}", xs[0].dtype, "map 0")
+            name = f"Concat: map {i}"
+            check_array(x, name, (n, "C", h, w), dtype=xs[0].dtype, owner="map 0")
         y = np.concatenate(xs, axis=1)
         self._save([x.shape[1] for x in xs], y.shape, y.dtype)
         return y

@@ -1,39 +1,17 @@
 """Conv2d and ConvTranspose2d: the matrix M and its transpose, as layers that learn."""
 
-from __future__ import annotations
-
 import numpy as np
+from numpy.typing import DTypeLike
 
-from fcn_numpy.checks import Pair, check_array, check_dtype, pair, whole_number
+from fcn_numpy.checks import IntOrPair, check_array, pair, whole_number
 from fcn_numpy.convolution import conv2d, conv2d_input, conv2d_weight
 from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.nn.initial import he_normal, zero_bias
-from fcn_numpy.nn.parameter import Parameter
 from fcn_numpy.nn.windowed import Windowed
 
 
-class _Convolution(Windowed):
-    """The arguments that both layers have."""
-
-    weight: Parameter
-    bias: Parameter | None
-
-    def __init__(self, in_channels, out_channels, *window):
-        super().__init__(*window)
-        self.in_channels = whole_number(in_channels, "in_channels", 1)
-        self.out_channels = whole_number(out_channels, "out_channels", 1)
-
-    def _check_channels(self, channels: int) -> None:
-        if channels != self.in_channels:
-            name = type(self).__name__
-            raise ValueError(f"{name} expected {self.in_channels} channels, got {channels}")
-
-
-class Conv2d(_Convolution):
-    """Convolution: ``y = M x + bias``.
-
-    ``y[n, f] = sum over c of w[f, c] * x[n, c] + bias[f]``, where ``*`` slides the kernel over
-    the padded map (see `fcn_numpy.conv2d`).
+class Conv2d(Windowed):
+    """Convolution: ``y[n, f] = sum over c of w[f, c] * x[n, c] + bias[f]``, or ``y = M x + bias``.
 
     Parameters
     ----------
@@ -45,8 +23,7 @@ class Conv2d(_Convolution):
     dtype : dtype
         Of the parameters, and so of everything that goes in and out.
     rng : numpy.random.Generator, optional
-        Draws the weights: normal, standard deviation ``sqrt(2 / (C kh kw))`` (He). Biases
-        start at zero.
+        Draws the weights: normal, standard deviation ``sqrt(2 / (C kh kw))`` (He).
 
     Attributes
     ----------
@@ -61,12 +38,13 @@ class Conv2d(_Convolution):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int | Pair,
-        stride: int | Pair = 1, padding: int | Pair = 0, dilation: int | Pair = 1,
-        bias: bool = True, *, dtype: np.typing.DTypeLike = np.float32,
-        rng: np.random.Generator | None = None,
+        self, in_channels: int, out_channels: int, kernel_size: IntOrPair,
+        stride: IntOrPair = 1, padding: IntOrPair = 0, dilation: IntOrPair = 1, bias: bool = True,
+        *, dtype: DTypeLike = np.float32, rng: np.random.Generator | None = None,
     ):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation)
+        super().__init__(kernel_size, stride, padding, dilation)
+        self.in_channels = whole_number(in_channels, "in_channels", 1)
+        self.out_channels = whole_number(out_channels, "out_channels", 1)
         shape = (out_channels, in_channels, *self.kernel_size)
         self.weight = he_normal(shape, np.prod(shape[1:]), dtype, rng)
         self.bias = zero_bias(out_channels, dtype) if bias else None
@@ -74,34 +52,32 @@ class Conv2d(_Convolution):
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return y of shape (N, F, Ho, Wo) for x of shape (N, C, H, W)."""
         bias = None if self.bias is None else self.bias.data
-        y = conv2d(x, self.weight.data, self.stride, self.padding, self.dilation, bias=bias)
+        y = conv2d(x, self.weight.data, *self.window[1:], bias=bias)
         self._save(x)
         return y
 
     def backward(self, grad: np.ndarray) -> np.ndarray:
         """Add ``grad im2col(x)ᵀ`` and the sum of grad to the gradients; return ``Mᵀ grad``."""
         (x,) = self._take()
-        window = (self.stride, self.padding, self.dilation)
-        grad_x = conv2d_input(grad, self.weight.data, x.shape[2:], *window)
-        buffer = self.weight.buffer
-        self.weight.add_grad(conv2d_weight(x, grad, self.kernel_size, *window, out=buffer))
+        grad_x = conv2d_input(grad, self.weight.data, x.shape[2:], *self.window[1:])
+        self.weight.add_grad(conv2d_weight(x, grad, *self.window, out=self.weight.buffer))
         if self.bias is not None:
             self.bias.add_grad(grad.sum(axis=(0, 2, 3)))
         return grad_x
 
     def trace(self, x: FeatureMap) -> FeatureMap:
         """Describe y."""
-        self._check_channels(x.channels)
+        x.check_channels(self.in_channels, "Conv2d")
         size = self.window.output_size(x.size)
         return x.to(self.out_channels, size, x.grid.convolved(*self.window))
 
 
-class ConvTranspose2d(_Convolution):
+class ConvTranspose2d(Windowed):
     """Transposed convolution: ``y = Mᵀ x + bias``.
 
-    M is the matrix of the convolution from `out_channels` to `in_channels` with the same
-    kernel, stride, padding and dilation. Its transpose goes the other way and upsamples by the
-    stride; it inverts nothing. In backward the two change places: ``M grad``.
+    M is the matrix of the convolution from `out_channels` to `in_channels` with the same window.
+    Its transpose goes the other way and upsamples by the stride; it inverts nothing. In backward
+    the two change places (Long et al., section 3.3).
 
     Parameters
     ----------
@@ -110,8 +86,8 @@ class ConvTranspose2d(_Convolution):
     kernel_size, stride, padding : int or pair of int
         Height first.
     output_padding : int or pair of int
-        Rows and columns added at the bottom and on the right, fewer than the stride: of the sizes
-        that the convolution maps onto this input, take the smallest plus `output_padding`.
+        Of the sizes that the convolution maps onto this input, take the smallest plus
+        `output_padding`, which is below the stride.
     dilation : int or pair of int
     bias : bool
     dtype : dtype
@@ -124,10 +100,6 @@ class ConvTranspose2d(_Convolution):
     weight : Parameter, shape (C, F, kh, kw)
     bias : Parameter, shape (F,), or None
 
-    Notes
-    -----
-    Long et al., section 3.3, "Upsampling is backwards strided convolution".
-
     Examples
     --------
     >>> layer = ConvTranspose2d(21, 21, kernel_size=4, stride=2)
@@ -136,47 +108,45 @@ class ConvTranspose2d(_Convolution):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int | Pair,
-        stride: int | Pair = 1, padding: int | Pair = 0, output_padding: int | Pair = 0,
-        dilation: int | Pair = 1, bias: bool = False, *,
-        dtype: np.typing.DTypeLike = np.float32, rng: np.random.Generator | None = None,
+        self, in_channels: int, out_channels: int, kernel_size: IntOrPair,
+        stride: IntOrPair = 1, padding: IntOrPair = 0, output_padding: IntOrPair = 0,
+        dilation: IntOrPair = 1, bias: bool = False, *, dtype: DTypeLike = np.float32,
+        rng: np.random.Generator | None = None,
     ):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation)
-        self.output_padding = pair(output_padding, "output_padding")
-        if any(o >= s for o, s in zip(self.output_padding, self.stride)):
-            raise ValueError(
-                f"expected output_padding below the stride {self.stride}, "
-                f"got {self.output_padding}"
-            )
+        super().__init__(kernel_size, stride, padding, dilation)
+        self.in_channels = whole_number(in_channels, "in_channels", 1)
+        self.out_channels = whole_number(out_channels, "out_channels", 1)
+        self.output_padding = extra = pair(output_padding, "output_padding")
+        if any(o >= s for o, s in zip(extra, self.stride)):
+            raise ValueError(f"expected output_padding below the stride {self.stride}, got {extra}")
         shape = (in_channels, out_channels, *self.kernel_size)
-        taps = np.prod(self.kernel_size) / np.prod(self.stride)
-        self.weight = he_normal(shape, in_channels * taps, dtype, rng)
+        terms = in_channels * np.prod(self.kernel_size) / np.prod(self.stride)
+        self.weight = he_normal(shape, terms, dtype, rng)
         self.bias = zero_bias(out_channels, dtype) if bias else None
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return y of shape (N, F, Ho, Wo) for x of shape (N, C, H, W)."""
-        check_array(x, "ConvTranspose2d: x", ("N", self.in_channels, "H", "W"))
-        check_dtype(x, "ConvTranspose2d: x", self.weight.data.dtype, "its parameters")
+        dtype, shape = self.weight.data.dtype, ("N", self.in_channels, "H", "W")
+        check_array(x, "ConvTranspose2d: x", shape, dtype=dtype, owner="its parameters")
         size = self.window.input_size(x.shape[2:], self.output_padding)
-        y = conv2d_input(x, self.weight.data, size, self.stride, self.padding, self.dilation)
+        y = conv2d_input(x, self.weight.data, size, *self.window[1:])
         if self.bias is not None:
             y += self.bias.data[:, None, None]
-        self._save(x, y.shape)
+        self._save(x)
         return y
 
     def backward(self, grad: np.ndarray) -> np.ndarray:
-        """Add to the parameters' gradients; return ``M grad``, the gradient of x."""
-        x, shape = self._take()
-        self._check_grad(grad, shape, x.dtype)
-        window = (self.stride, self.padding, self.dilation)
-        buffer = self.weight.buffer
-        self.weight.add_grad(conv2d_weight(grad, x, self.kernel_size, *window, out=buffer))
+        """Add ``x im2col(grad)ᵀ`` and the sum of grad to the gradients; return ``M grad``."""
+        (x,) = self._take()
+        size = self.window.input_size(x.shape[2:], self.output_padding)
+        self._check_grad(grad, (len(x), self.out_channels, *size), x.dtype)
+        self.weight.add_grad(conv2d_weight(grad, x, *self.window, out=self.weight.buffer))
         if self.bias is not None:
             self.bias.add_grad(grad.sum(axis=(0, 2, 3)))
-        return conv2d(grad, self.weight.data, *window)
+        return conv2d(grad, self.weight.data, *self.window[1:])
 
     def trace(self, x: FeatureMap) -> FeatureMap:
         """Describe y."""
-        self._check_channels(x.channels)
+        x.check_channels(self.in_channels, "ConvTranspose2d")
         size = self.window.input_size(x.size, self.output_padding)
         return x.to(self.out_channels, size, x.grid.transpose_convolved(*self.window))

@@ -1,12 +1,8 @@
 """Dropout2d: drop whole channels at random."""
 
-from __future__ import annotations
-
-from numbers import Real
-
 import numpy as np
 
-from fcn_numpy.checks import check_array
+from fcn_numpy.checks import check_array, fraction
 from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.nn.module import Module
 
@@ -15,8 +11,7 @@ class Dropout2d(Module):
     """In train mode, set each channel of each image to zero with probability p.
 
     ``y[n, c] = x[n, c] * keep[n, c] / (1 - p)``: what is kept grows, so that the mean stays. In
-    eval mode y = x. Neighboring cells of a map are alike, so dropping single cells would drop
-    little; hence whole channels. FCN has it after fc6 and fc7, with p = 0.5.
+    eval mode y = x. Neighboring cells are alike: dropping single cells would drop little.
 
     Parameters
     ----------
@@ -27,9 +22,7 @@ class Dropout2d(Module):
     """
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator | None = None):
-        if not isinstance(p, Real) or not 0 <= p < 1:
-            raise ValueError(f"expected p of at least 0 and below 1, got {p!r}")
-        self.p = p
+        self.p = fraction(p, "p")
         self.rng = np.random.default_rng() if rng is None else rng
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -38,7 +31,7 @@ class Dropout2d(Module):
         if not self.training:
             return x
         keep = self.rng.random(x.shape[:2]) >= self.p
-        factor = (keep / (1 - self.p)).astype(x.dtype).reshape(x.shape[:2] + (1,) * (x.ndim - 2))
+        factor = (keep / (1 - self.p)).astype(x.dtype).reshape(keep.shape + (1,) * (x.ndim - 2))
         self._save(factor, x.shape)
         return x * factor
 

@@ -1,10 +1,8 @@
 """Crop and Sum: cut one map to another, and fuse them."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from fcn_numpy.checks import Pair, check_array, check_dtype, pair
+from fcn_numpy.checks import IntOrPair, Pair, check_array, pair
 from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.nn.module import Module
 
@@ -12,8 +10,8 @@ from fcn_numpy.nn.module import Module
 class Crop(Module):
     """Cut a piece of the size of `like` out of x, starting at row and column `offset`.
 
-    ``y = x[:, :, oy : oy + H, ox : ox + W]``, where (H, W) is the size of `like`. The result is a
-    view of x. `like` gives its size and nothing else, so it gets no gradient.
+    ``y = x[:, :, oy : oy + H, ox : ox + W]``, a view of x. `like` gives its size (H, W) and nothing
+    else, so it gets no gradient.
 
     Parameters
     ----------
@@ -21,15 +19,13 @@ class Crop(Module):
         Height first. `fcn_numpy.geometry.Grid.offset_of` computes it.
     """
 
-    def __init__(self, offset: int | Pair):
+    def __init__(self, offset: IntOrPair):
         self.offset = pair(offset, "offset")
 
-    def _check_fits(self, size, like_size):
-        if any(o + n > s for o, n, s in zip(self.offset, like_size, size)):
-            raise ValueError(
-                f"Crop expected x of at least offset {self.offset} + size {tuple(like_size)}, "
-                f"got size {tuple(size)}"
-            )
+    def _check_fits(self, size: Pair, like: Pair) -> None:
+        if any(o + n > s for o, n, s in zip(self.offset, like, size)):
+            raise ValueError(f"Crop expected x of at least offset {self.offset} + size "
+                             f"{tuple(like)}, got size {tuple(size)}")
 
     def forward(self, x: np.ndarray, like: np.ndarray) -> np.ndarray:
         """Return a view of x, shape (N, C, *like.shape[2:])."""
@@ -44,8 +40,7 @@ class Crop(Module):
         """Return the gradient of x: grad where y was cut out, zeros around it."""
         shape, (h, w), dtype = self._take()
         self._check_grad(grad, (*shape[:2], h, w), dtype)
-        grad_x = np.zeros(shape, grad.dtype)
-        top, left = self.offset
+        grad_x, (top, left) = np.zeros(shape, grad.dtype), self.offset
         grad_x[:, :, top : top + h, left : left + w] = grad
         return grad_x
 
@@ -61,8 +56,7 @@ class Sum(Module):
     def forward(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Return a + b."""
         check_array(a, "Sum: a", (...,))
-        check_array(b, "Sum: b", a.shape)
-        check_dtype(b, "Sum: b", a.dtype, "a")
+        check_array(b, "Sum: b", a.shape, dtype=a.dtype, owner="a")
         self._save(a.shape, a.dtype)
         return a + b
 
@@ -73,10 +67,4 @@ class Sum(Module):
 
     def trace(self, a: FeatureMap, b: FeatureMap) -> FeatureMap:
         """Describe y; the two maps must lie on the same grid."""
-        if (a.shape, a.grid.scale, a.grid.shift) != (b.shape, b.grid.scale, b.grid.shift):
-            raise ValueError(
-                f"Sum expected two maps of one shape on one grid, got {a.shape} from pixel "
-                f"{tuple(map(float, a.grid.shift))} and {b.shape} from "
-                f"{tuple(map(float, b.grid.shift))}"
-            )
-        return a.to(a.channels, a.size, a.grid.fused(b.grid))
+        return a.fused(b)

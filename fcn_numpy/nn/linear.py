@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fcn_numpy.checks import check_array, check_dtype, whole_number
+from fcn_numpy.checks import check_array, whole_number
 from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.nn.initial import he_normal, zero_bias
 from fcn_numpy.nn.module import Module
@@ -65,8 +65,8 @@ class Linear(Module):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return y of shape (N, F) for x of shape (N, D)."""
-        check_array(x, "Linear: x", ("N", self.in_features))
-        check_dtype(x, "Linear: x", self.weight.data.dtype, "its parameters")
+        dtype, shape = self.weight.data.dtype, ("N", self.in_features)
+        check_array(x, "Linear: x", shape, dtype=dtype, owner="its parameters")
         self._save(x)
         y = x @ self.weight.data.T
         if self.bias is not None:
@@ -84,6 +84,5 @@ class Linear(Module):
 
     def trace(self, x: FeatureMap) -> FeatureMap:
         """Describe y: one cell."""
-        if x.channels != self.in_features:
-            raise ValueError(f"Linear expected {self.in_features} features, got {x.channels}")
+        x.check_channels(self.in_features, "Linear")
         return x.to(self.out_features, (1, 1), x.grid)

@@ -1,4 +1,4 @@
-"""Module: the tree that a network is; Sequential: layers in a row."""
+"""Module: the tree that a network is."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from fcn_numpy.checks import check_array, check_dtype, floating_dtype
+from fcn_numpy.checks import check_array, floating_dtype
 from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.nn.describe import describe
 from fcn_numpy.nn.parameter import Parameter
@@ -15,16 +16,15 @@ from fcn_numpy.nn.state import LoadReport, load_state
 
 
 class Module:
-    """A layer, or a network made of layers.
+    """A layer, or a network made of layers. ``layer(x)`` is ``layer.forward(x)``.
 
-    A layer defines ``forward`` and ``backward``; ``layer(x)`` is ``layer.forward(x)``. It also
-    defines ``trace``, which does to the description of a map (`fcn_numpy.geometry.FeatureMap`)
-    what forward does to the map. A network needs no trace: its forward is made of layer calls.
+    A layer defines ``forward``, ``backward``, and ``trace``, which does to the description of a
+    map (`fcn_numpy.geometry.FeatureMap`) what forward does to the map. A network needs no trace:
+    its forward is made of layer calls.
 
     Attributes that are Parameters or Modules are found in the order in which they were set. An
     attribute's name is its name in `state_dict`, with dots between levels. Names that begin with
-    an underscore are left out: there a network may hold its layers a second time, in the order in
-    which they run.
+    an underscore are left out: there a network may hold its layers in the order they run in.
     """
 
     training = True
@@ -32,29 +32,19 @@ class Module:
 
     def __call__(self, *inputs: Any) -> Any:
         """Return forward of arrays, or trace of a `FeatureMap`."""
-        if isinstance(inputs[0], FeatureMap):
-            output = self.trace(*inputs)
-            if type(self).trace is not Module.trace:
-                output.record(self, inputs, output)
-            return output
-        return self.forward(*inputs)
+        if not isinstance(inputs[0], FeatureMap):
+            return self.forward(*inputs)
+        output = self.trace(*inputs)
+        if type(self).trace is not Module.trace:
+            output.record(self, inputs, output)
+        return output
 
     def forward(self, *inputs: Any) -> Any:
         """Compute the output from the inputs."""
         raise TypeError(f"{type(self).__name__} defines no forward")
 
     def backward(self, *grads: Any) -> Any:
-        """Add to the parameters' gradients; return the gradients of the inputs.
-
-        Parameters
-        ----------
-        *grads : ndarray
-            Gradient of the loss by what the last forward returned.
-
-        Returns
-        -------
-        ndarray, or tuple of ndarray if there are several inputs
-        """
+        """Add to the parameters' gradients; return the gradient of each input of forward."""
         raise TypeError(f"{type(self).__name__} defines no backward")
 
     def trace(self, *inputs: Any) -> Any:
@@ -62,7 +52,7 @@ class Module:
         return self.forward(*inputs)
 
     def _save(self, *values: Any) -> None:
-        """Save what backward needs; in eval mode nothing is saved."""
+        """Save what backward needs; in eval mode, nothing."""
         self._saved = values if self.training else None
 
     def _take(self) -> tuple:
@@ -77,8 +67,7 @@ class Module:
 
     def _check_grad(self, grad: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
         name = f"{type(self).__name__}.backward: grad"
-        check_array(grad, name, shape)
-        check_dtype(grad, name, dtype, "what forward was given")
+        check_array(grad, name, shape, dtype=dtype, owner="what forward was given")
 
     def _adopt(self, layers: Iterable[tuple[str, Module]]) -> None:
         """Make layers attributes of this module, under their own names."""
@@ -130,12 +119,11 @@ class Module:
         """Switch to eval mode: save nothing, drop nothing out. Returns the module."""
         return self.train(False)
 
-    def astype(self, dtype: np.typing.DTypeLike) -> Module:
+    def astype(self, dtype: DTypeLike) -> Module:
         """Convert all parameters to another floating dtype, in place. Returns the module."""
-        dtype = floating_dtype(dtype)
         for parameter in self.parameters():
-            parameter.data = parameter.data.astype(dtype)
-            parameter.grad = parameter.grad.astype(dtype)
+            parameter.data = parameter.data.astype(floating_dtype(dtype))
+            parameter.grad = parameter.grad.astype(floating_dtype(dtype))
         return self
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -150,31 +138,3 @@ class Module:
 
     def __repr__(self) -> str:
         return describe(self)
-
-
-class Sequential(Module):
-    """Layers that run one after the other; backward runs them in reverse.
-
-    Parameters
-    ----------
-    *layers : Module
-        Named "0", "1", ... in state_dict.
-    """
-
-    def __init__(self, *layers: Module):
-        if not layers:
-            raise ValueError("expected at least one layer")
-        for index, layer in enumerate(layers):
-            setattr(self, str(index), layer)
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return the last layer's output."""
-        for _, layer in self.children():
-            x = layer(x)
-        return x
-
-    def backward(self, grad: np.ndarray) -> np.ndarray:
-        """Return the gradient of the first layer's input."""
-        for _, layer in reversed(list(self.children())):
-            grad = layer.backward(grad)
-        return grad

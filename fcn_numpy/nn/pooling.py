@@ -1,11 +1,9 @@
 """MaxPool2d: the largest value of each window."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from fcn_numpy import fast
-from fcn_numpy.checks import Pair, check_array
+from fcn_numpy.checks import IntOrPair, check_array
 from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.nn.windowed import Windowed
 
@@ -26,28 +24,19 @@ class MaxPool2d(Windowed):
     ceil_mode : bool
         Keep windows that lie only partly in the map, like the published FCNs.
     dilation : int or pair of int
-        Steps from one cell of a window to the next. With padding, a window may then see nothing
-        but padding; its maximum is -inf.
-
-    Examples
-    --------
-    >>> MaxPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4))
-    array([[[[ 5.,  7.],
-             [13., 15.]]]])
+        Above 1, a window may see nothing but padding; its maximum is then -inf.
     """
 
     def __init__(
-        self, kernel_size: int | Pair, stride: int | Pair | None = None,
-        padding: int | Pair = 0, ceil_mode: bool = False, dilation: int | Pair = 1,
+        self, kernel_size: IntOrPair, stride: IntOrPair | None = None,
+        padding: IntOrPair = 0, ceil_mode: bool = False, dilation: IntOrPair = 1,
     ):
         stride = kernel_size if stride is None else stride
         super().__init__(kernel_size, stride, padding, dilation)
         self.ceil_mode = ceil_mode
         if any(2 * p > k for p, k in zip(self.padding, self.kernel_size)):
-            raise ValueError(
-                f"expected padding of at most half the kernel_size {self.kernel_size}, "
-                f"got {self.padding}"
-            )
+            raise ValueError(f"expected padding of at most half the kernel_size "
+                             f"{self.kernel_size}, got {self.padding}")
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return y of shape (N, C, Ho, Wo) for x of shape (N, C, H, W)."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fcn_numpy.checks import Pair, check_array, check_dtype, pair
+from fcn_numpy.checks import Pair, check_array, pair
 from fcn_numpy.convolution import conv2d, conv2d_input
 from fcn_numpy.matrix import conv_matrix
 from fcn_numpy.nn import ConvTranspose2d
@@ -90,8 +90,7 @@ def by_zeros(
 def _layer(x, w, stride, padding, output_padding):
     """Make the layer, which checks its arguments and knows them as pairs; its weight is not w."""
     check_array(w, "w", ("C", "F", "kh", "kw"))
-    check_array(x, "x", ("N", w.shape[0], "H", "W"))
-    check_dtype(x, "x", w.dtype, "w")
+    check_array(x, "x", ("N", w.shape[0], "H", "W"), dtype=w.dtype, owner="w")
     layer = ConvTranspose2d(
         *w.shape[:2], w.shape[2:], stride, padding, output_padding, dtype=w.dtype
     )

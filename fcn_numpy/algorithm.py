@@ -1,0 +1,39 @@
+"""Choose between the textbook and the engine room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fcn_numpy import fast
+
+ALGORITHMS = "auto", "im2col", "plain"
+
+
+@contextmanager
+def algorithm(name: str) -> Iterator[None]:
+    """Choose how everything inside a with block is computed, whole networks included.
+
+    Parameters
+    ----------
+    name : {"auto", "im2col", "plain"}
+        "auto", the choice outside of any block: `fcn_numpy.fast`, with Winograd's algorithm for
+        float32 and 3x3 kernels at stride 1 with at least 32 channels in and out. "im2col": the
+        same without Winograd's algorithm; in float32 its rounding errors are a half (32
+        channels) to a fifth (512) of Winograd's. "plain": the textbook alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fcn_numpy import conv2d
+    >>> with algorithm("plain"):
+    ...     conv2d(np.ones((1, 1, 2, 2)), np.ones((1, 1, 2, 2)))
+    array([[[[4.]]]])
+    """
+    if name not in ALGORITHMS:
+        raise ValueError(f"expected algorithm {' or '.join(map(repr, ALGORITHMS))}, got {name!r}")
+    token = fast.CHOICE.set(name)
+    try:
+        yield
+    finally:
+        fast.CHOICE.reset(token)

@@ -1,0 +1,52 @@
+"""Backbone: what an FCN asks of the network under it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fcn_numpy.nn import Module
+
+
+class Backbone(Module):
+    """A network that offers feature maps, and what an FCN has to know about it.
+
+    A backbone is a class: a network calls it with `dtype` and `rng` and takes over its layers.
+    ``forward(image)`` returns the feature maps by name, from fine to coarse; ``backward(grads)``
+    takes the gradients of some of them, by name, and returns that of the image. Strides and crops
+    are not stated anywhere: `fcn_numpy.geometry` finds them.
+
+    Attributes
+    ----------
+    name : str
+    fc_width, fc_kernel : int
+        Channels of fc6 and fc7, and kernel size of fc6: the size of the coarsest map for an image
+        of the size that the classifier was made for.
+    preprocessing : {"normalise", "subtract_mean"}
+        Which function of `fcn_numpy.data` prepares images for it.
+    splits_batches : bool
+        Whether training splits each batch between processes. The layers of TINY are too small to
+        keep several cores busy; those of VGG16 do so in a single process, and their gradient, of
+        540 MB, is too large to be sent between processes.
+    learns_from_scratch : bool
+        Whether it can be trained without pretrained weights.
+    image_size : int
+        Height and width of the images that examples are computed for.
+    """
+
+    name: str
+    fc_width: int
+    fc_kernel: int
+    preprocessing = "normalise"
+    splits_batches = True
+    learns_from_scratch = True
+    image_size = 128
+
+    def forward(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the feature maps by name, from fine to coarse."""
+        raise TypeError(f"{type(self).__name__} defines no forward")
+
+    def backward(self, grads: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the gradient of the image, given those of some feature maps."""
+        raise TypeError(f"{type(self).__name__} defines no backward")

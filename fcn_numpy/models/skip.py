@@ -1,0 +1,63 @@
+"""Skip: how a finer feature map is fused into coarser scores."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fcn_numpy import nn
+
+
+class SkipNames(NamedTuple):
+    """The feature map that a skip fuses, and the names of its layers.
+
+    Attributes
+    ----------
+    pool : str
+        A feature map of the backbone.
+    score, upscore : str
+        Names of the layers that score this map, and that upsample the coarser scores to it.
+    scale : float
+        What the map is multiplied by before it is scored.
+    """
+
+    pool: str
+    score: str
+    upscore: str
+    scale: float = 1.0
+
+
+class Skip(nn.Module):
+    """Fuse a finer map into coarser scores: upsample these, score the map, crop it, add.
+
+    Parameters
+    ----------
+    names : SkipNames
+    upscore : ConvTranspose2d
+    score : Conv2d
+    crop : Crop
+    """
+
+    def __init__(
+        self, names: SkipNames, upscore: nn.ConvTranspose2d, score: nn.Conv2d, crop: nn.Crop
+    ):
+        self._upscore, self._crop, self._fuse = upscore, crop, nn.Sum()
+        layers = {names.upscore: upscore}
+        if names.scale != 1:
+            layers[f"scale_{names.pool}"] = nn.Scale(names.scale)
+        layers[names.score] = score
+        self._score = nn.Sequential(*list(layers.values())[1:])
+        layers |= {f"crop_{names.pool}": crop, f"fuse_{names.pool}": self._fuse}
+        self._adopt(layers.items())
+
+    def forward(self, coarse: np.ndarray, pool: np.ndarray) -> np.ndarray:
+        """Return the fused scores, at the stride of `pool`."""
+        coarse = self._upscore(coarse)
+        return self._fuse(coarse, self._crop(self._score(pool), coarse))
+
+    def backward(self, grad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the gradients of `coarse` and of `pool`."""
+        grad_coarse, grad_fine = self._fuse.backward(grad)
+        grad_pool = self._score.backward(self._crop.backward(grad_fine))
+        return self._upscore.backward(grad_coarse), grad_pool

@@ -1,0 +1,28 @@
+"""Sequential: layers in a row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fcn_numpy.nn.module import Module
+
+
+class Sequential(Module):
+    """Layers that run one after the other, named "0", "1", ...; backward runs them in reverse."""
+
+    def __init__(self, *layers: Module):
+        if not layers:
+            raise ValueError("expected at least one layer")
+        self._adopt((str(index), layer) for index, layer in enumerate(layers))
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return the last layer's output."""
+        for _, layer in self.children():
+            x = layer(x)
+        return x
+
+    def backward(self, grad: np.ndarray) -> np.ndarray:
+        """Return the gradient of the first layer's input."""
+        for _, layer in reversed(list(self.children())):
+            grad = layer.backward(grad)
+        return grad

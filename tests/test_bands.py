@@ -1,0 +1,82 @@
+"""Bands and pieces: however an array is cut up, and on any threads, the result is the same."""
+
+import numpy as np
+import pytest
+from configurations import CONFIGURATIONS, GEOMETRY, arrays
+from references import assert_close, loop_conv2d_input, loop_conv2d_weight
+
+from fcn_numpy import conv2d, conv2d_input, conv2d_weight
+from fcn_numpy.fast import bands, threads, transposed
+from fcn_numpy.nn import MaxPool2d, ReLU
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("band_bytes", [1, 500, 3000])
+@pytest.mark.parametrize(
+    ("kernel_size", *GEOMETRY), [(3, 1, 1, 1), (1, 1, 0, 1), (3, 2, 1, 1), ((2, 3), 1, 3, 2)]
+)
+def test_bands_do_not_change_the_result(
+    monkeypatch, shared, band_bytes, kernel_size, stride, padding, dilation
+):
+    geometry = (stride, padding, dilation)
+    x, w, grad_y = arrays((2, 3, 4), (11, 9), kernel_size, *geometry)
+
+    def results():
+        return (
+            conv2d(x, w, *geometry),
+            conv2d_input(grad_y, w, (11, 9), *geometry),
+            conv2d_weight(x, grad_y, kernel_size, *geometry),
+        )
+
+    whole = results()
+    monkeypatch.setattr(bands, "BAND_BYTES", band_bytes)
+    monkeypatch.setattr(bands, "MAX_CELLS", 1)
+    monkeypatch.setattr(bands, "MIN_CELLS", 1 if shared else 10**9)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    for banded, one in zip(results(), whole):
+        assert_close(banded, one, 1e-13)
+
+
+@pytest.mark.parametrize("limit", [0, 10**9], ids=["scatter", "collect"])
+@pytest.mark.parametrize(
+    ("counts", "size", "kernel_size", "stride", "padding", "dilation"), CONFIGURATIONS
+)
+def test_conv2d_input_both_ways(
+    monkeypatch, limit, counts, size, kernel_size, stride, padding, dilation
+):
+    monkeypatch.setattr(transposed, "MAX_COLLECTING", limit)
+    geometry = (stride, padding, dilation)
+    _, w, grad_y = arrays(counts, size, kernel_size, *geometry)
+    expected = loop_conv2d_input(grad_y, w, size, *geometry)
+    assert_close(conv2d_input(grad_y, w, size, *geometry), expected, 1e-12)
+
+
+@pytest.mark.parametrize("size", [(3, 3), (40, 30)], ids=["one-band", "bands"])
+def test_conv2d_weight_writes_where_it_is_told_in_bands(monkeypatch, size):
+    monkeypatch.setattr(bands, "BAND_BYTES", 1)
+    monkeypatch.setattr(bands, "MAX_CELLS", 100)
+    x, w, grad_y = arrays((1, 3, 4), size, 3, 1, 1, 1)
+    out = np.full(w.shape, np.nan)
+    assert conv2d_weight(x, grad_y, 3, padding=1, out=out) is out
+    assert_close(out, loop_conv2d_weight(x, grad_y, (3, 3), 1, 1, 1), 1e-12)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        ReLU, lambda: MaxPool2d(2), lambda: MaxPool2d(3, 2, 1, ceil_mode=True),
+        lambda: MaxPool2d(2, 2, dilation=2),
+    ],
+)
+def test_pieces_and_threads_change_no_result(monkeypatch, make):
+    x = np.round(np.random.default_rng(0).standard_normal((2, 5, 7, 9)), 1)
+    layer = make()
+    y = layer(x)
+    grad = np.random.default_rng(1).standard_normal(y.shape)
+    grad_x = layer.backward(grad)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    monkeypatch.setattr(threads, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(threads, "LARGE_BYTES", 0)
+    assert np.array_equal(layer(x), y)
+    assert np.array_equal(layer.backward(grad), grad_x)
+    assert np.array_equal(layer.eval()(x), y)

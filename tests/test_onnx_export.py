@@ -165,7 +165,7 @@ class Layers(FCN):
     def __init__(self, *layers, n_class):
         self.backbone, self.n_class = THIN, n_class
         self.layers = Sequential(*layers)
-        self.sizes = Sizes(self, (Fraction(1), Fraction(1)))
+        self.sizes = Sizes("Layers", self._segment, (Fraction(1), Fraction(1)))
 
     def _segment(self, image):
         return self.layers(image)

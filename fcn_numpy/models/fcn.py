@@ -90,7 +90,8 @@ class FCN(nn.Module):
         self._upscore = upsampling(scores, image, learn_upsampling, dtype)
         self._adopt([(self.upscore_name, self._upscore)])
         self.crop = nn.Crop(self._upscore.trace(scores).grid.offset_of(image.grid))
-        self.sizes = Sizes(self, maps[self._coarsest].grid.scale)
+        name, stride = f"{type(self).__name__} on {backbone.name}", maps[self._coarsest].grid.scale
+        self.sizes = Sizes(name, self._segment, stride)
 
     def forward(self, image: np.ndarray) -> np.ndarray:
         """Return scores of shape (N, n_class, H, W) for images of shape (N, 3, H, W).

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from fcn_numpy.checks import Pair, pair
 from fcn_numpy.geometry import FeatureMap
-
-if TYPE_CHECKING:
-    from fcn_numpy.models.fcn import FCN
 
 
 class Sizes:
@@ -20,13 +17,20 @@ class Sizes:
 
     Parameters
     ----------
-    model : FCN
+    name : str
+        What errors call the network.
+    segment : function
+        Computes the scores of an image, or describes those of a `FeatureMap`.
     stride : (Fraction, Fraction)
-        Of its coarsest feature map, after which the sizes repeat.
+        Of the coarsest feature map, after which the sizes repeat.
     """
 
-    def __init__(self, model: FCN, stride: tuple[Fraction, Fraction]):
-        self._model = model
+    def __init__(
+        self, name: str, segment: Callable[[FeatureMap], object],
+        stride: tuple[Fraction, Fraction],
+    ):
+        self._name = name
+        self._segment = segment
         self._stride = int(max(stride))
         self._taken: dict[Pair, bool] = {}
 
@@ -35,7 +39,7 @@ class Sizes:
         size = pair(size, "size", 1)
         if size not in self._taken:
             try:
-                self._model._segment(FeatureMap(3, size))
+                self._segment(FeatureMap(3, size))
                 self._taken[size] = True
             except ValueError:
                 self._taken[size] = False
@@ -44,10 +48,8 @@ class Sizes:
     def check(self, size: Pair) -> None:
         """Raise ValueError for a size that is not taken, with those that are."""
         if not self.take(size):
-            model = self._model
             raise ValueError(
-                f"{type(model).__name__} on {model.backbone.name} takes images with a height and "
-                f"a width of {self}, got {tuple(size)}"
+                f"{self._name} takes images with a height and a width of {self}, got {tuple(size)}"
             )
 
     def __str__(self) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from fcn_numpy.nn.module import Module
+from collections.abc import Iterable
+from typing import Any
 
 
-def describe(module: Module) -> str:
+def describe(module: object, children: Iterable[tuple[str, object]]) -> str:
     """Write out a module as a tree, a line for each layer.
 
     A layer's arguments are read from the attributes of the same names. The first one is always
@@ -18,21 +16,21 @@ def describe(module: Module) -> str:
     Parameters
     ----------
     module : Module
+    children : iterable of (name, module)
+        The layers that it is made of, if any.
 
     Returns
     -------
     str
     """
     name = type(module).__name__
-    lines = [
-        f"  {child}: " + repr(layer).replace("\n", "\n  ") for child, layer in module.children()
-    ]
+    lines = [f"  {child}: " + repr(layer).replace("\n", "\n  ") for child, layer in children]
     if lines:
         return "\n".join([f"{name}(", *lines, ")"])
     return f"{name}({', '.join(_arguments(module))})"
 
 
-def _arguments(module: Module) -> list[str]:
+def _arguments(module: object) -> list[str]:
     shown: list[str] = []
     for name, parameter in inspect.signature(type(module)).parameters.items():
         if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD or not hasattr(module, name):

@@ -134,7 +134,8 @@ class Module:
         self, state: Mapping[str, np.ndarray], strict: bool = True, *, assign: bool = False
     ) -> LoadReport:
         """Copy values into the parameters, cast to their dtype (`fcn_numpy.nn.state`)."""
-        return load_state(self, state, strict, assign)
+        own = dict(self.named_parameters())
+        return load_state(type(self).__name__, own, state, strict, assign)
 
     def __repr__(self) -> str:
-        return describe(self)
+        return describe(self, self.children())

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from fcn_numpy.nn.module import Module
+from fcn_numpy.nn.parameter import Parameter
 
 
 class LoadReport(NamedTuple):
@@ -27,13 +26,17 @@ class LoadReport(NamedTuple):
 
 
 def load_state(
-    module: Module, state: Mapping[str, np.ndarray], strict: bool = True, assign: bool = False
+    model: str, own: Mapping[str, Parameter], state: Mapping[str, np.ndarray],
+    strict: bool = True, assign: bool = False,
 ) -> LoadReport:
     """Copy values into the parameters of a module, cast to their dtype. All or nothing.
 
     Parameters
     ----------
-    module : Module
+    model : str
+        What errors call it.
+    own : dict of str to Parameter
+        Its parameters, by name.
     state : dict of str to ndarray
         Values under the names of `Module.state_dict`.
     strict : bool
@@ -53,13 +56,12 @@ def load_state(
         With `strict`, for missing or unexpected names; in any case for a wrong shape or for
         values that are not numbers. Nothing has been changed then.
     """
-    own = dict(module.named_parameters())
     report = LoadReport(
         [name for name in own if name not in state], [name for name in state if name not in own]
     )
     if strict and (report.missing or report.unexpected):
         raise ValueError(
-            f"the names do not match this {type(module).__name__}: missing "
+            f"the names do not match this {model}: missing "
             f"{_shortened(report.missing)}, unexpected {_shortened(report.unexpected)}"
         )
     values = {name: np.asarray(value) for name, value in state.items() if name in own}

@@ -19,6 +19,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402  (the number of threads is read when it is imported)
 
+import fcn_numpy  # noqa: E402
 from fcn_numpy.models import TINY, VGG16  # noqa: E402
 
 N_CLASS = 21
@@ -42,29 +43,24 @@ def images(batch, size):
 class FcnNumpy:
     """This package."""
 
-    def __init__(self):
-        import fcn_numpy
-
-        self.functions = fcn_numpy
-
     def conv2d(self, *shape):
         x, w, _ = arrays(*shape)
-        return lambda: self.functions.conv2d(x, w, padding=shape[-1])
+        return lambda: fcn_numpy.conv2d(x, w, padding=shape[-1])
 
     def conv2d_input(self, *shape):
         x, w, grad = arrays(*shape)
-        return lambda: self.functions.conv2d_input(grad, w, x.shape[2:], padding=shape[-1])
+        return lambda: fcn_numpy.conv2d_input(grad, w, x.shape[2:], padding=shape[-1])
 
     def conv2d_weight(self, *shape):
         x, w, grad = arrays(*shape)
-        return lambda: self.functions.conv2d_weight(x, grad, w.shape[2:], padding=shape[-1])
+        return lambda: fcn_numpy.conv2d_weight(x, grad, w.shape[2:], padding=shape[-1])
 
     def _model(self):
         from fcn_numpy.models import FCN8s
 
         model = FCN8s(N_CLASS, VGG16, rng=np.random.default_rng(0))
         for name in ("score_fr", "score_pool4", "score_pool3"):
-            # They start at zero, which would make every gradient behind them zero too.
+            # At zero, as they start, they would make every gradient before them zero too.
             weight = getattr(model, name).weight.data
             weight[...] = np.random.default_rng(1).standard_normal(weight.shape) * 0.01
         return model
@@ -86,17 +82,16 @@ class FcnNumpy:
     def tiny_steps(self, count):
         # As `fcn-numpy train` does it, between two processes.
         from fcn_numpy.data import TOY_CLASSES
+        from fcn_numpy.models import FCN8s
         from fcn_numpy.optim import SGD
         from fcn_numpy.training import Settings
         from fcn_numpy.training.gradients import ParallelGradients
-        from fcn_numpy.training.networks import make_model
 
         settings = Settings(n_train=16)
-        stage = settings.stage("fcn8s")
-        model = make_model(stage, TINY, len(TOY_CLASSES), np.random.default_rng(0))
+        model = FCN8s(len(TOY_CLASSES), TINY, dropout=0, rng=np.random.default_rng(0))
         optimizer = SGD(model.parameters(), 1e-3, weight_decay=5e-4)
         gradients = ParallelGradients(settings)
-        gradients.begin(stage, model)
+        gradients.begin(settings.stage("fcn8s"), model)
 
         def run():
             for step in range(count):
@@ -125,17 +120,14 @@ class FcnNumpy:
         return lambda: classify_windows(classifier, image, classifier.input_size, 32)
 
 
-class Naive(FcnNumpy):
-    """This package with the columns of the whole batch at once."""
+class Plain(FcnNumpy):
+    """The textbook alone: the columns of the whole batch at once, one matrix product."""
 
     def __init__(self):
-        import naive
+        from fcn_numpy.convolution import algorithm
 
-        import fcn_numpy.nn.conv
-
-        self.functions = naive
-        for name in ("conv2d", "conv2d_input", "conv2d_weight"):
-            setattr(fcn_numpy.nn.conv, name, getattr(naive, name))
+        self.block = algorithm("plain")
+        self.block.__enter__()  # for as long as the process lives
 
 
 class Product:
@@ -208,13 +200,13 @@ class PyTorch:
     def tiny_steps(self, count):
         from torch.nn.functional import cross_entropy
 
-        from fcn_numpy.data.shapes import CLASSES
+        from fcn_numpy.data import TOY_CLASSES
 
-        model = self._model(len(CLASSES), TINY, dropout=0.0)
+        model = self._model(len(TOY_CLASSES), TINY, dropout=0.0)
         learnt = [p for p in model.parameters() if p.requires_grad]
         optimiser = self.torch.optim.SGD(learnt, 1e-3, momentum=0.9, weight_decay=5e-4)
         x, _ = images(8, 128)
-        labels = np.random.default_rng(0).integers(0, len(CLASSES), (8, 128, 128))
+        labels = np.random.default_rng(0).integers(0, len(TOY_CLASSES), (8, 128, 128))
         x, labels = self._tensors((x, labels))
 
         def run():
@@ -227,7 +219,7 @@ class PyTorch:
 
 
 CONTESTANTS = {
-    "fcn_numpy": FcnNumpy, "naive": Naive, "PyTorch": PyTorch, "product": Product
+    "fcn_numpy": FcnNumpy, "plain": Plain, "PyTorch": PyTorch, "product": Product
 }
 
 

@@ -39,7 +39,7 @@ LAYERS = [
 FUNCTIONS = {
     "conv2d": "forward", "conv2d_input": "gradient of x", "conv2d_weight": "gradient of w"
 }
-ALL = ("fcn_numpy", "PyTorch", "naive")
+ALL = ("fcn_numpy", "PyTorch", "plain")
 HEAD = ["fcn_numpy", "PyTorch", "plain im2col", "of PyTorch's", "of im2col's"]
 PARTS = ("networks", "memory", "layers", "growth", "dense")
 
@@ -217,14 +217,14 @@ def plot(forward, path):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    names = [n for n in ("naive", "PyTorch", "fcn_numpy") if n in forward[0][1]]
-    labels = {"naive": "plain im2col"}
-    colours = {"naive": "#E69F00", "PyTorch": "#56B4E9", "fcn_numpy": "#0072B2"}  # Okabe and Ito's
+    names = [n for n in ("plain", "PyTorch", "fcn_numpy") if n in forward[0][1]]
+    labels = {"plain": "plain im2col"}
+    colors = {"plain": "#E69F00", "PyTorch": "#56B4E9", "fcn_numpy": "#0072B2"}  # Okabe and Ito's
     height = 0.8 / len(names)
     for k, name in enumerate(names):
         places = [i + (k - (len(names) - 1) / 2) * height for i in range(len(forward))]
         values = [1e3 * times[name] for _, times in forward]
-        axes.barh(places, values, height, color=colours[name], label=labels.get(name, name))
+        axes.barh(places, values, height, color=colors[name], label=labels.get(name, name))
     for i, (_, times) in enumerate(forward):
         limit = 1e3 * times["product"]
         label = "matrix product of im2col alone" if i == 0 else None
@@ -259,7 +259,7 @@ def main():
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     has_torch = importlib.util.find_spec("torch") is not None
-    names = ["fcn_numpy", *(["PyTorch"] if has_torch else []), "naive", "product"]
+    names = ["fcn_numpy", *(["PyTorch"] if has_torch else []), "plain", "product"]
     bench = Benchmark(names, options.threads, options.rounds)
     parts = [machine(options.threads, has_torch) + f", {options.rounds} rounds.\n"]
     if not has_torch:

@@ -9,6 +9,7 @@ The textbook asks `on` before it calls one of these functions, and has checked t
 `winograd`                3x3 kernels with a quarter of the multiplications
 `transposed`              the transposed convolution as a convolution
 `pointwise`               ReLU and max-pooling, a piece of the map at a time
+`views`                   all windows of a map as a view, at the cost of one call
 `threads`                 independent pieces of work, shared between threads
 ========================  ==================================================================
 """

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fcn_numpy.fast.threads import SMALL_PRODUCT, share_out
+from fcn_numpy.fast.views import windows
 from fcn_numpy.window import Window
 
 # Bytes of the buffer: a band must still be in the cache when it is multiplied. Narrow layers get
@@ -102,8 +103,8 @@ def _columns(
     `columns` has shape (C * kh * kw, cells) and is overwritten by the next band.
     """
     c, h, w = x.shape[1:]
-    (kh, kw), stride, (ph, pw), dilation = window
-    _, wo = window.output_size((h, w))
+    (kh, kw), (ph, pw) = window.kernel, window.padding
+    _, wo = size = window.output_size((h, w))
     if window == Window((1, 1)):
         for image, top, bottom in bands:
             cells = slice(top * wo, bottom * wo)
@@ -113,7 +114,6 @@ def _columns(
     buffer = np.empty(c * kh * kw * rows * wo, x.dtype)
     # One padded image at a time: it is still in the cache when its windows are read.
     padded = np.zeros((c, h + 2 * ph, w + 2 * pw), x.dtype) if (ph, pw) != (0, 0) else None
-    unpadded = window._replace(padding=(0, 0))
     current, view = -1, buffer
     for image, top, bottom in bands:
         if image != current:
@@ -121,7 +121,7 @@ def _columns(
             if padded is not None:
                 padded[:, ph : ph + h, pw : pw + w] = source
                 source = padded
-            view = unpadded.windows(source)
+            view = windows(source, window, size)
         view_of_band = view[..., top:bottom, :]
         cols = buffer[: view_of_band.size].reshape(view_of_band.shape)
         np.copyto(cols, view_of_band)

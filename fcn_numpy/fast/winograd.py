@@ -38,6 +38,7 @@ import numpy as np
 
 from fcn_numpy.checks import Pair
 from fcn_numpy.fast.threads import SMALL_PRODUCT, share_out
+from fcn_numpy.fast.views import windows
 from fcn_numpy.window import Window
 
 POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
@@ -326,7 +327,7 @@ def _gather(x, padding, window, block, workspace, name):
         whole[..., down : down + piece.shape[2], right : right + piece.shape[3]] = piece
         piece = whole
     out = workspace.array(name, window, window, c, n, *size)
-    tiles = Window((window, window), (TILE, TILE)).windows(piece)
+    tiles = windows(piece, Window((window, window), (TILE, TILE)), size)
     np.copyto(out, tiles.transpose(2, 3, 1, 0, 4, 5))
     return out.reshape(window**2, c, -1)
 

@@ -730,3 +730,18 @@ def test_weights_of_other_networks_are_an_error():
         fcn_for(Classifier(3, TINY, rng=rng()).state_dict())
     with pytest.raises(ValueError, match=r"fc6\.weight of shape .* of TINY, or .* of VGG16, got"):
         fcn_for(FCN8s(2, SEEN_WHOLE, rng=rng()).state_dict())
+
+
+@pytest.mark.parametrize("fc_kernel", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("pad", [60, 81, 100])
+def test_crops_are_found_whatever_size_the_network_takes(fc_kernel, pad):
+    """Where maps lie does not depend on the image, so networks that take few sizes can be made."""
+    backbone = vgg("ODD", (1, 1, 1, 1, 1), (2, 2, 3, 3, 3), 1, fc_kernel, pad)
+    try:
+        model = FCN8s(2, backbone, rng=rng())
+    except ValueError as error:
+        assert "expected a crop offset of whole cells" in str(error)
+        return
+    taken = [n for n in range(1, 200) if model.takes(n)]
+    for n in taken[:3]:
+        assert trace(model, n)[-1].output.size == (n, n)

@@ -83,10 +83,11 @@ class FCN(nn.Module):
                 raise ValueError(f"expected a skip from {' or '.join(maps)}, got {names.pool}")
             pool = maps[names.pool]
             upscore = upsampling(scores, pool, learn_upsampling, dtype)
-            crop = nn.Crop(pool.grid.offset_of(upscore.trace(scores).grid))
+            scores = upscore.trace(scores)
+            crop = nn.Crop(pool.grid.offset_of(scores.grid))
             skip = Skip(names, upscore, scoring(pool.channels, n_class, dtype), crop)
             self._adopt(skip.children())
-            scores, self._skips[names.pool] = skip(scores, pool), skip
+            self._skips[names.pool] = skip
         self._upscore = upsampling(scores, image, learn_upsampling, dtype)
         self._adopt([(self.upscore_name, self._upscore)])
         self.crop = nn.Crop(self._upscore.trace(scores).grid.offset_of(image.grid))

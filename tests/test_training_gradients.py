@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from labelled_folder import write_folder
 
+from fcn_numpy import fast
+from fcn_numpy.convolution import algorithm
 from fcn_numpy.data import normalise
 from fcn_numpy.models import TINY
 from fcn_numpy.nn import Dropout2d, LossSampling, SoftmaxCrossEntropy
@@ -16,6 +18,7 @@ from fcn_numpy.training.gradients import (
     PARTS,
     ParallelGradients,
     PartGradients,
+    PartJob,
     SerialGradients,
     gradient_divisor,
 )
@@ -186,3 +189,25 @@ class Counter:
         print("printing does no harm")
         self.value += amount
         return self.value
+
+
+class AskedForAlgorithm:
+    """Stands in for the gradients that a worker computes: tells how it would compute them."""
+
+    def __init__(self, job):
+        self.job = job
+
+    def start(self):
+        self.job.start()
+        return self
+
+    def answer(self):
+        return fast.CHOICE.get()
+
+
+@pytest.mark.parametrize("name", ["auto", "plain"])
+def test_the_algorithm_reaches_the_workers(name):
+    with algorithm(name):
+        job = PartJob(QUICK, None, Part())
+    with WorkerPool([AskedForAlgorithm(job)]) as pool:
+        assert pool.call(AskedForAlgorithm.answer) == [name]

@@ -97,8 +97,7 @@ class FCN(nn.Module):
     def forward(self, image: np.ndarray) -> np.ndarray:
         """Return scores of shape (N, n_class, H, W) for images of shape (N, 3, H, W).
 
-        A size that the backbone's padding cannot bring back to itself is a ValueError that lists
-        the sizes that it can. VGG16 takes all.
+        An image of a size that the padding cannot restore is a ValueError that lists the others.
         """
         if not isinstance(image, FeatureMap):
             check_array(image, f"{type(self).__name__}: image", ("N", 3, "H", "W"))

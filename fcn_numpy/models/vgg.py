@@ -26,8 +26,7 @@ class VGG(Backbone):
     widths, convs : tuple of int
         Channels and number of convolutions of each stage.
     pad : int
-        Padding of conv1_1 in an FCN, so large that after all crops the scores cover the image.
-        The other convolutions have 1 and keep their map's size.
+        Padding of conv1_1 in an FCN, so large that the cropped scores cover the image; then 1.
     """
 
     widths: tuple[int, ...]

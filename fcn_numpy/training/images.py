@@ -19,7 +19,7 @@ from fcn_numpy.training.settings import Settings
 TEST_SIZE = 128
 TEST_SEED, TRAIN_SEED, SINGLE_SEED = 1_000_000_000, 2_000_000_000, 3_000_000_000
 # How much memory each process uses to keep images of a folder, in bytes.
-CACHE_BYTES = 500_000_000
+LOADED_BYTES = 500_000_000
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -90,16 +90,16 @@ class FolderImages:
         self.settings = settings
         self.train, self.test = data.train, data.test
         self.part = part
-        self._cache: dict[int, Batch] = {}
-        self._cached_bytes = 0
+        self._loaded: dict[int, Batch] = {}
+        self._loaded_bytes = 0
 
     def _read(self, index):
-        if index in self._cache:
-            return self._cache[index]
+        if index in self._loaded:
+            return self._loaded[index]
         image, labels = self.train[index]
-        if self._cached_bytes < CACHE_BYTES:
-            self._cache[index] = image, labels
-            self._cached_bytes += image.nbytes + labels.nbytes
+        if self._loaded_bytes < LOADED_BYTES:
+            self._loaded[index] = image, labels
+            self._loaded_bytes += image.nbytes + labels.nbytes
         return image, labels
 
     def windows(self, size: int, rng: np.random.Generator) -> Batch:

@@ -7,7 +7,7 @@ from fcn_numpy.data import toy_scenes
 from fcn_numpy.data.scenes import SCENE_SIZE
 from fcn_numpy.geometry import trace
 from fcn_numpy.models import TINY, FCN8s
-from fcn_numpy.paper.context import train_on_scenes
+from fcn_numpy.paper.scenes import train_on_scenes
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ All are written to be read; the layers and the models use none of it.
 """
 
 from fcn_numpy.paper.bounds import upper_bound, upper_bounds
-from fcn_numpy.paper.context import train_on_scenes
 from fcn_numpy.paper.dense import classify_windows, convolutionalize_layers, dense_classifier
 from fcn_numpy.paper.rarefaction import rarefied_kernel, rarefy, shift_and_stitch
 from fcn_numpy.paper.sampling_curves import draw_sampling_curves
+from fcn_numpy.paper.scenes import train_on_scenes
 from fcn_numpy.paper.upsampling import by_layer, by_matrix, by_zeros, inversion_error, overlap
 
 __all__ = [

@@ -12,9 +12,9 @@ The kernel is not flipped (a cross-correlation, as in all deep learning), and x 
     y[n, f, i, j] = sum over c, a, b of w[f, c, a, b] * x[n, c, i s - p + a d, j s - p + b d]
 
 M is never stored. `im2col` copies every window of x into a column; then M x is the small matrix
-product ``w.reshape(F, -1) @ im2col(x)``, and the other two functions are its transposes. That is
-the whole theory, and this file computes it as it is written here. `fcn_numpy.fast` computes the
-same numbers in less time and memory; it is what runs, except in ``with algorithm("plain"):``.
+product ``w.reshape(F, -1) @ im2col(x)``, and the other two functions transpose one of its factors.
+That is the whole theory, and this file computes it as it is written here. `fcn_numpy.fast` computes
+the same numbers in less time and memory; it runs by default, except in ``algorithm("plain")``.
 
 If arrays do not fit together, or no window fits, it is a ValueError. Names as in torch.nn.grad.
 """
@@ -22,7 +22,7 @@ If arrays do not fit together, or no window fits, it is a ValueError. Names as i
 import numpy as np
 
 from fcn_numpy import fast
-from fcn_numpy.algorithm import algorithm as algorithm
+from fcn_numpy.algorithms import algorithm as algorithm
 from fcn_numpy.checks import IntOrPair, Pair, check_array, output_array, pair
 from fcn_numpy.window import Window
 
@@ -134,9 +134,8 @@ def conv2d_input(
 ) -> np.ndarray:
     """Apply the transpose of the convolution with w: Mᵀ grad_y.
 
-    It is the gradient of the loss by the input of `conv2d`, given that by its output. Read
-    forward, it is the transposed convolution that upsamples: each cell of grad_y is multiplied by
-    the kernel and added to the window it belongs to.
+    Given the loss's gradient by the output of `conv2d`, it is that by the input. Read forward, it
+    upsamples: each cell of grad_y is multiplied by the kernel and added to its window.
 
     Parameters
     ----------

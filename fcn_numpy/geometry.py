@@ -284,4 +284,9 @@ def trace(model, size: int | Pair, channels: int = 3) -> list[Step]:
     image = FeatureMap(channels, pair(size, "size", 1))
     model(image)
     names = {id(module): name for name, module in model.named_modules()}
+    for layer, _, _ in image._steps:
+        if id(layer) not in names:
+            raise ValueError(
+                f"{type(model).__name__} runs a {type(layer).__name__} that is no attribute of it"
+            )
     return [Step(names[id(layer)], layer, ins, out) for layer, ins, out in image._steps]

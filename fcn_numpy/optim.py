@@ -47,7 +47,7 @@ class SGD:
         weight_decay: float = 0.0,
         clip_gradients: float | None = None,
     ):
-        self.parameters = list(parameters)
+        self.parameters = list(dict.fromkeys(parameters))  # a shared one moves once
         if not self.parameters:
             raise ValueError("expected at least one parameter, got none")
         if not 0 <= momentum < 1:

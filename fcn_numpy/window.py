@@ -13,7 +13,7 @@ class Window(NamedTuple):
     """Kernel size, stride, padding and dilation, as pairs, height first.
 
     Cell (i, j) of the output sees tap (a, b) of its window at row ``i s - p + a d`` of the input,
-    and likewise for its column. All sizes are (H, W); each axis counts for itself.
+    and likewise for its column. All sizes are (H, W); the axes are independent.
 
     Examples
     --------
@@ -64,7 +64,7 @@ class Window(NamedTuple):
     def input_size(self, size: IntOrPair, output_padding: IntOrPair = 0) -> Pair:
         """Invert `output_size`: ``(size - 1) s - 2 p + extent + output_padding``.
 
-        Above stride 1 several inputs have outputs of one size; without padding, the smallest.
+        Above stride 1 several inputs have outputs of one size; output_padding 0 is the smallest.
         """
         size, extras = pair(size, "size", 1), pair(output_padding, "output_padding")
         numbers = zip(size, self.stride, self.padding, self.extent, extras)
@@ -104,7 +104,7 @@ class Window(NamedTuple):
         x = np.zeros((*windows.shape[:-4], *padded), windows.dtype)
         for a in range(kh):
             for b in range(kw):
-                rows = slice(a * dh, bottom - (kh - 1 - a) * dh, sh)
-                columns = slice(b * dw, right - (kw - 1 - b) * dw, sw)
+                rows = slice(a * dh, a * dh + (ho - 1) * sh + 1, sh)
+                columns = slice(b * dw, b * dw + (wo - 1) * sw + 1, sw)
                 x[..., rows, columns] += windows[..., a, b, :, :]
         return np.ascontiguousarray(x[..., ph : ph + size[0], pw : pw + size[1]])

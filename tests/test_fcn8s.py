@@ -140,10 +140,10 @@ def test_it_runs_and_has_learned():
     ).stdout
     losses = [float(line.split()[-1]) for line in text.splitlines() if line.startswith("step")]
     assert losses[-1] < 0.2 < losses[0]
-    assert float(re.search(r"([0-9.]+)% are right", text)[1]) > 90
+    assert all(float(iu) > 0.6 for iu in re.search(r"square: (.*)", text)[1].split())
     drawn = [line for line in text.splitlines() if set(line) <= set(".o# ") and len(line) > 60]
     assert len(drawn) == 16
-    for half in (slice(0, 32), slice(35, 67)):
+    for half in (slice(0, 32), slice(33, 65)):
         picture = "".join(line[half] for line in drawn)
         assert picture.count("o") > 10 and picture.count("#") > 10
 

@@ -1208,3 +1208,32 @@ def test_sequential_agrees_with_finite_differences():
 def test_a_module_without_forward_says_so():
     with pytest.raises(TypeError, match="Net defines no forward"):
         Net()(np.zeros((1, 1)))
+
+
+def test_a_pool_sends_the_gradient_of_nan_to_one_cell_of_the_map():
+    """Which one does not matter, but it is the same with the engine room and without it."""
+    x = np.array([[[[np.nan, 1.0], [2.0, 3.0]]]])
+    pool = MaxPool2d(2, 2, padding=1)
+    pool(x)
+    grad = np.array([[[[1.0, 2.0], [3.0, 4.0]]]])
+    assert pool.backward(grad).tolist() == [[[[1.0, 2.0], [3.0, 4.0]]]]
+
+
+def test_a_gradient_that_is_set_is_copied():
+    parameter, mine = Parameter(np.ones((2, 2), np.float32)), np.asfortranarray(np.eye(2))
+    parameter.grad = mine
+    assert parameter.grad.dtype == np.float32 and parameter.grad.flags.c_contiguous
+    parameter.zero_grad()
+    parameter.add_grad(np.full((2, 2), 7.0, np.float32))
+    assert mine.tolist() == [[1, 0], [0, 1]]
+    parameter.add_grad(parameter.grad)
+    assert (parameter.grad == 14).all()
+
+
+def test_read_only_arrays_are_copied_and_not_assigned():
+    layer = Linear(2, 1, rng=rng())
+    weight = np.ones((1, 2), np.float32)
+    weight.flags.writeable = False
+    layer.load_state_dict({"weight": weight}, strict=False, assign=True)
+    assert layer.weight.data is not weight
+    layer.weight.data += 1

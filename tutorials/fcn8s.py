@@ -1,8 +1,7 @@
 """FCN-8s in one file: forward, backward, training. NumPy alone, every gradient by hand.
 
 Read it from top to bottom, then run it: `python fcn8s.py`. Maps are arrays (N, C, H, W), kernels
-(F, C, k, k); dx is the gradient of the loss by x. The package `fcn_numpy` computes the same numbers
-with checks, and fast.
+(F, C, k, k); dx is the gradient of the loss by x. `fcn_numpy` computes the same, checked and fast.
 """
 
 import numpy as np
@@ -31,7 +30,7 @@ def col2im(cols, shape, k, stride=1, pad=0):
     cols = cols.reshape(view.shape)
     for i in range(k):
         for j in range(k):
-            view[:, :, i, j] += cols[:, :, i, j]  # one cell of every window at a time
+            view[:, :, i, j] += cols[:, :, i, j]  # for one (i, j), windows share no cell
     return x[:, :, pad : pad + h, pad : pad + w]
 
 
@@ -43,13 +42,13 @@ def conv(x, w, stride=1, pad=0):
 
 
 def conv_transpose(y, w, shape, stride=1, pad=0):
-    """x = Mᵀ y: what a convolution's backward does to a gradient, and how scores are upsampled."""
+    """x = Mᵀ y: sends gradients back, and upsamples. Several shapes of x would give this y."""
     cols = w.reshape(len(w), -1).T @ y.reshape(*y.shape[:2], -1)
     return col2im(cols, shape, w.shape[2], stride, pad)
 
 
 def conv_weight(x, dy, k, pad=0):
-    """dw: y is linear in w too, so dw = dy im2col(x)ᵀ, summed over the images."""
+    """y is linear in w too: dw = dy im2col(x)ᵀ, summed over the images (at stride 1)."""
     dw = dy.reshape(*dy.shape[:2], -1) @ im2col(x, k, 1, pad).transpose(0, 2, 1)
     return dw.sum(axis=0).reshape(dy.shape[1], x.shape[1], k, k)
 
@@ -109,7 +108,7 @@ class Dropout:  # drops whole channels with probability p, and scales the others
         return dy * self.factor
 
 
-class Upsample:  # bilinear, each class by itself: the transpose of a strided convolution
+class Upsample:  # bilinear and fixed, each class by itself: a strided convolution transposed
     def __init__(self, classes, stride):
         tent = 1 - np.abs(np.arange(2 * stride) - stride + 0.5) / stride
         self.w = np.eye(classes)[:, :, None, None] * np.outer(tent, tent)
@@ -117,7 +116,7 @@ class Upsample:  # bilinear, each class by itself: the transpose of a strided co
 
     def forward(self, x):
         (n, c, h, w), s = x.shape, self.stride
-        return conv_transpose(x, self.w, (n, c, (h + 1) * s, (w + 1) * s), s)
+        return conv_transpose(x, self.w, (n, c, (h + 1) * s, (w + 1) * s), s)  # (h - 1) s + 2 s
 
     def backward(self, dy):
         return conv(dy, self.w, self.stride)  # the transpose of the transpose
@@ -164,7 +163,7 @@ def cross_entropy(scores, labels, ignore=255):
 class FCN8s:
     """The paper's figure 3, over VGG16 by default. 08_where_am_i.md derives `pad` and `crops`:
 
-    pool4 begins 5 cells before the upsampled scores, pool3 9, the scores 31 before the image.
+    cell 0 of the upsampled scores lies on cell 5 of pool4, then on 9 of pool3; pixel 0 on score 31.
     """
 
     def __init__(self, classes, rng, widths=(64, 128, 256, 512, 512), convs=(2, 2, 3, 3, 3),
@@ -225,8 +224,8 @@ def draw(rng, size=64):
     labels, (row, column) = np.zeros((1, size, size), int), np.mgrid[:size, :size]
     for label, middle in ((1, 16), (2, 47)):
         y, x, r = rng.integers(12, size - 12), middle + rng.integers(-4, 5), rng.integers(6, 12)
-        dy, dx = np.abs(row - y), np.abs(column - x)
-        labels[0, (np.hypot(dy, dx) if label == 1 else np.maximum(dy, dx)) <= r] = label
+        down, right = np.abs(row - y), np.abs(column - x)
+        labels[0, (np.hypot(down, right) if label == 1 else np.maximum(down, right)) <= r] = label
     image = rng.standard_normal((1, 3, size, size))
     image[:, [0, 2]] += 2 * np.stack([labels == 1, labels == 2], axis=1)
     return image, labels
@@ -240,11 +239,12 @@ if __name__ == "__main__":
         loss, dscores = cross_entropy(model.forward(image), labels)
         model.backward(dscores)
         sgd_step(model, lr=0.01 * (1 - step / 401))
-        if step % 80 == 0:
+        if step == 1 or step % 80 == 0:
             print(f"step {step}: loss {loss:.3f}")
     model.head.layers[2].p = model.head.layers[5].p = 0  # after training, nothing is dropped
     image, labels = draw(rng)
-    found = model.forward(image).argmax(axis=1)
-    print(f"A new image, its labels and the predictions; {(found == labels).mean():.1%} are right:")
-    for rows in zip(labels[0, ::4, ::2], found[0, ::4, ::2]):
-        print("   ".join("".join(".o#"[label] for label in row) for row in rows))
+    out = model.forward(image).argmax(axis=1)
+    iu = [((out == k) & (labels == k)).sum() / ((out == k) | (labels == k)).sum() for k in range(3)]
+    print("A new image: labels, predictions; IU of noise, disc, square:", *np.round(iu, 2))
+    for row in np.concatenate([labels[0], out[0]], axis=1)[::4, ::2]:
+        print("".join(".o#"[label] for label in row[:32]), "".join(".o#"[k] for k in row[32:]))

@@ -6,16 +6,21 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.nn import Module
 
 
 class Backbone(Module):
     """A network that offers feature maps, and what an FCN has to know about it.
 
-    A backbone is a class: a network calls it with `dtype` and `rng` and takes over its layers.
-    ``forward(image)`` returns the feature maps by name, from fine to coarse; ``backward(grads)``
-    takes the gradients of some of them, by name, and returns that of the image. Strides and crops
-    are not stated anywhere: `fcn_numpy.geometry` finds them.
+    A backbone is a class: a network calls it with `dtype` and `rng` and takes over its layers,
+    which must be attributes. ``forward(image)`` returns the feature maps by name, from fine to
+    coarse. ``backward(grads)`` takes the gradients of the coarsest map and of any others, by name,
+    and returns that of the image. Both are made of calls of the layers; the backbone itself has no
+    parameters and saves nothing.
+
+    Strides and crops are not stated anywhere: `fcn_numpy.geometry` finds them. Pad the first layer
+    generously: fc6 has no padding, and a crop cannot begin before a map.
 
     Attributes
     ----------
@@ -50,3 +55,38 @@ class Backbone(Module):
     def backward(self, grads: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the gradient of the image, given those of some feature maps."""
         raise TypeError(f"{type(self).__name__} defines no backward")
+
+
+def adopt(network: Module, backbone: Backbone, image: FeatureMap) -> dict[str, FeatureMap]:
+    """Give a network the layers of its backbone, under their own names.
+
+    Parameters
+    ----------
+    network : Module
+        The network that is being built.
+    backbone : Backbone
+    image : FeatureMap
+
+    Returns
+    -------
+    dict of str to FeatureMap
+        What the backbone makes of this image, traced.
+
+    Raises
+    ------
+    ValueError
+        If a layer or a parameter of the backbone would be lost, because it is no attribute, or
+        because it belongs to no layer.
+    """
+    network._adopt(backbone.children())
+    maps = backbone(image)
+    known = {id(module) for module in network.modules()}
+    lost = [type(layer).__name__ for layer, _, _ in image._steps if id(layer) not in known]
+    own = {id(parameter) for parameter in network.parameters()}
+    lost += [name for name, p in backbone.named_parameters() if id(p) not in own]
+    if lost:
+        raise ValueError(
+            f"expected all layers of {type(backbone).__name__} to be attributes of it, and its "
+            f"parameters those of layers, got others: {', '.join(lost[:6])}"
+        )
+    return maps

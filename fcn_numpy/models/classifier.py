@@ -9,6 +9,7 @@ import numpy as np
 from fcn_numpy import nn
 from fcn_numpy.checks import check_array, whole_number
 from fcn_numpy.geometry import FeatureMap
+from fcn_numpy.models.backbone import adopt
 from fcn_numpy.models.registry import backbone_of
 from fcn_numpy.models.vgg import VGG, VGG16
 
@@ -43,8 +44,8 @@ class Classifier(nn.Module):
         rng = np.random.default_rng() if rng is None else rng
         self.backbone = backbone
         self._features = backbone(pad=1, dtype=dtype, rng=rng)
-        self._adopt(self._features.children())
-        coarsest = list(self._features(FeatureMap(3, (1024, 1024))).values())[-1]
+        maps = adopt(self, self._features, FeatureMap(3, (1024, 1024)))
+        self._coarsest, coarsest = list(maps.items())[-1]
         self._stride = int(coarsest.grid.scale[0])
         self.input_size = backbone.fc_kernel * self._stride
 
@@ -76,8 +77,7 @@ class Classifier(nn.Module):
                 f"a Classifier on {self.backbone.name} takes heights and widths of {smallest} to "
                 f"{largest}, got {tuple(image.shape[2:])}"
             )
-        self._coarsest, coarsest = list(self._features(image).items())[-1]
-        return self._head(coarsest)
+        return self._head(self._features(image)[self._coarsest])
 
     def backward(self, grad: np.ndarray) -> np.ndarray:
         """Add to the parameters' gradients; return the gradient of the images."""

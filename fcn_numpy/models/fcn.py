@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 from fcn_numpy import nn
 from fcn_numpy.checks import IntOrPair, check_array, whole_number
 from fcn_numpy.geometry import FeatureMap
-from fcn_numpy.models.backbone import Backbone
+from fcn_numpy.models.backbone import Backbone, adopt
 from fcn_numpy.models.layers import scoring, upsampling
 from fcn_numpy.models.pyramid import PyramidPooling
 from fcn_numpy.models.sizes import Sizes
@@ -54,9 +54,8 @@ class FCN(nn.Module):
         self.backbone = backbone
         rng = np.random.default_rng() if rng is None else rng
         self._features = backbone(dtype=dtype, rng=rng)
-        self._adopt(self._features.children())
-        # Trace an image so large that every map has a cell: strides and crops follow.
-        maps = self._features(image := FeatureMap(3, (1024, 1024)))
+        # Trace an image large enough for every map to have a cell: strides and crops follow.
+        maps = adopt(self, self._features, image := FeatureMap(3, (1024, 1024)))
         self._coarsest = list(maps)[-1]
 
         channels, width = maps[self._coarsest].channels, backbone.fc_width
@@ -97,7 +96,7 @@ class FCN(nn.Module):
     def forward(self, image: np.ndarray) -> np.ndarray:
         """Return scores of shape (N, n_class, H, W) for images of shape (N, 3, H, W).
 
-        An image of a size that the padding cannot restore is a ValueError that lists the others.
+        Raises ValueError, with the sizes that work, if the scores would not cover the image.
         """
         if not isinstance(image, FeatureMap):
             check_array(image, f"{type(self).__name__}: image", ("N", 3, "H", "W"))

@@ -31,7 +31,8 @@ def upsampling(
     """Make a layer that upsamples scores to the stride of a finer map, bilinearly.
 
     Each class is upsampled by itself: the bilinear kernel stands on the diagonal of the weight,
-    zeros elsewhere.
+    zeros elsewhere. A kernel of 2 f cells is centered between two cells, one of 2 f - 1 on a cell;
+    the one is chosen whose result lies on the cells of the finer map.
 
     Parameters
     ----------
@@ -51,9 +52,17 @@ def upsampling(
     """
     factors = [a / b for a, b in zip(scores.grid.scale, finer.grid.scale)]
     if any(f <= 1 or f.denominator != 1 for f in factors):
-        raise ValueError("expected skips from coarse to fine, with strides that divide another")
+        strides = [" x ".join(map(str, m.grid.scale)) for m in (scores, finer)]
+        raise ValueError(
+            "expected skips from coarse to fine, each stride a multiple of the next, got stride "
+            f"{strides[1]} after {strides[0]}"
+        )
     stride = int(factors[0]), int(factors[1])
-    kernel = 2 * stride[0], 2 * stride[1]
+    distances = [
+        (a - b) / c for a, b, c in zip(scores.grid.shift, finer.grid.shift, finer.grid.scale)
+    ]
+    on_cells = [distance.denominator == 1 for distance in distances]
+    kernel = 2 * stride[0] - on_cells[0], 2 * stride[1] - on_cells[1]
     n_class = scores.channels
     with nn.skip_init():
         layer = nn.ConvTranspose2d(n_class, n_class, kernel, stride, dtype=dtype)

@@ -29,7 +29,7 @@ class SkipNames(NamedTuple):
 
 
 class Skip(nn.Module):
-    """Fuse a finer map into coarser scores: upsample these, score the map, crop it, add.
+    """Fuse a finer map into coarser scores: upsample the scores, score the map, crop it, add.
 
     Parameters
     ----------
@@ -43,13 +43,12 @@ class Skip(nn.Module):
         self, names: SkipNames, upscore: nn.ConvTranspose2d, score: nn.Conv2d, crop: nn.Crop
     ):
         self._upscore, self._crop, self._fuse = upscore, crop, nn.Sum()
-        layers = {names.upscore: upscore}
+        scoring: list[tuple[str, nn.Module]] = [(names.score, score)]
         if names.scale != 1:
-            layers[f"scale_{names.pool}"] = nn.Scale(names.scale)
-        layers[names.score] = score
-        self._score = nn.Sequential(*list(layers.values())[1:])
-        layers |= {f"crop_{names.pool}": crop, f"fuse_{names.pool}": self._fuse}
-        self._adopt(layers.items())
+            scoring.insert(0, (f"scale_{names.pool}", nn.Scale(names.scale)))
+        self._score = nn.Sequential(*(layer for _, layer in scoring))
+        crop_and_sum = (f"crop_{names.pool}", crop), (f"fuse_{names.pool}", self._fuse)
+        self._adopt([(names.upscore, upscore), *scoring, *crop_and_sum])
 
     def forward(self, coarse: np.ndarray, pool: np.ndarray) -> np.ndarray:
         """Return the fused scores, at the stride of `pool`."""

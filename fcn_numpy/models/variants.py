@@ -25,7 +25,7 @@ class FCN8s(FCN):
 
 
 class FCN8sAtOnce(FCN):
-    """FCN-8s trained in one stage: with these factors all score layers learn at a similar rate."""
+    """FCN-8s trained in one stage: scaled pools let all score layers learn at about one rate."""
 
     skips = (POOL4._replace(scale=0.01), POOL3._replace(scale=0.0001))
     upscore_name = "upscore8"

@@ -63,10 +63,10 @@ class VGG(Backbone):
         return maps
 
     def backward(self, grads: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the gradient of the image. A fused pool went two ways: both gradients count."""
+        """Return the gradient of the image. A pool that feeds a skip has two: they are added."""
         grad: np.ndarray | float = 0.0
         for pool, stage in reversed(self._stages.items()):
-            grad = stage.backward(grad + grads[pool] if pool in grads else grad)
+            grad = stage.backward(grad + grads.get(pool, 0.0))
         return grad
 
 

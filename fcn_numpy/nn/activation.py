@@ -14,8 +14,8 @@ class ReLU(Module):
     Parameters
     ----------
     inplace : bool
-        Write y over x and, in backward, the gradient of x over that of y: for networks in which
-        nobody else holds these arrays, as after a convolution.
+        Overwrite x with y, and in backward the gradient of y with that of x. Safe after layers that
+        return new arrays, as convolutions do; not after Sum, Crop, Flatten, nor Dropout2d (eval).
     """
 
     def __init__(self, inplace: bool = False):

@@ -86,14 +86,12 @@ class ConvTranspose2d(Windowed):
     kernel_size, stride, padding : int or pair of int
         Height first.
     output_padding : int or pair of int
-        Of the sizes that the convolution maps onto this input, take the smallest plus
-        `output_padding`, which is below the stride.
+        Added to the output size; below the stride s, as s sizes convolve to the same input.
     dilation : int or pair of int
     bias : bool
     dtype : dtype
     rng : numpy.random.Generator, optional
-        Draws the weights: normal, standard deviation ``sqrt(2 / (C kh kw / (sh sw)))``, since the
-        strides leave each output that many terms.
+        Draws the weights: normal, standard deviation ``sqrt(2 / (C kh kw / (sh sw)))``.
 
     Attributes
     ----------

@@ -38,7 +38,7 @@ def _arguments(module: object) -> list[str]:
         value, default = _short(getattr(module, name), parameter.default), parameter.default
         if default is parameter.empty:
             shown.append(repr(value))
-        elif value != default or not shown:
+        elif repr(value) != repr(default) or not shown:
             shown.append(f"{name}={value!r}")
     return shown
 

@@ -10,8 +10,8 @@ from fcn_numpy.nn.module import Module
 class Dropout2d(Module):
     """In train mode, set each channel of each image to zero with probability p.
 
-    ``y[n, c] = x[n, c] * keep[n, c] / (1 - p)``: what is kept grows, so that the mean stays. In
-    eval mode y = x. Neighboring cells are alike: dropping single cells would drop little.
+    ``y[n, c] = x[n, c] * keep[n, c] / (1 - p)``: what is kept is scaled up, so the mean stays the
+    same. In eval mode y = x. Neighboring cells are alike: dropping single cells would hide little.
 
     Parameters
     ----------

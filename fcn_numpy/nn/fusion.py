@@ -10,8 +10,8 @@ from fcn_numpy.nn.module import Module
 class Crop(Module):
     """Cut a piece of the size of `like` out of x, starting at row and column `offset`.
 
-    ``y = x[:, :, oy : oy + H, ox : ox + W]``, a view of x. `like` gives its size (H, W) and nothing
-    else, so it gets no gradient.
+    ``y = x[:, :, top : top + H, left : left + W]``, a view of x. Only the size (H, W) of `like` is
+    used; it gets no gradient.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ def skip_init() -> Iterator[None]:
     """Inside a with block, weights of new layers are zeros, and no random numbers are drawn.
 
     It is for layers that start at zero, and for networks whose weights are loaded next: the
-    memory of zeros is not even touched.
+    memory of zeros is not even touched. The block must not contain a ``yield``.
 
     Examples
     --------

@@ -18,13 +18,13 @@ from fcn_numpy.nn.state import LoadReport, load_state
 class Module:
     """A layer, or a network made of layers. ``layer(x)`` is ``layer.forward(x)``.
 
-    A layer defines ``forward``, ``backward``, and ``trace``, which does to the description of a
-    map (`fcn_numpy.geometry.FeatureMap`) what forward does to the map. A network needs no trace:
-    its forward is made of layer calls.
+    A layer defines ``forward``, ``backward``, and ``trace``: that is forward for descriptions, from
+    the `fcn_numpy.geometry.FeatureMap` of the input to that of the output. A network needs no
+    trace: its forward is made of layer calls.
 
-    Attributes that are Parameters or Modules are found in the order in which they were set. An
-    attribute's name is its name in `state_dict`, with dots between levels. Names that begin with
-    an underscore are left out: there a network may hold its layers in the order they run in.
+    Attributes that are Parameters or Modules are found in the order in which they were set. Their
+    names are those in `state_dict`, with dots between levels. Names that begin with an underscore
+    are left out: there a network may hold its layers in the order they run in.
     """
 
     training = True
@@ -32,7 +32,7 @@ class Module:
 
     def __call__(self, *inputs: Any) -> Any:
         """Return forward of arrays, or trace of a `FeatureMap`."""
-        if not isinstance(inputs[0], FeatureMap):
+        if not inputs or not isinstance(inputs[0], FeatureMap):
             return self.forward(*inputs)
         output = self.trace(*inputs)
         if type(self).trace is not Module.trace:
@@ -72,9 +72,13 @@ class Module:
     def _adopt(self, layers: Iterable[tuple[str, Module]]) -> None:
         """Make layers attributes of this module, under their own names."""
         for name, layer in layers:
-            if hasattr(self, name):
-                raise ValueError(f"{type(self).__name__} has two layers named {name}")
             setattr(self, name, layer)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(vars(self).get(name), Module):
+            raise ValueError(f"{type(self).__name__} has a layer {name}, and would go on using it: "
+                             "change its weight.data, or build a new network")
+        super().__setattr__(name, value)
 
     def children(self) -> Iterator[tuple[str, Module]]:
         """Yield (name, module) for the modules that are attributes of this one."""
@@ -100,8 +104,8 @@ class Module:
                     yield f"{prefix}.{name}" if prefix else name, value
 
     def parameters(self) -> Iterator[Parameter]:
-        """Yield the parameters of this module and of all below it."""
-        return (parameter for _, parameter in self.named_parameters())
+        """Yield the parameters of this module and of all below it, each one once."""
+        return iter(dict.fromkeys(parameter for _, parameter in self.named_parameters()))
 
     def zero_grad(self) -> None:
         """Set the gradient of each parameter to zeros."""

@@ -24,7 +24,7 @@ class Parameter:
         self.lr_mult = lr_mult
         self.decay_mult = decay_mult
         self.grad = np.zeros(data.shape, data.dtype)
-        self._is_zero = True  # whatever grad holds: zeros are written when somebody looks
+        self._is_zero = True  # whatever _grad holds: zeros are written when somebody looks
 
     @property
     def grad(self) -> np.ndarray:  # noqa: D102
@@ -35,17 +35,18 @@ class Parameter:
 
     @grad.setter
     def grad(self, value: np.ndarray) -> None:
-        self._grad = value
+        # A copy: later gradients are computed into it.
+        self._grad = np.array(value, self.data.dtype, order="C")
         self._is_zero = False
 
     @property
     def buffer(self) -> np.ndarray | None:
-        """Where to compute the first gradient, so that it need not be copied; None later."""
+        """Where to compute the first gradient after zero_grad, without a copy; None otherwise."""
         return self._grad if self._is_zero else None
 
     def add_grad(self, value: np.ndarray) -> None:
         """Add to the gradient; `value` may have been computed into `buffer`."""
-        if value is self._grad:
+        if self._is_zero and value is self._grad:
             self._is_zero = False
         elif self._is_zero:
             self._grad[...] = value

@@ -48,7 +48,7 @@ class MaxPool2d(Windowed):
             cells = self._cells(x, -np.inf)  # (N, C, taps, Ho, Wo)
             y = cells.max(axis=2)
             is_x = self._cells(np.ones(x.shape, bool), False)
-            winner = ((cells == y[:, :, None]) & is_x).argmax(axis=2)  # the first that is largest
+            winner = (~(cells < y[:, :, None]) & is_x).argmax(axis=2)  # the first of the largest
         self._save(winner, x.shape, x.dtype)
         return y
 
@@ -62,9 +62,9 @@ class MaxPool2d(Windowed):
         windows = grad[:, :, None, None] * (winner[:, :, None, None] == taps)
         return self.window.add_windows(windows, shape[2:])
 
-    def _cells(self, x: np.ndarray, padding: float) -> np.ndarray:
+    def _cells(self, x: np.ndarray, fill: float) -> np.ndarray:
         """Return the cells of each window, shape (N, C, taps, Ho, Wo)."""
-        windows = self.window.windows(x, padding, self.ceil_mode)
+        windows = self.window.windows(x, fill, self.ceil_mode)
         return windows.reshape(*x.shape[:2], -1, *windows.shape[4:])
 
     def trace(self, x: FeatureMap) -> FeatureMap:

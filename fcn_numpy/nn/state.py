@@ -72,7 +72,7 @@ def load_state(
             raise ValueError(f"expected numbers for {name}, got dtype {value.dtype}")
     for name, value in values.items():
         data = own[name].data
-        if assign and value.dtype == data.dtype and value.flags.c_contiguous:
+        if assign and value.dtype == data.dtype and value.flags.carray:
             own[name].data = value
         else:
             data[...] = value

@@ -25,5 +25,5 @@ class Windowed(Module):
 
     @property
     def window(self) -> Window:
-        """The four together."""
+        """The window as one tuple."""
         return Window(self.kernel_size, self.stride, self.padding, self.dilation)

@@ -14,6 +14,9 @@ ALGORITHMS = "auto", "im2col", "plain"
 def algorithm(name: str) -> Iterator[None]:
     """Choose how everything inside a with block is computed, whole networks included.
 
+    The block must not contain a ``yield``: the choice would hold outside as well. Threads started
+    inside are not affected; the worker processes of training are.
+
     Parameters
     ----------
     name : {"auto", "im2col", "plain"}
@@ -25,7 +28,7 @@ def algorithm(name: str) -> Iterator[None]:
     Examples
     --------
     >>> import numpy as np
-    >>> from fcn_numpy import conv2d
+    >>> from fcn_numpy import algorithm, conv2d
     >>> with algorithm("plain"):
     ...     conv2d(np.ones((1, 1, 2, 2)), np.ones((1, 1, 2, 2)))
     array([[[[4.]]]])

@@ -194,8 +194,8 @@ def conv2d_weight(
     """
     window = Window.of(kernel_size, stride, padding, dilation)
     check_array(x, "x", ("N", "C", "H", "W"))
-    shape = (len(x), "F", *window.output_size(x.shape[2:]))
-    check_array(grad_y, "grad_y", shape, dtype=x.dtype, owner="x")
+    expected = (len(x), "F", *window.output_size(x.shape[2:]))
+    check_array(grad_y, "grad_y", expected, dtype=x.dtype, owner="x")
     shape = (grad_y.shape[1], x.shape[1], *window.kernel)
     out = output_array(out, shape, x.dtype, "x")
     if fast.on():

@@ -24,9 +24,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -199,8 +200,21 @@ class Grid:
         return int(offset[0]), int(offset[1])
 
 
-def _text(values) -> str:
+def _text(values: Iterable[Fraction]) -> str:
     return "(" + ", ".join(str(v) for v in values) + ")"
+
+
+class Layer(Protocol):
+    """What tracing asks of a layer or a network: `fcn_numpy.nn.Module` has it."""
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Return the description of the output, given those of the inputs."""
+
+    def named_modules(self) -> Iterator[tuple[str, Layer]]:
+        """Yield (name, layer) for this layer and all that it is made of."""
+
+    def parameters(self) -> Iterator[Any]:
+        """Yield the parameters."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +222,7 @@ class Step:
     """One layer as it was traced: its name in the model, the layer, what came in and went out."""
 
     name: str
-    layer: object
+    layer: Layer
     inputs: tuple[FeatureMap, ...]
     output: FeatureMap
 
@@ -228,7 +242,9 @@ class FeatureMap:
     channels: int
     size: Pair
     grid: Grid = Grid()
-    _steps: list = dataclasses.field(default_factory=list, repr=False, compare=False)
+    _steps: list[tuple[Layer, tuple[FeatureMap, ...], FeatureMap]] = dataclasses.field(
+        default_factory=list, repr=False, compare=False
+    )
 
     def to(self, channels: int, size: Pair, grid: Grid) -> FeatureMap:
         """Return the map that a layer makes of this one; the record of steps goes with it."""
@@ -249,7 +265,7 @@ class FeatureMap:
             raise ValueError(f"expected two maps of one shape on one grid, got {a} and {b}")
         return self.to(self.channels, self.size, self.grid.fused(other.grid))
 
-    def record(self, layer, inputs, output) -> None:
+    def record(self, layer: Layer, inputs: tuple[FeatureMap, ...], output: FeatureMap) -> None:
         """Note that `layer` made `output`; called by every layer while it is traced."""
         self._steps.append((layer, inputs, output))
 
@@ -259,7 +275,7 @@ class FeatureMap:
         return (1, self.channels, *self.size)
 
 
-def trace(model, size: int | Pair, channels: int = 3) -> list[Step]:
+def trace(model: Layer, size: int | Pair, channels: int = 3) -> list[Step]:
     """Send the description of an image through a model and note what each layer makes of it.
 
     Parameters

@@ -229,7 +229,7 @@ class _Check:
         ]
         for parameter in self.module.parameters():
             parameter.data = np.ascontiguousarray(parameter.data)
-        self.pieces: list[np.ndarray] = []
+        self.pieces: list[np.ndarray | None] = []
         for m in self.module.modules():
             if smooth_piece.dispatch(type(m)) is not smooth_piece.dispatch(object):
                 m.forward = self._noting_pieces(m)
@@ -286,9 +286,9 @@ class _Check:
                     name, None,
                 )
             if not np.isfinite(grad).all():
-                index = tuple(int(i) for i in np.argwhere(~np.isfinite(grad))[0])
+                wrong = tuple(int(i) for i in np.argwhere(~np.isfinite(grad))[0])
                 raise GradientError(
-                    f"the gradient of {name} at {index} is {grad[index]}", name, index
+                    f"the gradient of {name} at {wrong} is {grad[wrong]}", name, wrong
                 )
         return tensors
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fcn_numpy.checks import Pair
 from fcn_numpy.geometry import Step, trace
 from fcn_numpy.nn import Conv2d, ConvTranspose2d, Crop, Linear, Module
@@ -89,6 +91,6 @@ def multiply_adds(step: Step) -> int:
     return layer.weight.data.size * cells[0] * cells[1]
 
 
-def _axes(values) -> str:
+def _axes(values: tuple[Any, Any]) -> str:
     height, width = values
     return str(height) if height == width else f"{height}x{width}"

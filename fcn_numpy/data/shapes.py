@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from fcn_numpy.checks import Pair, pair, whole_number
@@ -126,7 +124,7 @@ def _check(n, size, seed):
 def _draw(
     image: np.ndarray,
     labels: np.ndarray,
-    kinds: Sequence[int],
+    kinds: np.ndarray,
     radius: tuple[float, float],
     rim: bool,
     rng: np.random.Generator,

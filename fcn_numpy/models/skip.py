@@ -43,7 +43,7 @@ class Skip(nn.Module):
         self, names: SkipNames, upscore: nn.ConvTranspose2d, score: nn.Conv2d, crop: nn.Crop
     ):
         self._upscore, self._crop, self._fuse = upscore, crop, nn.Sum()
-        layers = {names.upscore: upscore}
+        layers: dict[str, nn.Module] = {names.upscore: upscore}
         if names.scale != 1:
             layers[f"scale_{names.pool}"] = nn.Scale(names.scale)
         layers[names.score] = score

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fcn_numpy.checks import check_array
 from fcn_numpy.nn.module import Module
@@ -48,7 +49,7 @@ class SoftmaxCrossEntropy(Module):
         self,
         ignore_index: int = 255,
         reduction: str = "mean",
-        weight=None,
+        weight: ArrayLike | None = None,
         sampling: LossSampling | None = None,
     ):
         if reduction not in ("mean", "sum"):

@@ -92,7 +92,7 @@ def _layer(x, w, stride, padding, output_padding):
     check_array(w, "w", ("C", "F", "kh", "kw"))
     check_array(x, "x", ("N", w.shape[0], "H", "W"), dtype=w.dtype, owner="w")
     layer = ConvTranspose2d(
-        *w.shape[:2], w.shape[2:], stride, padding, output_padding, dtype=w.dtype
+        w.shape[0], w.shape[1], w.shape[2:], stride, padding, output_padding, dtype=w.dtype
     )
     layer.window.input_size(x.shape[2:], layer.output_padding)  # or ValueError
     return layer

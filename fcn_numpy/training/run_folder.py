@@ -86,7 +86,7 @@ def read_run(out: str | os.PathLike) -> tuple[Settings, OwnData | None]:
     return settings, OwnData.found_again(source, read_classes_of(out))
 
 
-def _made(kind: type, values: dict[str, Any]):
+def _made(kind: type, values: dict[str, Any]) -> Any:
     """Make a dataclass from its fields in JSON, which turns tuples into lists."""
     fields = [field.name for field in dataclasses.fields(kind)]
     unknown = [name for name in values if name not in fields]

@@ -113,7 +113,7 @@ class WorkerPool:
         except (EOFError, pickle.UnpicklingError):
             self._fail(process)
 
-    def _fail(self, process) -> NoReturn:
+    def _fail(self, process: subprocess.Popen) -> NoReturn:
         process.kill()
         raise RuntimeError(f"a worker process ended with exit status {process.wait()}") from None
 

@@ -1,4 +1,4 @@
-"""python -m fcn_numpy is fcn-numpy."""
+"""Run the command line: ``python -m fcn_numpy`` is ``fcn-numpy``."""
 
 import sys
 

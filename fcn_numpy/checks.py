@@ -41,6 +41,15 @@ def pair(value: int | Pair, name: str, minimum: int = 0) -> Pair:
         What the error calls it.
     minimum : int
         The smallest value allowed.
+
+    Returns
+    -------
+    (int, int)
+
+    Raises
+    ------
+    ValueError
+        If it is anything else, or a number is below `minimum`.
     """
     if type(value) is tuple and list(map(type, value)) == [int, int] and min(value) >= minimum:
         return value  # the way of most calls, which are many

@@ -97,6 +97,14 @@ class Axis:
         """Return the axis of a map whose cell i is made of the cells j with ``uses[i, j]``.
 
         The new cells are taken as evenly spread over the same pixels as the old ones.
+
+        Parameters
+        ----------
+        uses : ndarray of bool, shape (new size, old size)
+
+        Returns
+        -------
+        Axis
         """
         ratio = Fraction(uses.shape[1], uses.shape[0])
         spans = tuple(self.seen_from(np.flatnonzero(row).tolist()) for row in uses)
@@ -165,8 +173,16 @@ class Grid:
         return Grid(self.rows.cropped(offset[0]), self.columns.cropped(offset[1]))
 
     def mixed(self, uses_rows: np.ndarray, uses_columns: np.ndarray) -> Grid:
-        """Return the grid of a map made by a matrix on each axis; the arguments say which entries
-        of the matrices, shape (new size, old size), are not zero.
+        """Return the grid of a map made by a matrix on each axis.
+
+        Parameters
+        ----------
+        uses_rows, uses_columns : ndarray of bool, shape (new size, old size)
+            Which entries of the matrices are not zero.
+
+        Returns
+        -------
+        Grid
         """
         return Grid(self.rows.mixed(uses_rows), self.columns.mixed(uses_columns))
 
@@ -179,6 +195,14 @@ class Grid:
 
         It is the offset at which a map on this grid must be cropped to lie on `target`:
         ``(target.shift - self.shift) / self.scale``.
+
+        Parameters
+        ----------
+        target : Grid
+
+        Returns
+        -------
+        (int, int)
 
         Raises
         ------

@@ -75,8 +75,9 @@ def _winners(layer: MaxPool2d, x: np.ndarray) -> np.ndarray:
 class GradientError(Exception):
     """A backward pass that does not agree with finite differences.
 
-    Attributes
+    Parameters
     ----------
+    message : str
     tensor : str
         Name of the parameter, or "input 0", "input 1", ...
     index : tuple of int or None

@@ -42,9 +42,9 @@ def confusion_matrix(
 
     Parameters
     ----------
-    labels : ndarray, integer
+    labels : ndarray of int
         From 0 to n_class - 1, or `ignore_index` for pixels that do not count.
-    predictions : ndarray, integer, shape of labels
+    predictions : ndarray of int, shape of labels
     n_class : int
     ignore_index : int
 

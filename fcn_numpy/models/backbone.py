@@ -18,6 +18,13 @@ class Backbone(Module):
     takes the gradients of some of them, by name, and returns that of the image. Strides and crops
     are not stated anywhere: `fcn_numpy.geometry` finds them.
 
+    Parameters
+    ----------
+    dtype : dtype
+        Of the parameters, and so of the images.
+    rng : numpy.random.Generator, optional
+        Draws the weights.
+
     Attributes
     ----------
     name : str

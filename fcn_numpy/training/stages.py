@@ -90,6 +90,14 @@ class Stage:
         """Return the learning rate of a step, counted from 0.
 
         It rises for `warmup` steps, and falls to 0 as ``lr * (1 - step / steps) ** 0.9``.
+
+        Parameters
+        ----------
+        step : int
+
+        Returns
+        -------
+        float
         """
         rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
         return self.lr * rise * (1 - step / self.steps) ** 0.9
@@ -122,6 +130,11 @@ def effective_learning_rate(
     reduction : {"mean", "sum"}
     pixels : int
         Labelled pixels of an image, the same for all images.
+
+    Returns
+    -------
+    float
+        The factor of g.
 
     Notes
     -----

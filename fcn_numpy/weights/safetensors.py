@@ -26,6 +26,11 @@ _MOST_AXES = 32
 def write(file: IO[bytes], state: Mapping[str, np.ndarray]) -> None:
     """Write arrays of numbers to a binary file as .safetensors, in their order.
 
+    Parameters
+    ----------
+    file : binary file
+    state : dict of str to ndarray
+
     Raises
     ------
     ValueError
@@ -50,6 +55,14 @@ def write(file: IO[bytes], state: Mapping[str, np.ndarray]) -> None:
 
 def read(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     """Read the arrays of a .safetensors file, in the order of its table; bfloat16 as float32.
+
+    Parameters
+    ----------
+    file : binary file
+
+    Returns
+    -------
+    dict of str to ndarray
 
     Raises
     ------

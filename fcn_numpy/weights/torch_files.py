@@ -51,6 +51,14 @@ def _folder(archive):
 def read_zip(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     """Read the tensors of a .pth file of PyTorch 1.6 or later; bfloat16 as float32.
 
+    Parameters
+    ----------
+    file : binary file
+
+    Returns
+    -------
+    dict of str to ndarray
+
     Raises
     ------
     ValueError, and what `zipfile` raises
@@ -198,6 +206,11 @@ def _cut_out(state, tensors, names, numbers):
 
 def write(file: IO[bytes], state: Mapping[str, np.ndarray]) -> None:
     """Write arrays to a binary file as PyTorch's zip form, an OrderedDict of tensors.
+
+    Parameters
+    ----------
+    file : binary file
+    state : dict of str to ndarray
 
     Raises
     ------

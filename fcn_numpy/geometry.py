@@ -320,6 +320,16 @@ def trace(model: Layer, size: int | Pair, channels: int = 3) -> list[Step]:
     ------
     ValueError
         What a layer raises for an array of this size.
+
+    Examples
+    --------
+    >>> from fcn_numpy.nn import Conv2d, MaxPool2d, Sequential
+    >>> network = Sequential(Conv2d(3, 8, 3, padding=1), MaxPool2d(2), Conv2d(8, 8, 3))
+    >>> for step in trace(network, 32):
+    ...     print(step.name, step.output.size, step.output.grid.field)
+    0 (32, 32) (3, 3)
+    1 (16, 16) (4, 4)
+    2 (14, 14) (8, 8)
     """
     image = FeatureMap(channels, pair(size, "size", 1))
     model(image)

@@ -338,7 +338,7 @@ class _Check:
         typical = np.abs(grad).max() if len(support) == 1 else np.linalg.norm(grad)
         # Below the second floor a difference is mere rounding of the output.
         magnitude = np.abs(self.projection * self.output).sum()
-        floor = max(1e-3 * typical, 1e-7 * magnitude, 1e-30)
+        floor = float(max(1e-3 * typical, 1e-7 * magnitude, 1e-30))
         scale = max(1.0, float(np.sqrt(np.mean(x**2))))
         best = (None, None)
         for step in STEPS:

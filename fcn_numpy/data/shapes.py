@@ -67,6 +67,14 @@ def toy_shapes(
         RGB from 0 to 1, in steps of 1/255 as a picture file holds them.
     labels : ndarray, shape (n, size, size), uint8
         0 background, 1 circle, 2 square, 3 triangle (`CLASSES`), 255 ignore.
+
+    Examples
+    --------
+    >>> images, labels = toy_shapes(2, size=64)
+    >>> images.shape, labels.shape
+    ((2, 3, 64, 64), (2, 64, 64))
+    >>> [CLASSES[label] for label in np.unique(labels[0])]
+    ['background', 'circle', 'square']
     """
     n, size, seed = _check(n, size, seed)
     least, most = pair(shapes, "shapes")

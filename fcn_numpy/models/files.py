@@ -149,6 +149,13 @@ def fcn_for(
     ------
     ValueError
         If it is not the state_dict of such an FCN on a known backbone.
+
+    Examples
+    --------
+    >>> from fcn_numpy.models import TINY
+    >>> model = fcn_for(FCN16s(5, TINY).state_dict())
+    >>> type(model).__name__, model.n_class, model.backbone.name
+    ('FCN16s', 5, 'TINY')
     """
     backbone = backbone_of(state)
     if is_classifier(state):

@@ -43,6 +43,14 @@ class SoftmaxCrossEntropy(Module):
     Notes
     -----
     A batch without any labelled pixel has loss 0 and gradient 0. Long et al., section 4.
+
+    Examples
+    --------
+    >>> loss = SoftmaxCrossEntropy()
+    >>> round(loss(np.zeros((1, 4)), np.array([3])), 4)  # four classes, equally likely: log(4)
+    1.3863
+    >>> loss.backward()
+    array([[ 0.25,  0.25,  0.25, -0.75]])
     """
 
     def __init__(

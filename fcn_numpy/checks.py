@@ -18,9 +18,14 @@ def whole_number(value: int, name: str, minimum: int) -> int:
     return int(value)
 
 
+def is_number(value: object) -> bool:
+    """Return whether a value is a real number, of Python or NumPy, and no bool."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def fraction(value: float, name: str) -> float:
     """Return a number that is at least 0 and below 1, or raise ValueError."""
-    if not isinstance(value, Real) or not 0 <= value < 1:
+    if not is_number(value) or not 0 <= value < 1:
         raise ValueError(f"expected {name} of at least 0 and below 1, got {value!r}")
     return float(value)
 
@@ -36,6 +41,15 @@ def pair(value: int | Pair, name: str, minimum: int = 0) -> Pair:
         What the error calls it.
     minimum : int
         The smallest value allowed.
+
+    Returns
+    -------
+    (int, int)
+
+    Raises
+    ------
+    ValueError
+        If it is anything else, or a number is below `minimum`.
     """
     if type(value) is tuple and list(map(type, value)) == [int, int] and min(value) >= minimum:
         return value  # the way of most calls, which are many

@@ -171,8 +171,7 @@ def conv2d_weight(
 ) -> np.ndarray:
     """Compute the gradient of the loss by the weight of `conv2d`, given that by its output.
 
-    ``dL/dw[f, c, a, b] = sum over n, i, j of grad_y[n, f, i, j] * x[n, c, i s - p + a d, ...]``:
-    grad_y times the transposed columns of x.
+    y is linear in w as well: ``dL/dw = grad_y im2col(x)ᵀ``, summed over the images.
 
     Parameters
     ----------
@@ -193,8 +192,8 @@ def conv2d_weight(
     """
     window = Window.of(kernel_size, stride, padding, dilation)
     check_array(x, "x", ("N", "C", "H", "W"))
-    shape = (len(x), "F", *window.output_size(x.shape[2:]))
-    check_array(grad_y, "grad_y", shape, dtype=x.dtype, owner="x")
+    expected = (len(x), "F", *window.output_size(x.shape[2:]))
+    check_array(grad_y, "grad_y", expected, dtype=x.dtype, owner="x")
     shape = (grad_y.shape[1], x.shape[1], *window.kernel)
     out = output_array(out, shape, x.dtype, "x")
     if fast.on():

@@ -24,9 +24,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -96,6 +97,14 @@ class Axis:
         """Return the axis of a map whose cell i is made of the cells j with ``uses[i, j]``.
 
         The new cells are taken as evenly spread over the same pixels as the old ones.
+
+        Parameters
+        ----------
+        uses : ndarray of bool, shape (new size, old size)
+
+        Returns
+        -------
+        Axis
         """
         ratio = Fraction(uses.shape[1], uses.shape[0])
         spans = tuple(self.seen_from(np.flatnonzero(row).tolist()) for row in uses)
@@ -164,8 +173,16 @@ class Grid:
         return Grid(self.rows.cropped(offset[0]), self.columns.cropped(offset[1]))
 
     def mixed(self, uses_rows: np.ndarray, uses_columns: np.ndarray) -> Grid:
-        """Return the grid of a map made by a matrix on each axis; the arguments say which entries
-        of the matrices, shape (new size, old size), are not zero.
+        """Return the grid of a map made by a matrix on each axis.
+
+        Parameters
+        ----------
+        uses_rows, uses_columns : ndarray of bool, shape (new size, old size)
+            Which entries of the matrices are not zero.
+
+        Returns
+        -------
+        Grid
         """
         return Grid(self.rows.mixed(uses_rows), self.columns.mixed(uses_columns))
 
@@ -178,6 +195,14 @@ class Grid:
 
         It is the offset at which a map on this grid must be cropped to lie on `target`:
         ``(target.shift - self.shift) / self.scale``.
+
+        Parameters
+        ----------
+        target : Grid
+
+        Returns
+        -------
+        (int, int)
 
         Raises
         ------
@@ -199,8 +224,21 @@ class Grid:
         return int(offset[0]), int(offset[1])
 
 
-def _text(values) -> str:
+def _text(values: Iterable[Fraction]) -> str:
     return "(" + ", ".join(str(v) for v in values) + ")"
+
+
+class Layer(Protocol):
+    """What tracing asks of a layer or a network: `fcn_numpy.nn.Module` has it."""
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Return the description of the output, given those of the inputs."""
+
+    def named_modules(self) -> Iterator[tuple[str, Layer]]:
+        """Yield (name, layer) for this layer and all that it is made of."""
+
+    def parameters(self) -> Iterator[Any]:
+        """Yield the parameters."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +246,7 @@ class Step:
     """One layer as it was traced: its name in the model, the layer, what came in and went out."""
 
     name: str
-    layer: object
+    layer: Layer
     inputs: tuple[FeatureMap, ...]
     output: FeatureMap
 
@@ -228,7 +266,9 @@ class FeatureMap:
     channels: int
     size: Pair
     grid: Grid = Grid()
-    _steps: list = dataclasses.field(default_factory=list, repr=False, compare=False)
+    _steps: list[tuple[Layer, tuple[FeatureMap, ...], FeatureMap]] = dataclasses.field(
+        default_factory=list, repr=False, compare=False
+    )
 
     def to(self, channels: int, size: Pair, grid: Grid) -> FeatureMap:
         """Return the map that a layer makes of this one; the record of steps goes with it."""
@@ -249,7 +289,7 @@ class FeatureMap:
             raise ValueError(f"expected two maps of one shape on one grid, got {a} and {b}")
         return self.to(self.channels, self.size, self.grid.fused(other.grid))
 
-    def record(self, layer, inputs, output) -> None:
+    def record(self, layer: Layer, inputs: tuple[FeatureMap, ...], output: FeatureMap) -> None:
         """Note that `layer` made `output`; called by every layer while it is traced."""
         self._steps.append((layer, inputs, output))
 
@@ -259,7 +299,7 @@ class FeatureMap:
         return (1, self.channels, *self.size)
 
 
-def trace(model, size: int | Pair, channels: int = 3) -> list[Step]:
+def trace(model: Layer, size: int | Pair, channels: int = 3) -> list[Step]:
     """Send the description of an image through a model and note what each layer makes of it.
 
     Parameters
@@ -280,6 +320,16 @@ def trace(model, size: int | Pair, channels: int = 3) -> list[Step]:
     ------
     ValueError
         What a layer raises for an array of this size.
+
+    Examples
+    --------
+    >>> from fcn_numpy.nn import Conv2d, MaxPool2d, Sequential
+    >>> network = Sequential(Conv2d(3, 8, 3, padding=1), MaxPool2d(2), Conv2d(8, 8, 3))
+    >>> for step in trace(network, 32):
+    ...     print(step.name, step.output.size, step.output.grid.field)
+    0 (32, 32) (3, 3)
+    1 (16, 16) (4, 4)
+    2 (14, 14) (8, 8)
     """
     image = FeatureMap(channels, pair(size, "size", 1))
     model(image)

@@ -75,8 +75,9 @@ def _winners(layer: MaxPool2d, x: np.ndarray) -> np.ndarray:
 class GradientError(Exception):
     """A backward pass that does not agree with finite differences.
 
-    Attributes
+    Parameters
     ----------
+    message : str
     tensor : str
         Name of the parameter, or "input 0", "input 1", ...
     index : tuple of int or None
@@ -229,7 +230,7 @@ class _Check:
         ]
         for parameter in self.module.parameters():
             parameter.data = np.ascontiguousarray(parameter.data)
-        self.pieces: list[np.ndarray] = []
+        self.pieces: list[np.ndarray | None] = []
         for m in self.module.modules():
             if smooth_piece.dispatch(type(m)) is not smooth_piece.dispatch(object):
                 m.forward = self._noting_pieces(m)
@@ -286,9 +287,9 @@ class _Check:
                     name, None,
                 )
             if not np.isfinite(grad).all():
-                index = tuple(int(i) for i in np.argwhere(~np.isfinite(grad))[0])
+                wrong = tuple(int(i) for i in np.argwhere(~np.isfinite(grad))[0])
                 raise GradientError(
-                    f"the gradient of {name} at {index} is {grad[index]}", name, index
+                    f"the gradient of {name} at {wrong} is {grad[wrong]}", name, wrong
                 )
         return tensors
 
@@ -337,7 +338,7 @@ class _Check:
         typical = np.abs(grad).max() if len(support) == 1 else np.linalg.norm(grad)
         # Below the second floor a difference is mere rounding of the output.
         magnitude = np.abs(self.projection * self.output).sum()
-        floor = max(1e-3 * typical, 1e-7 * magnitude, 1e-30)
+        floor = float(max(1e-3 * typical, 1e-7 * magnitude, 1e-30))
         scale = max(1.0, float(np.sqrt(np.mean(x**2))))
         best = (None, None)
         for step in STEPS:

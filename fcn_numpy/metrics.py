@@ -42,9 +42,9 @@ def confusion_matrix(
 
     Parameters
     ----------
-    labels : ndarray, integer
+    labels : ndarray of int
         From 0 to n_class - 1, or `ignore_index` for pixels that do not count.
-    predictions : ndarray, integer, shape of labels
+    predictions : ndarray of int, shape of labels
     n_class : int
     ignore_index : int
 
@@ -57,6 +57,13 @@ def confusion_matrix(
     ------
     ValueError
         If the shapes differ, or a value is not a class.
+
+    Examples
+    --------
+    >>> labels, predictions = np.array([0, 0, 1, 1, 255]), np.array([0, 1, 1, 1, 0])
+    >>> confusion_matrix(labels, predictions, n_class=2)
+    array([[1, 1],
+           [0, 2]])
     """
     n_class = whole_number(n_class, "n_class", 1)
     check_array(labels, "labels", (...,), kinds="iu")
@@ -96,6 +103,14 @@ def segmentation_scores(hist: np.ndarray) -> Scores:
     ------
     ValueError
         If `hist` is not a square matrix of numbers.
+
+    Examples
+    --------
+    >>> scores = segmentation_scores(np.array([[6, 2], [1, 3]]))
+    >>> round(scores.mean_iu, 3)
+    0.583
+    >>> scores.iu.round(3)
+    array([0.667, 0.5  ])
     """
     check_array(hist, "hist", ("n_class", "n_class"), kinds="iuf")
     if hist.shape[0] != hist.shape[1]:
@@ -143,8 +158,6 @@ def score_table(scores: Mapping[str, Scores], class_names: Sequence[str]) -> str
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from fcn_numpy.metrics import score_table, segmentation_scores
     >>> coarse = segmentation_scores(np.array([[6, 2], [1, 3]]))
     >>> fine = segmentation_scores(np.array([[7, 1], [0, 4]]))
     >>> print(score_table({"fcn32s": coarse, "fcn8s": fine}, ["ground", "cat"]))

@@ -207,7 +207,7 @@ _OPERATORS: dict[type, Callable[..., str]] = {
 }
 
 
-def _write(onnx, file: IO[bytes], proto, constants: dict[str, np.ndarray]) -> None:
+def _write(onnx: Any, file: IO[bytes], proto: Any, constants: dict[str, np.ndarray]) -> None:
     """Write a model that has no constants yet, with them.
 
     Its serialize would hold all weights two or three times more. A message is a list of fields,

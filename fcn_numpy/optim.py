@@ -37,6 +37,18 @@ class SGD:
     ----------
     velocities : list of ndarray
         One for each parameter, in their order.
+
+    Examples
+    --------
+    >>> w = Parameter(np.array([1.0]))
+    >>> optimizer = SGD([w], lr=0.5, momentum=0.5)
+    >>> for _ in range(3):
+    ...     w.grad = w.data.copy()  # the gradient of w ** 2 / 2
+    ...     optimizer.step()
+    ...     print(w.data)  # momentum carries it past the minimum
+    [0.5]
+    [0.]
+    [-0.25]
     """
 
     def __init__(

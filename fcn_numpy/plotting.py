@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fcn_numpy.checks import check_array
 from fcn_numpy.data import IGNORE, Classes
@@ -145,7 +146,7 @@ def draw_curves(
 
 def plot_convergence(
     path: str | os.PathLike,
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]],
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
 ) -> None:
     """Draw loss against steps and, beside it, against seconds.
 

@@ -63,6 +63,12 @@ def score_image(model: FCN, image: np.ndarray) -> np.ndarray:
     ------
     ValueError
         If `image` does not have that shape and dtype.
+
+    Examples
+    --------
+    >>> from fcn_numpy.models import TINY, FCN8s
+    >>> score_image(FCN8s(21, TINY), np.zeros((3, 50, 70), np.float32)).shape
+    (21, 50, 70)
     """
     check_array(image, "image", (3, "H", "W"))
     h, w = image.shape[1:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fcn_numpy.checks import Pair
 from fcn_numpy.geometry import Step, trace
 from fcn_numpy.nn import Conv2d, ConvTranspose2d, Crop, Linear, Module
@@ -23,6 +25,19 @@ def summary(model: Module, size: Pair) -> str:
         A line for each layer: the shape of its output (C, H, W), its stride and receptive field
         in image pixels, its parameters, and its multiply-adds for one image. Below the totals
         and the offsets of the crops. Two numbers, "4x2", stand where the axes differ.
+
+    Examples
+    --------
+    >>> from fcn_numpy.nn import MaxPool2d, Sequential
+    >>> print(summary(Sequential(Conv2d(3, 64, 3, padding=1), MaxPool2d(2)), (320, 480)))
+    layer  kind           output  stride  field  parameters  multiply-adds
+    0      Conv2d     64x320x480       1      3       1,792    265,420,800
+    1      MaxPool2d  64x160x240       2      4
+    <BLANKLINE>
+    parameters       1,792 (0.0 M)
+    multiply-adds    265,420,800 (0.27 G) for an image of 320x480
+    stride           2 (of the coarsest scores)
+    receptive field  4 (of the coarsest scores)
     """
     steps = trace(model, size)
     rows = [("layer", "kind", "output", "stride", "field", "parameters", "multiply-adds")]
@@ -89,6 +104,6 @@ def multiply_adds(step: Step) -> int:
     return layer.weight.data.size * cells[0] * cells[1]
 
 
-def _axes(values) -> str:
+def _axes(values: tuple[Any, Any]) -> str:
     height, width = values
     return str(height) if height == width else f"{height}x{width}"

@@ -99,7 +99,8 @@ def test_the_textbook_does_not_speak_of_speed():
             continue
         text = path.read_text("utf-8")
         if place == Path("algorithms.py"):
-            text = text.replace(algorithm.__wrapped__.__doc__, "")
+            # Not by __doc__, which Python 3.13 and later indent differently.
+            text = re.sub(r'    """Choose how.*?"""', "", text, flags=re.DOTALL)
         found += [f"{place}:{n}: {line.strip()}" for n, line in enumerate(text.splitlines(), 1)
                   if words.search(line)]
     assert found == []

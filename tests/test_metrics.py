@@ -1,12 +1,10 @@
 """The four scores against plain loops and against examples worked out by hand."""
 
-import doctest
 import warnings
 
 import numpy as np
 import pytest
 
-from fcn_numpy import metrics
 from fcn_numpy.metrics import confusion_matrix, score_table, segmentation_scores
 
 
@@ -192,11 +190,6 @@ def test_a_bad_number_of_classes_is_an_error(n_class):
 def test_a_bad_matrix_is_an_error(hist):
     with pytest.raises(ValueError, match="hist"):
         segmentation_scores(hist)
-
-
-def test_the_examples_of_the_docstrings():
-    result = doctest.testmod(metrics)
-    assert result.attempted > 0 and not result.failed
 
 
 def scores_of(correct):

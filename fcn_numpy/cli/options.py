@@ -57,6 +57,11 @@ def number(limits: str, suits: Callable[[float], bool]) -> Callable[[str], float
         What the error says of them: "above 0".
     suits : callable
         Returns whether a number is within them; for NaN it must be false.
+
+    Returns
+    -------
+    callable
+        Converts a text to a float, or raises argparse.ArgumentTypeError.
     """
 
     def convert(text: str) -> float:

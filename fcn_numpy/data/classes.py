@@ -77,8 +77,8 @@ class Classes:
     @classmethod
     def named(cls, names: Sequence[str]) -> Classes:
         """Return classes of these names in the colours of PASCAL VOC."""
-        colours = (tuple(map(int, colour)) for colour in voc_palette()[: len(names)])
-        return cls(tuple(names), tuple(colours))
+        colours = voc_palette()[: len(names)].tolist()
+        return cls(tuple(names), tuple((red, green, blue) for red, green, blue in colours))
 
     def __len__(self) -> int:
         return len(self.names)

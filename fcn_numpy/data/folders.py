@@ -20,7 +20,7 @@ VOC_SPLITS = Path("ImageSets", "Segmentation")
 class DataFaults(ValueError):
     """What is wrong with a folder of pictures and masks.
 
-    Attributes
+    Parameters
     ----------
     faults : list of str
         All that was found, one file or pair in each.
@@ -91,9 +91,20 @@ class Folder:
         return replace(self, pairs=tuple(self.pairs[i] for i in indices))
 
     def split(self, share: float, seed: int) -> tuple[Folder, Folder]:
-        """Draw a share of the pictures to be held out; return the others and them.
+        """Draw a share of the pictures to be held out.
 
-        At least one is on either side. Which they are depends on their number and the seed.
+        Which ones depends on the number of pictures and the seed alone.
+
+        Parameters
+        ----------
+        share : float
+            Above 0 and below 1; rounded so that each part has at least one picture.
+        seed : int
+
+        Returns
+        -------
+        others : Folder
+        held_out : Folder
         """
         if not 0 < share < 1:
             raise ValueError(f"expected a share above 0 and below 1, got {share}")
@@ -247,9 +258,22 @@ def open_folder(
     root: str | os.PathLike, split: str = "train", classes: Classes | None = None,
     coloured: bool = False,
 ) -> Folder:
-    """Return the pictures of a folder in either layout; `split` counts for PASCAL VOC alone.
+    """Return the pictures of a folder in either layout.
 
-    Arguments as of `voc_folder` and `own_folder`.
+    Parameters
+    ----------
+    root : path-like
+        A folder as `voc_folder` or `own_folder` takes it.
+    split : str
+        For PASCAL VOC: which list.
+    classes : Classes, optional
+        By default those of PASCAL VOC, or those that classes.csv lists.
+    coloured : bool
+        Whether masks are read by their colours.
+
+    Returns
+    -------
+    Folder
     """
     if is_voc(root):
         return voc_folder(root, split, VOC_CLASSES if classes is None else classes, coloured)
@@ -259,9 +283,21 @@ def open_folder(
 def named_folder(
     root: str | os.PathLike, names: Sequence[str], classes: Classes, coloured: bool
 ) -> Folder:
-    """Return the pictures of these names of a folder in either layout.
+    """Return some pictures of a folder in either layout, by name.
 
-    Its `faults` name those that are not there.
+    Parameters
+    ----------
+    root : path-like
+    names : sequence of str
+        Without folder and ending.
+    classes : Classes
+    coloured : bool
+        Whether masks are read by their colours.
+
+    Returns
+    -------
+    Folder
+        Its `faults` name the pictures that are not there.
     """
     if is_voc(root):
         return _voc_pictures(Path(root), names, classes, coloured)

@@ -50,6 +50,14 @@ def random_window(
 
     Each class that is there is as likely as any other, and each of its pixels.
 
+    Parameters
+    ----------
+    image : ndarray, shape (3, H, W)
+    labels : ndarray, shape (H, W)
+    size : int
+        Height and width of the square.
+    rng : numpy.random.Generator
+
     Returns
     -------
     window : ndarray, shape (3, size, size)

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -233,6 +234,6 @@ def write_labels(path: str | os.PathLike, labels: np.ndarray, classes: Classes) 
     _write_png(path, picture)
 
 
-def _write_png(path: str | os.PathLike, picture) -> None:
+def _write_png(path: str | os.PathLike, picture: Any) -> None:
     with atomic_write(Path(path)) as file:
         picture.save(file, format="PNG")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from fcn_numpy.checks import Pair, pair, whole_number
@@ -69,6 +67,14 @@ def toy_shapes(
         RGB from 0 to 1, in steps of 1/255 as a picture file holds them.
     labels : ndarray, shape (n, size, size), uint8
         0 background, 1 circle, 2 square, 3 triangle (`CLASSES`), 255 ignore.
+
+    Examples
+    --------
+    >>> images, labels = toy_shapes(2, size=64)
+    >>> images.shape, labels.shape
+    ((2, 3, 64, 64), (2, 64, 64))
+    >>> [CLASSES[label] for label in np.unique(labels[0])]
+    ['background', 'circle', 'square']
     """
     n, size, seed = _check(n, size, seed)
     least, most = pair(shapes, "shapes")
@@ -126,7 +132,7 @@ def _check(n, size, seed):
 def _draw(
     image: np.ndarray,
     labels: np.ndarray,
-    kinds: Sequence[int],
+    kinds: np.ndarray,
     radius: tuple[float, float],
     rim: bool,
     rng: np.random.Generator,

@@ -1,4 +1,4 @@
-"""im2col and the matrix product, a band of output rows at a time.
+"""The matrix product with the columns of im2col, a band of output rows at a time.
 
 The columns hold every pixel up to kh * kw times: those of VGG's conv1_2 for an image of 422 x 422
 would take 400 MB. So one buffer is filled with the columns of a few rows, multiplied, and filled

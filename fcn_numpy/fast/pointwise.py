@@ -39,6 +39,20 @@ def max_pool(
     """Return the maximum of each window, and the number of the tap where it is.
 
     No window is built: the maximum is taken over strided views of x, one for each tap.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, C, H, W)
+    window : Window
+    size : (int, int)
+        Height and width of the output.
+    need_winner : bool
+
+    Returns
+    -------
+    y : ndarray, shape (N, C, *size), dtype of x
+    winner : ndarray of int, shape of y, or None
+        Of several taps with the maximum, the first. None without `need_winner`.
     """
     y = np.empty((*x.shape[:2], *size), x.dtype)
     index_dtype = np.min_scalar_type(window.kernel[0] * window.kernel[1] - 1)

@@ -40,10 +40,23 @@ def thread_count() -> int:
 def share_out(
     work: Callable[[Sequence[Item]], Result], items: Sequence[Item], in_threads: bool = True
 ) -> list[Result]:
-    """Call ``work(items[k::n])`` on thread k of n; return the results, thread by thread.
+    """Call ``work(items[k::n])`` on thread k of n.
 
     Which items go together depends on n alone, never on time, so sums over the results are the
-    same in every run. With one thread or one item, or without `in_threads`, it is a plain call.
+    same in every run.
+
+    Parameters
+    ----------
+    work : callable
+        Takes a sequence of items.
+    items : sequence
+    in_threads : bool
+        If not, or with one thread or one item, it is a plain call.
+
+    Returns
+    -------
+    list
+        What `work` returned, thread by thread.
     """
     n = min(thread_count(), len(items)) if in_threads else 1
     if n <= 1:
@@ -65,6 +78,12 @@ def share_out_pieces(work: Callable[[tuple], None], x: np.ndarray) -> None:
 
     A piece is a few channels of one image, small enough to stay in the cache while several
     operations go over it.
+
+    Parameters
+    ----------
+    work : callable
+        Takes an index.
+    x : ndarray
     """
     if x.ndim < 2:
         work((...,))

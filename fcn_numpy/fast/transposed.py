@@ -107,8 +107,8 @@ def _collected(grad_y, w, axes):
     turned = filled.reshape(f, c, th, sh, tw, sw)[:, :, ::-1, :, ::-1].transpose(1, 3, 5, 0, 2, 4)
     turned = turned.reshape(c * sh * sw, f, th, tw)
     (rows, ph, kept_rows), (columns, pw, kept_columns) = (axis.part for axis in axes)
-    dilation = tuple(axis.dilation if axis.stride == 1 else 1 for axis in axes)
-    window = Window((th, tw), padding=(ph, pw), dilation=dilation)
+    dh, dw = (axis.dilation if axis.stride == 1 else 1 for axis in axes)
+    window = Window((th, tw), padding=(ph, pw), dilation=(dh, dw))
     y = conv2d(grad_y[:, :, rows, columns], turned, window)[:, :, kept_rows, kept_columns]
     if (sh, sw) == (1, 1):
         return np.ascontiguousarray(y)

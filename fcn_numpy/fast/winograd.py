@@ -52,7 +52,9 @@ MIN_CHANNELS = 32
 MIN_TILES, MAX_TILES = 40, 256
 
 
-def transforms(points: Sequence[float] = POINTS, kernel: int = KERNEL):
+def transforms(
+    points: Sequence[float] = POINTS, kernel: int = KERNEL
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Make the three matrices of the one-dimensional algorithm, by Toom and Cook's rule.
 
     ``y = A ((G g) * (B d))`` is the correlation of d with g, where d has one cell more than there
@@ -72,17 +74,17 @@ def transforms(points: Sequence[float] = POINTS, kernel: int = KERNEL):
     B : ndarray, shape (n, n)
         Here n = len(points) + 1, and m = n - r + 1 is the length of y.
     """
-    points = np.asarray(points, float)
-    n = len(points) + 1
+    at = np.asarray(points, float)
+    n = len(at) + 1
     m = n - kernel + 1
-    others = [np.delete(points, i) for i in range(n - 1)]
+    others = [np.delete(at, i) for i in range(n - 1)]
     # Evaluate at each point; at infinity a polynomial's value is its last coefficient.
-    a = np.hstack([np.vander(points, m, increasing=True).T, np.eye(m)[:, -1:]])
-    g = np.vstack([np.vander(points, kernel, increasing=True), np.eye(kernel)[-1:]])
+    a = np.hstack([np.vander(at, m, increasing=True).T, np.eye(m)[:, -1:]])
+    g = np.vstack([np.vander(at, kernel, increasing=True), np.eye(kernel)[-1:]])
     # Lagrange's polynomials, zero at all points but one. Their denominators go to g.
-    g[:-1] /= [[np.prod(point - rest)] for point, rest in zip(points, others)]
+    g[:-1] /= [[np.prod(point - rest)] for point, rest in zip(at, others)]
     b = np.zeros((n, n))
-    for row, roots in zip(b, [*others, points]):
+    for row, roots in zip(b, [*others, at]):
         coefficients = np.polynomial.polynomial.polyfromroots(roots)
         row[: len(coefficients)] = coefficients
     return a, g, b

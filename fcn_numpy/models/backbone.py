@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.nn import Module
@@ -21,6 +22,13 @@ class Backbone(Module):
 
     Strides and crops are not stated anywhere: `fcn_numpy.geometry` finds them. Pad the first layer
     generously: fc6 has no padding, and a crop cannot begin before a map.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Of the parameters, and so of the images.
+    rng : numpy.random.Generator, optional
+        Draws the weights.
 
     Attributes
     ----------
@@ -47,6 +55,11 @@ class Backbone(Module):
     splits_batches = True
     learns_from_scratch = True
     image_size = 128
+
+    def __init__(
+        self, *, dtype: DTypeLike = np.float32, rng: np.random.Generator | None = None
+    ):
+        raise TypeError(f"{type(self).__name__} defines no __init__")
 
     def forward(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """Return the feature maps by name, from fine to coarse."""

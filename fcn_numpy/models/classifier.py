@@ -111,17 +111,17 @@ def convolutionalize(classifier: Classifier | Mapping[str, np.ndarray]) -> dict[
     -----
     Long et al., section 3.1, "Adapting classifiers for dense prediction".
     """
+    given: Mapping[str, np.ndarray]
     if isinstance(classifier, Classifier):
-        state, backbone = classifier.state_dict(), classifier.backbone
+        given, backbone = classifier.state_dict(), classifier.backbone
     else:
-        state, backbone = classifier, backbone_of(classifier)
+        given, backbone = classifier, backbone_of(classifier)
     k, channels, width = backbone.fc_kernel, backbone.widths[-1], backbone.fc_width
-    state = {name: value for name, value in state.items() if not name.startswith("fc8.")}
+    state = {name: value for name, value in given.items() if not name.startswith("fc8.")}
     for name, inputs, shape in (("fc6.weight", channels * k * k, (channels, k, k)),
                                 ("fc7.weight", width, (width, 1, 1))):
-        if np.shape(state.get(name)) != (width, inputs):
-            raise ValueError(
-                f"expected {name} of shape {(width, inputs)}, got {np.shape(state.get(name))}"
-            )
+        came = np.shape(state.get(name, 0))
+        if came != (width, inputs):
+            raise ValueError(f"expected {name} of shape {(width, inputs)}, got {came}")
         state[name] = state[name].reshape(width, *shape)
     return state

@@ -94,10 +94,7 @@ class FCN(nn.Module):
         self.sizes = Sizes(name, self._segment, stride)
 
     def forward(self, image: np.ndarray) -> np.ndarray:
-        """Return scores of shape (N, n_class, H, W) for images of shape (N, 3, H, W).
-
-        Raises ValueError, with the sizes that work, if the scores would not cover the image.
-        """
+        """Return scores of shape (N, n_class, H, W) for images of shape (N, 3, H, W)."""
         if not isinstance(image, FeatureMap):
             check_array(image, f"{type(self).__name__}: image", ("N", 3, "H", "W"))
         self.sizes.check(image.shape[2:])
@@ -129,5 +126,5 @@ class FCN(nn.Module):
         return load_as(cls, path, n_class, trained_on)
 
     def takes(self, size: IntOrPair) -> bool:
-        """Return whether images of this height and width can be segmented."""
+        """Return whether the scores would cover an image of this height and width."""
         return self.sizes.take(size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TypeVar
 
 import numpy as np
 
@@ -24,7 +23,6 @@ LAST_LAYERS: dict[str, tuple[type[FCN], ...]] = {
     "upscore8.weight": (FCN8s, FCN8sAtOnce),
 }
 
-Network = TypeVar("Network", bound=FCN)
 State = Mapping[str, np.ndarray]
 
 
@@ -63,9 +61,9 @@ def from_file(path: str | os.PathLike) -> FCN:
 
 
 def load_as(
-    kind: type[Network], path: str | os.PathLike, n_class: int | None = None,
+    kind: type[FCN], path: str | os.PathLike, n_class: int | None = None,
     trained_on: str = "caffe",
-) -> Network:
+) -> FCN:
     """Make a network of a given kind with the weights of a file; ``FCN8s.from_file`` calls it.
 
     Parameters
@@ -96,7 +94,7 @@ def load_as(
     """
     from fcn_numpy import weights
 
-    state = weights.load(path)
+    state: State = weights.load(path)
     try:
         state = for_caffe_images(state, trained_on)
         if not is_classifier(state):
@@ -120,7 +118,7 @@ def is_classifier(state: State) -> bool:
     -------
     bool
     """
-    return np.ndim(state.get("fc6.weight")) == 2
+    return np.ndim(state.get("fc6.weight", 0)) == 2
 
 
 def fcn_for(
@@ -151,6 +149,13 @@ def fcn_for(
     ------
     ValueError
         If it is not the state_dict of such an FCN on a known backbone.
+
+    Examples
+    --------
+    >>> from fcn_numpy.models import TINY
+    >>> model = fcn_for(FCN16s(5, TINY).state_dict())
+    >>> type(model).__name__, model.n_class, model.backbone.name
+    ('FCN16s', 5, 'TINY')
     """
     backbone = backbone_of(state)
     if is_classifier(state):
@@ -215,7 +220,7 @@ def _load_stem(model, state, assign):
     # Upsampling stays bilinear: weights for another stride, or learned elsewhere, are no start.
     scores = [
         name for name, p in own.items()
-        if name.startswith("score") and np.shape(state.get(name)) == p.data.shape
+        if name.startswith("score") and np.shape(state.get(name, 0)) == p.data.shape
     ]
     taken = [*stem, *scores]
     model.load_state_dict({name: state[name] for name in taken}, strict=False, assign=assign)
@@ -248,7 +253,7 @@ def for_caffe_images(state: State, trained_on: str) -> State:
     if trained_on != "torchvision":
         raise ValueError(f"expected trained_on 'caffe' or 'torchvision', got {trained_on!r}")
     names = ("conv1_1.weight", "conv1_1.bias")
-    shapes = [np.shape(state.get(name)) for name in names]
+    shapes = [np.shape(state.get(name, 0)) for name in names]
     if len(shapes[0]) != 4 or shapes[0][1] != 3 or shapes[1] != shapes[0][:1]:
         raise ValueError(
             f"expected {names[0]} of shape (F, 3, kh, kw) and {names[1]} of shape (F,), got "

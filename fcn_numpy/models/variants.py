@@ -1,6 +1,7 @@
 """The paper's networks: which feature maps each of them fuses."""
 
-from fcn_numpy.models.fcn import FCN, SkipNames
+from fcn_numpy.models.fcn import FCN
+from fcn_numpy.models.skip import SkipNames
 
 POOL4 = SkipNames("pool4", score="score_pool4", upscore="upscore2")
 POOL3 = SkipNames("pool3", score="score_pool3", upscore="upscore_pool4")

@@ -1,6 +1,7 @@
 """VGG16 (Simonyan and Zisserman, 2014, table 1, column D), and TINY, built the same way."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -37,9 +38,8 @@ class VGG(Backbone):
         self, *, pad: int | None = None, dtype: DTypeLike = np.float32,
         rng: np.random.Generator | None = None,
     ):
-        if not len(self.widths) == len(self.convs) == len(LAYERS) or not all(
-            1 <= count <= most for count, most in zip(self.convs, VGG.convs)
-        ):
+        fit = all(1 <= count <= most for count, most in zip(self.convs, VGG.convs))
+        if not (fit and len(self.widths) == len(self.convs) == len(LAYERS)):
             raise ValueError(f"expected five widths, and five convs of at least 1 and at most "
                              f"{VGG.convs}, got {self.widths} and {self.convs}")
         rng = np.random.default_rng() if rng is None else rng
@@ -64,7 +64,7 @@ class VGG(Backbone):
 
     def backward(self, grads: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the gradient of the image. A pool that feeds a skip has two: they are added."""
-        grad: np.ndarray | float = 0.0
+        grad: Any = 0.0
         for pool, stage in reversed(self._stages.items()):
             grad = stage.backward(grad + grads.get(pool, 0.0))
         return grad

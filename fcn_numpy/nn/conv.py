@@ -21,7 +21,6 @@ class Conv2d(Windowed):
         Height first.
     bias : bool
     dtype : dtype
-        Of the parameters, and so of everything that goes in and out.
     rng : numpy.random.Generator, optional
         Draws the weights: normal, standard deviation ``sqrt(2 / (C kh kw))`` (He).
 

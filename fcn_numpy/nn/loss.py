@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fcn_numpy.checks import check_array
 from fcn_numpy.nn.module import Module
@@ -42,13 +43,21 @@ class SoftmaxCrossEntropy(Module):
     Notes
     -----
     A batch without any labelled pixel has loss 0 and gradient 0. Long et al., section 4.
+
+    Examples
+    --------
+    >>> loss = SoftmaxCrossEntropy()
+    >>> round(loss(np.zeros((1, 4)), np.array([3])), 4)  # four classes, equally likely: log(4)
+    1.3863
+    >>> loss.backward()
+    array([[ 0.25,  0.25,  0.25, -0.75]])
     """
 
     def __init__(
         self,
         ignore_index: int = 255,
         reduction: str = "mean",
-        weight=None,
+        weight: ArrayLike | None = None,
         sampling: LossSampling | None = None,
     ):
         if reduction not in ("mean", "sum"):

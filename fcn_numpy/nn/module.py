@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from fcn_numpy.checks import check_array, floating_dtype
 from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.nn.describe import describe
 from fcn_numpy.nn.parameter import Parameter
 from fcn_numpy.nn.state import LoadReport, load_state
+
+Self = TypeVar("Self", bound="Module")
 
 
 class Module:
@@ -58,10 +59,8 @@ class Module:
     def _take(self) -> tuple:
         """Take what forward saved. A second backward is an error, not a wrong number."""
         if self._saved is None:
-            raise RuntimeError(
-                f"{type(self).__name__}.backward needs a forward in train mode before it; "
-                "nothing is kept in eval mode or after a backward"
-            )
+            raise RuntimeError(f"{type(self).__name__}.backward needs a forward in train mode "
+                               "before it; nothing is kept in eval mode or after a backward")
         saved, self._saved = self._saved, None
         return saved
 
@@ -112,18 +111,18 @@ class Module:
         for parameter in self.parameters():
             parameter.zero_grad()
 
-    def train(self, mode: bool = True) -> Module:
+    def train(self: Self, mode: bool = True) -> Self:
         """Switch to train mode: save what backward needs, drop out. Returns the module."""
         for module in self.modules():
             module.training = mode
             module._saved = module._saved if mode else None
         return self
 
-    def eval(self) -> Module:
+    def eval(self: Self) -> Self:
         """Switch to eval mode: save nothing, drop nothing out. Returns the module."""
         return self.train(False)
 
-    def astype(self, dtype: DTypeLike) -> Module:
+    def astype(self: Self, dtype: np.typing.DTypeLike) -> Self:
         """Convert all parameters to another floating dtype, in place. Returns the module."""
         for parameter in self.parameters():
             parameter.data = parameter.data.astype(floating_dtype(dtype))

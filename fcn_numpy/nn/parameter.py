@@ -8,15 +8,18 @@ import numpy as np
 class Parameter:
     """An array that is learned, and its gradient.
 
-    Attributes
+    Parameters
     ----------
     data : ndarray
         The value.
-    grad : ndarray
-        Sum of the gradients that backward has added since the last `zero_grad`; zeros before.
     lr_mult, decay_mult : float
         The optimizer multiplies its learning rate and its weight decay by these, like Caffe's
         fields of the same names. An lr_mult of 0 fixes the parameter.
+
+    Attributes
+    ----------
+    grad : ndarray, shape and dtype of data
+        Sum of the gradients that backward has added since the last `zero_grad`; zeros before.
     """
 
     def __init__(self, data: np.ndarray, lr_mult: float = 1.0, decay_mult: float = 1.0):

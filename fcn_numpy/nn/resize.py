@@ -71,10 +71,13 @@ def interpolation_matrix(size: int, new_size: int, align_corners: bool) -> np.nd
 class _Resize(Module):
     """A map times a matrix on each axis: ``y = R x Sᵀ``, backward ``Rᵀ grad S``.
 
-    A layer defines ``_matrix(size, new_size)``.
+    A layer defines the matrix.
     """
 
-    def _resized(self, x, new_size):
+    def _matrix(self, size: int, new_size: int) -> np.ndarray:
+        raise TypeError(f"{type(self).__name__} defines no _matrix")
+
+    def _resized(self, x: np.ndarray, new_size: Pair) -> np.ndarray:
         rows, columns = (
             self._matrix(n, m).astype(x.dtype) for n, m in zip(x.shape[2:], new_size)
         )
@@ -87,9 +90,9 @@ class _Resize(Module):
         self._check_grad(grad, (*channels, len(rows), len(columns)), rows.dtype)
         return rows.T @ grad @ columns
 
-    def _traced(self, x, new_size):
-        matrices = (self._matrix(n, m) != 0 for n, m in zip(x.size, new_size))
-        return x.to(x.channels, new_size, x.grid.mixed(*matrices))
+    def _traced(self, x: FeatureMap, new_size: Pair) -> FeatureMap:
+        rows, columns = (self._matrix(n, m) != 0 for n, m in zip(x.size, new_size))
+        return x.to(x.channels, new_size, x.grid.mixed(rows, columns))
 
 
 class AdaptiveAvgPool2d(_Resize):
@@ -112,7 +115,7 @@ class AdaptiveAvgPool2d(_Resize):
     def __init__(self, output_size: int | Pair):
         self.output_size = pair(output_size, "output_size", 1)
 
-    def _matrix(self, size, new_size):
+    def _matrix(self, size: int, new_size: int) -> np.ndarray:
         return averaging_matrix(size, new_size)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -144,7 +147,7 @@ class BilinearResize(_Resize):
     def __init__(self, align_corners: bool = False):
         self.align_corners = bool(align_corners)
 
-    def _matrix(self, size, new_size):
+    def _matrix(self, size: int, new_size: int) -> np.ndarray:
         return interpolation_matrix(size, new_size, self.align_corners)
 
     def forward(self, x: np.ndarray, like: np.ndarray) -> np.ndarray:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 
+from fcn_numpy.checks import is_number
 from fcn_numpy.nn.module import Module
 
 
@@ -36,7 +35,7 @@ class LossSampling(Module):
     """
 
     def __init__(self, p: float, rng: np.random.Generator | None = None):
-        if not isinstance(p, Real) or not 0 < p <= 1:
+        if not is_number(p) or not 0 < p <= 1:
             raise ValueError(f"expected p above 0 and of at most 1, got {p!r}")
         self.p = p
         self.rng = np.random.default_rng() if rng is None else rng

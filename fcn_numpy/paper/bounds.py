@@ -32,7 +32,7 @@ def upper_bound(
 
     Parameters
     ----------
-    labels : sequence of ndarray, each of shape (H, W), integer
+    labels : sequence of ndarray of int, shape (H, W) each
         Class numbers, or `ignore_index`. The pictures may differ in size. An array of shape
         (N, H, W) will do.
     factor : int

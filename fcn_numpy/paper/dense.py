@@ -80,9 +80,8 @@ def _as_convolution(linear, kernel):
             channels, linear.out_features, kernel, bias=linear.bias is not None,
             dtype=linear.weight.data.dtype,
         )
-    conv.weight.data[...] = linear.weight.data.reshape(conv.weight.data.shape)
-    if linear.bias is not None:
-        conv.bias.data[...] = linear.bias.data
+    for own, given in zip(conv.parameters(), linear.parameters()):
+        own.data[...] = given.data.reshape(own.data.shape)
     return conv
 
 

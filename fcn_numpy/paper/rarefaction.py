@@ -20,6 +20,7 @@ import numpy as np
 from fcn_numpy.checks import Pair, check_array, pair
 from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.nn import Conv2d, MaxPool2d, ReLU, Sequential
+from fcn_numpy.nn.windowed import Windowed
 
 
 def shift_and_stitch(net: Sequential, x: np.ndarray) -> np.ndarray:
@@ -92,7 +93,7 @@ def rarefy(net: Sequential) -> Sequential:
     rate, result = (1, 1), []
     for _, layer in net.children():
         layer = copy.deepcopy(layer)
-        if not isinstance(layer, ReLU):
+        if isinstance(layer, Windowed):
             layer.dilation = _times(layer.dilation, rate)
             layer.padding = _times(layer.padding, rate)
             rate, layer.stride = _times(rate, layer.stride), (1, 1)

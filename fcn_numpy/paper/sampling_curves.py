@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -122,7 +122,7 @@ def _held_out_loss(model, loss_of, images, labels):
     return loss
 
 
-def draw_sampling_curves(path: str | os.PathLike, **settings) -> dict[float, Curve]:
+def draw_sampling_curves(path: str | os.PathLike, **settings: Any) -> dict[float, Curve]:
     """Draw figure 5 as a PNG file; settings are those of `sampling_curves`. Returns the curves."""
     curves = sampling_curves(**settings)
     labels = {p: "whole images" if p == 1 else f"{p:.0%} of the losses" for p in curves}

@@ -51,7 +51,7 @@ def by_matrix(
 ) -> np.ndarray:
     """Upsample as Cᵀ x, with C the convolution from the upsampled map to x, written out.
 
-    Arguments and result as `by_layer`.
+    Parameters and result as for `by_layer`.
     """
     layer = _layer(x, w, stride, padding, output_padding)
     size = layer.window.input_size(x.shape[2:], layer.output_padding)
@@ -72,7 +72,7 @@ def by_zeros(
     ``k - 1 - p``. A convolution with "fractional stride" 1 / s: the kernel moves on by one cell of
     the output, which is 1 / s of a cell of x. Most multiplications are with zeros.
 
-    Arguments and result as `by_layer`.
+    Parameters and result as for `by_layer`.
     """
     layer = _layer(x, w, stride, padding, output_padding)
     (sh, sw), (eh, ew) = layer.stride, layer.output_padding
@@ -92,7 +92,7 @@ def _layer(x, w, stride, padding, output_padding):
     check_array(w, "w", ("C", "F", "kh", "kw"))
     check_array(x, "x", ("N", w.shape[0], "H", "W"), dtype=w.dtype, owner="w")
     layer = ConvTranspose2d(
-        *w.shape[:2], w.shape[2:], stride, padding, output_padding, dtype=w.dtype
+        w.shape[0], w.shape[1], w.shape[2:], stride, padding, output_padding, dtype=w.dtype
     )
     layer.window.input_size(x.shape[2:], layer.output_padding)  # or ValueError
     return layer

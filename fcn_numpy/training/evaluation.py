@@ -57,7 +57,19 @@ def score_networks(
 ) -> dict[str, Scores]:
     """Return the scores of the three networks of a run.
 
-    Parameters as of `SerialGradients.confusion_matrix`.
+    Parameters
+    ----------
+    gradients : SerialGradients or ParallelGradients
+    out : path
+        Folder of the run.
+    n : int or None
+        Number of images, as for `SerialGradients.confusion_matrix`.
+    seed : int
+        Decides which toy images.
+
+    Returns
+    -------
+    dict of str to Scores
     """
     return {
         name: segmentation_scores(gradients.confusion_matrix(out, name, n, seed))

@@ -58,12 +58,20 @@ class PartGradients:
         self.loss_of = make_loss(stage)
 
     def compute(self, step: int) -> tuple[float, float] | None:
-        """Set the model's gradients to those of this part; return its loss and its total weight.
+        """Set the model's gradients to those of this part of a step's batch.
 
-        Gradients and loss are sums over labelled pixels, the total weight is the sum of these
-        pixels' class weights, their number without class weights. The sums of all parts add up to
-        those of the batch, whichever pixels are ignored, and one division gives the mean. None if
-        no image of the batch belongs to this part.
+        Gradients and loss are sums over labelled pixels. The sums of all parts add up to those of
+        the batch, whichever pixels are ignored, and one division gives the mean.
+
+        Parameters
+        ----------
+        step : int
+
+        Returns
+        -------
+        (float, float) or None
+            The loss, and the sum of the labelled pixels' class weights, their number without
+            class weights. None if no image of the batch belongs to this part.
         """
         stage, model, loss_of = self.stage, self.model, self.loss_of
         size = self.part.size(stage.batch, step)
@@ -140,6 +148,10 @@ class SerialGradients:
             Number of images; None for all images of a folder, or `Settings.n_test` toy images.
         seed : int
             Decides which toy images.
+
+        Returns
+        -------
+        ndarray, shape (n_class, n_class), int64
         """
         return self._whole.confusion_matrix(out, name, n, seed)
 
@@ -184,7 +196,7 @@ class ParallelGradients:
     def confusion_matrix(self, out: Path, name: str, n: int | None, seed: int) -> np.ndarray:
         """Return the confusion matrix of a trained network on held-out images.
 
-        Parameters as of `SerialGradients.confusion_matrix`.
+        Parameters and result as for `SerialGradients.confusion_matrix`.
         """
         return sum(self._pool.call(PartWorker.confusion_matrix, out, name, n, seed))
 

@@ -8,7 +8,7 @@ number of the step, losses so far), and is replaced as a whole.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import numpy as np
 from fcn_numpy import weights
 from fcn_numpy.data import write_classes
 from fcn_numpy.metrics import Scores
-from fcn_numpy.models import FCN, start_from
+from fcn_numpy.models import BACKBONES, FCN, start_from
 from fcn_numpy.models.files import for_caffe_images
 from fcn_numpy.optim import SGD
 from fcn_numpy.training.evaluation import score_networks
@@ -35,7 +35,7 @@ from fcn_numpy.training.run_folder import (
     write_history,
     write_scores,
 )
-from fcn_numpy.training.settings import BACKBONES, Settings
+from fcn_numpy.training.settings import Settings
 from fcn_numpy.training.stages import STAGES, Stage
 
 CHECKPOINT = "checkpoint.npz"
@@ -181,19 +181,18 @@ class _Run:
         self.history = [tuple(row) for row in self.checkpoint.get("history", ())]
         self.finished = int(self.checkpoint.get("finished", 0))
         # The weights that the next stage starts from: those of the stage before, or pretrained.
-        self.previous: dict[str, np.ndarray] = {}
+        self.previous: Mapping[str, np.ndarray] = {}
         if settings.pretrained is not None and not self.checkpoint:
-            self.previous = self._read_pretrained()
+            self.previous = self._read_pretrained(settings.pretrained)
 
-    def _read_pretrained(self):
+    def _read_pretrained(self, path: str) -> Mapping[str, np.ndarray]:
         """Read the pretrained weights, and check that they fit before anything is written."""
-        settings = self.settings
-        state = weights.load(settings.pretrained)
+        state: Mapping[str, np.ndarray] = weights.load(path)
         try:
-            state = for_caffe_images(state, settings.pretrained_on)
+            state = for_caffe_images(state, self.settings.pretrained_on)
             self._check_fit(state)
         except ValueError as error:
-            raise ValueError(f"{settings.pretrained}: {error}") from error
+            raise ValueError(f"{path}: {error}") from error
         return state
 
     def _check_fit(self, state):
@@ -253,7 +252,7 @@ class _Run:
 
     def _save_step(self, step, model, optimizer):
         """Write a checkpoint within a stage."""
-        state = {"step": np.int64(step)}
+        state = {"step": np.array(step, np.int64)}
         for name, p in model.named_parameters():
             state[f"weight.{name}"] = p.data
         for number, velocity in enumerate(optimizer.velocities):
@@ -262,7 +261,7 @@ class _Run:
 
     def _save(self, state):
         """Write a checkpoint: how many stages are finished, the history, and the given arrays."""
-        finished, history = np.int64(self.finished), np.array(self.history, np.float64)
+        finished, history = np.array(self.finished, np.int64), np.array(self.history, np.float64)
         weights.save(self.out / CHECKPOINT, {"finished": finished, "history": history, **state})
         write_history(self.out, [
             (STAGES[int(n)], int(step), float(lr), float(loss))

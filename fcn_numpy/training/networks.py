@@ -36,6 +36,14 @@ def make_loss(stage: Stage) -> SoftmaxCrossEntropy:
     """Return the loss of a stage, summed over labelled pixels.
 
     `fcn_numpy.training.gradients` divides the sum where the stage wants the mean.
+
+    Parameters
+    ----------
+    stage : Stage
+
+    Returns
+    -------
+    SoftmaxCrossEntropy
     """
     sampling = LossSampling(stage.loss_sampling)
     return SoftmaxCrossEntropy(IGNORE, "sum", stage.class_weights, sampling=sampling)

@@ -38,8 +38,10 @@ class OwnData:
         ----------
         root : path
             With the layout of `fcn_numpy.data.own_folder` or `fcn_numpy.data.voc_folder`.
-        classes, coloured
+        classes : Classes, optional
             See `own_folder`; PASCAL VOC has its 21 classes by default.
+        coloured : bool
+            Whether masks are read by their colours.
         split : str, optional
             For PASCAL VOC: the list of images to train on. By default "train", with "val" held
             out.
@@ -48,6 +50,10 @@ class OwnData:
             VOC with its own lists none.
         seed : int
             Decides which images are drawn.
+
+        Returns
+        -------
+        OwnData
 
         Raises
         ------
@@ -77,6 +83,16 @@ class OwnData:
     def found_again(cls, source: dict, classes: Classes) -> OwnData:
         """Find the images of a run that was started before.
 
+        Parameters
+        ----------
+        source : dict
+            The `source` of its images, as config.json holds it.
+        classes : Classes
+
+        Returns
+        -------
+        OwnData
+
         Raises
         ------
         ValueError
@@ -104,11 +120,22 @@ class OwnData:
         """Pixels of each class in the images to train on, and in the held-out ones.
 
         They come from `check`, so a folder with faults raises DataFaults.
+
+        Returns
+        -------
+        train : ndarray, shape (n_class,), int64
+        test : ndarray, shape (n_class,), int64
         """
         return self.check()
 
     def check(self) -> tuple[np.ndarray, np.ndarray]:
-        """Read all images and masks, unless that is done already, and return `counts`.
+        """Read all images and masks, unless that is done already.
+
+        Returns
+        -------
+        train : ndarray, shape (n_class,), int64
+            The `counts`.
+        test : ndarray, shape (n_class,), int64
 
         Raises
         ------

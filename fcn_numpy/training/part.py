@@ -30,5 +30,15 @@ class Part:
 
         Images are dealt like cards, and each step begins with the next part. So even with batches
         of one image, all parts are used in turn.
+
+        Parameters
+        ----------
+        batch : int
+            Images in the batch.
+        step : int
+
+        Returns
+        -------
+        int
         """
         return len(range((self.number - step) % self.count, batch, self.count))

@@ -53,7 +53,18 @@ def write_config(out: Path, settings: Settings, source: dict | None) -> None:
 
 
 def read_config(out: str | os.PathLike) -> tuple[Settings, dict | None]:
-    """Return the settings of a run and the source of its images, None for toy images.
+    """Read config.json.
+
+    Parameters
+    ----------
+    out : path-like
+        Folder of the run.
+
+    Returns
+    -------
+    settings : Settings
+    source : dict or None
+        `OwnData.source`; None for toy images.
 
     Raises
     ------
@@ -73,7 +84,18 @@ def read_config(out: str | os.PathLike) -> tuple[Settings, dict | None]:
 
 
 def read_run(out: str | os.PathLike) -> tuple[Settings, OwnData | None]:
-    """Return the settings and the data of the run in a folder; the data is None for toy images.
+    """Read what a run was started with, and find its images.
+
+    Parameters
+    ----------
+    out : path-like
+        Folder of the run.
+
+    Returns
+    -------
+    settings : Settings
+    data : OwnData or None
+        None for toy images.
 
     Raises
     ------
@@ -86,7 +108,7 @@ def read_run(out: str | os.PathLike) -> tuple[Settings, OwnData | None]:
     return settings, OwnData.found_again(source, read_classes_of(out))
 
 
-def _made(kind: type, values: dict[str, Any]):
+def _made(kind: type, values: dict[str, Any]) -> Any:
     """Make a dataclass from its fields in JSON, which turns tuples into lists."""
     fields = [field.name for field in dataclasses.fields(kind)]
     unknown = [name for name in values if name not in fields]

@@ -110,6 +110,10 @@ class Settings:
         pretrained : str
             File of the weights that FCN-32s starts from.
         pretrained_on : {"caffe", "torchvision"}
+
+        Returns
+        -------
+        Settings
         """
         stages = tuple(
             Stage(
@@ -147,6 +151,10 @@ class Settings:
             Stages to change; all if none is given.
         **changes
             Fields of `Stage` and their new values.
+
+        Returns
+        -------
+        Settings
 
         Examples
         --------
@@ -206,6 +214,10 @@ class Settings:
         reduction : {"mean", "sum"}, optional
         pixels : int, optional
             Labelled pixels per image; by default those of an image of `size`.
+
+        Returns
+        -------
+        Settings
         """
         if pixels is None:
             pixels = self.fixed_size**2
@@ -223,6 +235,10 @@ class Settings:
         ----------
         pixels : int, optional
             See `regrouped`.
+
+        Returns
+        -------
+        Settings
         """
         return self.regrouped(batch=1, momentum=0.99, reduction="sum", pixels=pixels)
 

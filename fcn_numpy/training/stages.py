@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 
-from fcn_numpy.checks import whole_number
+from fcn_numpy.checks import is_number, whole_number
 from fcn_numpy.models import FCN8s, FCN16s, FCN32s
 
 CLASSIFIER = "classifier"
@@ -63,17 +62,17 @@ class Stage:
             whole_number(getattr(self, name), name, minimum)
         for name in ("lr", "weight_decay"):
             value = getattr(self, name)
-            _expect(_is_number(value) and value >= 0, f"{name} of at least 0", value)
+            _expect(is_number(value) and value >= 0, f"{name} of at least 0", value)
         check_momentum(self.momentum)
         check_reduction(self.reduction)
         clip, p, dropout = self.clip_gradients, self.loss_sampling, self.dropout
         _expect(
-            clip is None or (_is_number(clip) and clip > 0), "clip_gradients above 0 or None", clip
+            clip is None or (is_number(clip) and clip > 0), "clip_gradients above 0 or None", clip
         )
         _expect(
-            _is_number(dropout) and 0 <= dropout < 1, "dropout of at least 0 and below 1", dropout
+            is_number(dropout) and 0 <= dropout < 1, "dropout of at least 0 and below 1", dropout
         )
-        _expect(_is_number(p) and 0 < p <= 1, "loss_sampling above 0 and of at most 1", p)
+        _expect(is_number(p) and 0 < p <= 1, "loss_sampling above 0 and of at most 1", p)
         if self.class_weights is not None:
             check_class_weights(self.class_weights)
 
@@ -91,6 +90,14 @@ class Stage:
         """Return the learning rate of a step, counted from 0.
 
         It rises for `warmup` steps, and falls to 0 as ``lr * (1 - step / steps) ** 0.9``.
+
+        Parameters
+        ----------
+        step : int
+
+        Returns
+        -------
+        float
         """
         rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
         return self.lr * rise * (1 - step / self.steps) ** 0.9
@@ -124,6 +131,11 @@ def effective_learning_rate(
     pixels : int
         Labelled pixels of an image, the same for all images.
 
+    Returns
+    -------
+    float
+        The factor of g.
+
     Notes
     -----
     Shelhamer et al. (PAMI), "Image-to-Image Learning"; Long et al., section 4.3. Clipped
@@ -138,7 +150,7 @@ def effective_learning_rate(
 
 def check_momentum(momentum: float) -> None:
     """Raise ValueError unless momentum is at least 0 and below 1."""
-    good = _is_number(momentum) and 0 <= momentum < 1
+    good = is_number(momentum) and 0 <= momentum < 1
     _expect(good, "momentum of at least 0 and below 1", momentum)
 
 
@@ -150,14 +162,10 @@ def check_reduction(reduction: str) -> None:
 def check_class_weights(class_weights: tuple[float, ...]) -> None:
     """Raise ValueError unless the weights are a tuple of numbers of at least 0, not all 0."""
     good = isinstance(class_weights, tuple) and all(
-        _is_number(weight) and weight >= 0 for weight in class_weights
+        is_number(weight) and weight >= 0 for weight in class_weights
     )
     _expect(good, "class_weights to be a tuple of numbers of at least 0", class_weights)
     _expect(any(class_weights), "a class weight above 0", class_weights)
-
-
-def _is_number(value):
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _expect(good, what, value):

@@ -82,7 +82,7 @@ class WorkerPool:
             process.communicate()
 
     def call(self, method: Callable[..., Any], *arguments: Any) -> list[Any]:
-        """Call a method in each worker; return what they return, in the order of the jobs.
+        """Call a method in each worker, all at the same time.
 
         Parameters
         ----------
@@ -90,6 +90,11 @@ class WorkerPool:
             A method of the class of the workers' objects, such as ``PartWorker.compute``.
         *arguments
             Its arguments after `self`.
+
+        Returns
+        -------
+        list
+            What each call returns, in the order of the jobs.
 
         Raises
         ------
@@ -113,7 +118,7 @@ class WorkerPool:
         except (EOFError, pickle.UnpicklingError):
             self._fail(process)
 
-    def _fail(self, process) -> NoReturn:
+    def _fail(self, process: subprocess.Popen) -> NoReturn:
         process.kill()
         raise RuntimeError(f"a worker process ended with exit status {process.wait()}") from None
 

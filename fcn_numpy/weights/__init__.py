@@ -37,6 +37,14 @@ def save(path: str | os.PathLike, state: Mapping[str, np.ndarray]) -> None:
     ValueError
         For values that are no arrays of numbers, or of a dtype that the format has not. Nothing
         has been written then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/model.safetensors", {"fc6.bias": np.array([0.5, -0.5])})
+    ...     load(f"{folder}/model.safetensors")
+    {'fc6.bias': array([ 0.5, -0.5])}
     """
     arrays = {name: np.asarray(value) for name, value in state.items()}
     for name, value in arrays.items():

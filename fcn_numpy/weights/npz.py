@@ -30,6 +30,14 @@ def write(file: IO[bytes], state: Mapping[str, np.ndarray]) -> None:
 def read(file: IO[bytes]) -> dict[str, np.ndarray]:
     """Read the arrays of an .npz file. Pickled objects are never loaded.
 
+    Parameters
+    ----------
+    file : binary file
+
+    Returns
+    -------
+    dict of str to ndarray
+
     Raises
     ------
     ValueError, and what `zipfile` and `numpy.lib.format` raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -25,6 +26,11 @@ _MOST_AXES = 32
 def write(file: IO[bytes], state: Mapping[str, np.ndarray]) -> None:
     """Write arrays of numbers to a binary file as .safetensors, in their order.
 
+    Parameters
+    ----------
+    file : binary file
+    state : dict of str to ndarray
+
     Raises
     ------
     ValueError
@@ -47,8 +53,16 @@ def write(file: IO[bytes], state: Mapping[str, np.ndarray]) -> None:
         file.write(little_endian_bytes(value))
 
 
-def read(file: IO[bytes]) -> dict[str, np.ndarray]:
+def read(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     """Read the arrays of a .safetensors file, in the order of its table; bfloat16 as float32.
+
+    Parameters
+    ----------
+    file : binary file
+
+    Returns
+    -------
+    dict of str to ndarray
 
     Raises
     ------
@@ -57,7 +71,7 @@ def read(file: IO[bytes]) -> dict[str, np.ndarray]:
     """
     size = os.fstat(file.fileno()).st_size
     header = _read_header(file, size)
-    state = dict.fromkeys(header)
+    found: dict[str, np.ndarray] = {}
     place = file.tell()
     for name, (kind, shape, (begin, end)) in sorted(header.items(), key=lambda item: item[1][2]):
         if file.tell() != place + begin:
@@ -66,10 +80,10 @@ def read(file: IO[bytes]) -> dict[str, np.ndarray]:
             )
         if end > size - place:
             raise ValueError(f"{name!r:.80} ends at byte {end} of {size - place}")
-        state[name] = read_numbers(file, kind, math.prod(shape)).reshape(shape)
+        found[name] = read_numbers(file, kind, math.prod(shape)).reshape(shape)
     if file.tell() != size:
         raise ValueError(f"expected {file.tell()} bytes, as its table says, got {size}")
-    return state
+    return {name: found[name] for name in header}
 
 
 def _read_header(file, size):
@@ -112,13 +126,15 @@ def _check_entry(name, entry):
     return kind, shape, offsets
 
 
-def little_endian_bytes(value: np.ndarray) -> np.ndarray:
-    """Return an array's numbers as uint8 in C order, without a copy where they are so already."""
+def little_endian_bytes(value: np.ndarray) -> memoryview:
+    """Return an array's bytes in C order, without a copy where they are so already."""
     value = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
-    return value.reshape(-1).view(np.uint8)
+    return value.reshape(-1).view(np.uint8).data
 
 
-def read_numbers(file: IO[bytes], kind: str, count: int, order: str = "<") -> np.ndarray:
+def read_numbers(
+    file: io.BufferedIOBase, kind: str, count: int, order: str = "<"
+) -> np.ndarray:
     """Read numbers from where a binary file stands.
 
     Parameters
@@ -145,7 +161,7 @@ def read_numbers(file: IO[bytes], kind: str, count: int, order: str = "<") -> np
     for start in range(0, len(raw), _PIECE):
         piece = raw[start : start + _PIECE]
         # Members of a zip make a copy of what is read at once, so it is not all of it.
-        if file.readinto(piece) != len(piece):
+        if file.readinto(piece.data) != len(piece):
             raise ValueError(f"expected {len(raw)} bytes of numbers, got fewer")
     if kind == "bf2":  # the upper half of a float32
         wide = raw.view(f"{order}u2").astype(np.uint32)

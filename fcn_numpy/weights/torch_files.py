@@ -48,8 +48,16 @@ def _folder(archive):
     return None
 
 
-def read_zip(file: IO[bytes]) -> dict[str, np.ndarray]:
+def read_zip(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     """Read the tensors of a .pth file of PyTorch 1.6 or later; bfloat16 as float32.
+
+    Parameters
+    ----------
+    file : binary file
+
+    Returns
+    -------
+    dict of str to ndarray
 
     Raises
     ------
@@ -75,7 +83,7 @@ def read_zip(file: IO[bytes]) -> dict[str, np.ndarray]:
         described, _ = describe(io.BytesIO(archive.read(f"{folder}data.pkl")))
         tensors = _tensors(described)
 
-        state = dict.fromkeys(tensors)
+        state: dict[str, np.ndarray] = {}
         for storage, names in _by_storage(tensors):
             info = members.get(f"{folder}data/{storage.key}")
             needed = storage.count * int(storage.kind[-1])
@@ -85,9 +93,12 @@ def read_zip(file: IO[bytes]) -> dict[str, np.ndarray]:
                     + (f"{info.file_size}" if info else "none in the file")
                 )
             with archive.open(info) as member:
-                numbers = read_numbers(member, storage.kind, storage.count, order)
+                # typeshed takes it for an IO[bytes], which has no readinto; it is a ZipExtFile.
+                numbers = read_numbers(
+                    member, storage.kind, storage.count, order,  # type: ignore[arg-type]
+                )
             _cut_out(state, tensors, names, numbers)
-    return state
+    return {name: state[name] for name in tensors}
 
 
 def _byte_order(archive, info):
@@ -96,11 +107,11 @@ def _byte_order(archive, info):
     orders = {b"little": "<", b"big": ">"}
     word = archive.read(info) if info.file_size < 10 else b""
     if word not in orders:
-        raise ValueError(f"expected little or big as its byteorder, got {word}")
+        raise ValueError(f"expected little or big as its byteorder, got {word!r}")
     return orders[word]
 
 
-def read_stream(file: IO[bytes]) -> dict[str, np.ndarray]:
+def read_stream(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     """Read the tensors of a .pth file from before PyTorch 1.6. Arguments as `read_zip`."""
     size = os.fstat(file.fileno()).st_size
     # The pickles end somewhere in here, and the storages begin there.
@@ -123,7 +134,7 @@ def read_stream(file: IO[bytes]) -> dict[str, np.ndarray]:
 
     file.seek(start.tell())
     needed = dict(_by_storage(tensors))
-    state = dict.fromkeys(tensors)
+    state: dict[str, np.ndarray] = {}
     for storage in (storages[key] for key in keys):
         names = needed.get(storage, ())
         whose = f"the storage of {about(names[0])}" if names else f"storage {about(storage.key)}"
@@ -142,7 +153,7 @@ def read_stream(file: IO[bytes]) -> dict[str, np.ndarray]:
             file.seek(length, os.SEEK_CUR)
     if file.tell() != size:
         raise ValueError(f"expected {file.tell()} bytes, got {size}")
-    return state
+    return {name: state[name] for name in tensors}
 
 
 def _tensors(top):
@@ -196,6 +207,11 @@ def _cut_out(state, tensors, names, numbers):
 def write(file: IO[bytes], state: Mapping[str, np.ndarray]) -> None:
     """Write arrays to a binary file as PyTorch's zip form, an OrderedDict of tensors.
 
+    Parameters
+    ----------
+    file : binary file
+    state : dict of str to ndarray
+
     Raises
     ------
     ValueError
@@ -209,11 +225,11 @@ def write(file: IO[bytes], state: Mapping[str, np.ndarray]) -> None:
                 f"expected {name} of dtype {', '.join(map(str, types))}, got {value.dtype}"
             )
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        _write_member(archive, "data.pkl", np.frombuffer(_pickle_of(state, types), np.uint8))
-        _write_member(archive, "byteorder", np.frombuffer(b"little", np.uint8))
+        _write_member(archive, "data.pkl", _pickle_of(state, types))
+        _write_member(archive, "byteorder", b"little")
         for key, value in enumerate(state.values()):
             _write_member(archive, f"data/{key}", little_endian_bytes(value))
-        _write_member(archive, "version", np.frombuffer(b"3\n", np.uint8))
+        _write_member(archive, "version", b"3\n")
 
 
 def _write_member(archive, name, data):

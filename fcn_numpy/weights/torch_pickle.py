@@ -409,7 +409,7 @@ def describe(file: io.BytesIO) -> tuple[Any, dict[str, Storage]]:
     Returns
     -------
     value
-        dict, list, tuple, str, numbers; `Tensor` for a tensor.
+        A dict, list, tuple, str or number; `Tensor` for a tensor.
     storages : dict of str to Storage
         All that its tensors lie in, by key.
 

@@ -12,7 +12,20 @@ def windows(x: np.ndarray, window: Window, size: Pair) -> np.ndarray:
     """Return `Window.windows` of a map that needs no padding.
 
     Winograd's algorithm asks for hundreds of views in a training step, so this one does without
-    the checks of sliding_window_view: `size`, the number of windows that fit, must be right.
+    the checks of sliding_window_view.
+
+    Parameters
+    ----------
+    x : ndarray, shape (..., H, W)
+    window : Window
+        Its padding is not looked at.
+    size : (int, int)
+        The number of windows that fit, which must be right.
+
+    Returns
+    -------
+    ndarray, shape (..., kh, kw, *size)
+        A read-only view.
     """
     (sh, sw), (dh, dw) = window.stride, window.dilation
     row, column = x.strides[-2:]

@@ -66,7 +66,7 @@ class VGG(Backbone):
         """Return the gradient of the image. A pool that feeds a skip has two: they are added."""
         grad: Any = 0.0
         for pool, stage in reversed(self._stages.items()):
-            grad = stage.backward(grad + grads.get(pool, 0.0))
+            grad = stage.backward(grad + grads[pool] if pool in grads else grad)
         return grad
 
 

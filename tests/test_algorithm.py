@@ -1,8 +1,11 @@
 """The seam between the textbook and the engine room: who computes, and that both agree."""
 
 import inspect
+import os
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +138,18 @@ def test_layers_have_forward_above_backward():
         if "forward" in own and "backward" in own:
             first, second = own["forward"], own["backward"]
             assert first.__code__.co_firstlineno < second.__code__.co_firstlineno, kind
+
+
+def test_the_models_load_neither_weights_nor_data_nor_scipy():
+    program = """
+import sys
+import fcn_numpy.models
+print([name for name in sys.modules
+       if name.startswith(("scipy", "matplotlib", "fcn_numpy.weights", "fcn_numpy.data"))])
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True,
+        env=environment,
+    )
+    assert done.stdout.strip() == "[]"

@@ -18,6 +18,8 @@ from fcn_numpy.models import TINY, FCN8s, FCN8sAtOnce, FCN16s, FCN32s
 from fcn_numpy.nn import Conv2d, ConvTranspose2d, Crop, MaxPool2d, ReLU, Sequential, Sum
 from fcn_numpy.window import Window
 
+pytestmark = pytest.mark.usefixtures("both_algorithms")
+
 # VGG16's kernels and padding, a few channels wide.
 NARROW = vgg("NARROW", (2, 2, 2, 2, 2), (2, 2, 3, 3, 3), 4, 7, 100)
 

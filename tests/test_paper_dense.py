@@ -9,6 +9,8 @@ from fcn_numpy.models import TINY, Classifier, convolutionalize
 from fcn_numpy.nn import Conv2d, Dropout2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from fcn_numpy.paper import classify_windows, convolutionalize_layers, dense_classifier
 
+pytestmark = pytest.mark.usefixtures("both_algorithms")
+
 
 def normal(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape)

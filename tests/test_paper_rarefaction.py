@@ -9,6 +9,8 @@ from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.nn import Conv2d, Dropout2d, MaxPool2d, ReLU, Sequential
 from fcn_numpy.paper import rarefaction, rarefied_kernel, rarefy, shift_and_stitch
 
+pytestmark = pytest.mark.usefixtures("both_algorithms")
+
 
 def conv(*arguments, **options):
     """Convolution from 2 to 2 channels."""

@@ -12,6 +12,8 @@ from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.nn import ConvTranspose2d, bilinear_kernel
 from fcn_numpy.paper import by_layer, by_matrix, by_zeros, inversion_error, overlap
 
+pytestmark = pytest.mark.usefixtures("both_algorithms")
+
 
 def normal(*shape, dtype=np.float64, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)

@@ -22,7 +22,7 @@ def normal(*shape):
 class Residual(Backbone):
     """Four stages: a strided convolution, and a residual block of two."""
 
-    name, fc_width, fc_kernel, pad = "RESIDUAL", 8, 3, 17
+    name, fc_width, fc_kernel, pad = "RESIDUAL", 48, 3, 17
     widths = (4, 5, 6, 6)
 
     def __init__(self, *, dtype, rng):

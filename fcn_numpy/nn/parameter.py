@@ -26,7 +26,7 @@ class Parameter:
         self.data = data
         self.lr_mult = lr_mult
         self.decay_mult = decay_mult
-        self.grad = np.zeros(data.shape, data.dtype)
+        self._grad = np.zeros(data.shape, data.dtype)  # not touched before it is needed
         self._is_zero = True  # whatever _grad holds: zeros are written when somebody looks
 
     @property

@@ -1237,3 +1237,11 @@ def test_read_only_arrays_are_copied_and_not_assigned():
     layer.load_state_dict({"weight": weight}, strict=False, assign=True)
     assert layer.weight.data is not weight
     layer.weight.data += 1
+
+
+def test_a_gradient_that_is_changed_in_place_is_not_copied():
+    parameter = Parameter(np.ones(3))
+    array = parameter.grad
+    parameter.grad += 6
+    parameter.grad /= 2
+    assert parameter.grad is array and array.tolist() == [3, 3, 3]

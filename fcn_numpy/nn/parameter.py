@@ -38,8 +38,9 @@ class Parameter:
 
     @grad.setter
     def grad(self, value: np.ndarray) -> None:
-        # A copy: later gradients are computed into it.
-        self._grad = np.array(value, self.data.dtype, order="C")
+        if value is not self._grad:  # as after ``parameter.grad /= 2``
+            # A copy: later gradients are computed into it.
+            self._grad = np.array(value, self.data.dtype, order="C")
         self._is_zero = False
 
     @property

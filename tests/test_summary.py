@@ -1,0 +1,54 @@
+"""The table of a model's layers, and how many multiplications each of them makes."""
+
+import numpy as np
+import pytest
+
+from fcn_numpy.geometry import trace
+from fcn_numpy.models import TINY, Classifier, FCN8s
+from fcn_numpy.nn import Conv2d, ConvTranspose2d, Flatten, Linear, ReLU, Sequential
+from fcn_numpy.summary import multiply_adds, summary
+
+
+def work(layer, size, channels):
+    return multiply_adds(trace(Sequential(layer), size, channels)[0])
+
+
+@pytest.mark.parametrize(("layer", "size", "cells"), [
+    (Conv2d(2, 3, 3, padding=1), (5, 6), 5 * 6),
+    (Conv2d(2, 3, (3, 2), 2, 1), (7, 6), 4 * 4),
+    (Conv2d(2, 3, 3, dilation=2), (9, 8), 5 * 4),
+    # A transposed convolution spreads each cell of its input over the whole kernel.
+    (ConvTranspose2d(2, 3, 4, 2), (5, 6), 5 * 6),
+    (ConvTranspose2d(2, 3, 4, 3, 1, 2), (5, 6), 5 * 6),
+])
+def test_a_weight_is_used_once_for_each_cell(layer, size, cells):
+    assert work(layer, size, 2) == layer.weight.data.size * cells
+
+
+def test_other_layers_multiply_once_or_not_at_all():
+    layers = Sequential(Flatten(), Linear(24, 5), ReLU())
+    assert [multiply_adds(step) for step in trace(layers, (3, 4), 2)] == [0, 24 * 5, 0]
+
+
+def test_the_totals_are_the_sums_of_the_lines():
+    model = FCN8s(4, TINY, rng=np.random.default_rng(0))
+    text = summary(model, (64, 64))
+    rows = [line.split() for line in text.splitlines()]
+    steps = trace(model, 64)
+    assert [row[0] for row in rows[1 : 1 + len(steps)]] == [step.name for step in steps]
+    total = sum(multiply_adds(step) for step in steps)
+    assert f"multiply-adds    {total:,} " in text
+    parameters = sum(p.data.size for p in model.parameters())
+    assert f"parameters       {parameters:,} " in text
+    assert "crop offsets     crop_pool4 1, crop_pool3 1, crop 12" in text
+
+
+def test_vgg16_as_a_classifier_has_the_multiply_adds_that_are_published():
+    """15.47 G for an image of 224 x 224, as it is counted everywhere, with 1,000 classes."""
+    from fcn_numpy.models import VGG16
+    from fcn_numpy.nn import skip_init
+
+    with skip_init():
+        model = Classifier(1000, VGG16)
+    total = sum(multiply_adds(step) for step in trace(model, 224))
+    assert total == 15_470_264_320

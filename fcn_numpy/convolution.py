@@ -16,7 +16,8 @@ product ``w.reshape(F, -1) @ im2col(x)``, and the other two functions transpose 
 That is the whole theory, and this file computes it as it is written here. `fcn_numpy.fast` computes
 the same numbers in less time and memory; it runs by default, except in ``algorithm("plain")``.
 
-If arrays do not fit together, or no window fits, it is a ValueError. Names as in torch.nn.grad.
+Arrays that do not fit together raise ValueError, and so does an input smaller than one window.
+The names are those of torch.nn.grad.
 """
 
 import numpy as np
@@ -134,8 +135,9 @@ def conv2d_input(
 ) -> np.ndarray:
     """Apply the transpose of the convolution with w: Mᵀ grad_y.
 
-    Given the loss's gradient by the output of `conv2d`, it is that by the input. Read forward, it
-    upsamples: each cell of grad_y is multiplied by the kernel and added to its window.
+    It turns the gradient with respect to the output of `conv2d` into that with respect to its
+    input. Read forward, it upsamples: each cell of grad_y is multiplied by the kernel and added to
+    its window.
 
     Parameters
     ----------
@@ -169,7 +171,7 @@ def conv2d_weight(
     x: np.ndarray, grad_y: np.ndarray, kernel_size: IntOrPair, stride: IntOrPair = 1,
     padding: IntOrPair = 0, dilation: IntOrPair = 1, *, out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Compute the gradient of the loss by the weight of `conv2d`, given that by its output.
+    """Compute the gradient of the weight of `conv2d`, given the gradient of its output.
 
     y is linear in w as well: ``dL/dw = grad_y im2col(x)ᵀ``, summed over the images.
 

@@ -1,7 +1,7 @@
 """FCN-8s in one file: forward, backward, training. NumPy alone, every gradient by hand.
 
 Read it from top to bottom, then run it: `python fcn8s.py`. Maps are arrays (N, C, H, W), kernels
-(F, C, k, k); dx is the gradient of the loss by x. `fcn_numpy` computes the same, checked and fast.
+(F, C, k, k); dx is the loss's gradient with respect to x. `fcn_numpy` computes the same, but fast.
 """
 
 import numpy as np

@@ -34,8 +34,8 @@ class Backbone(Module):
     ----------
     name : str
     fc_width, fc_kernel : int
-        Channels of fc6 and fc7, and kernel size of fc6: the size of the coarsest map for an image
-        of the size that the classifier was made for.
+        Channels of fc6 and fc7, and kernel size of fc6: the height of the coarsest map for the
+        classifier's own images (7 for VGG16 and 224 x 224).
     preprocessing : {"normalise", "subtract_mean"}
         Which function of `fcn_numpy.data` prepares images for it.
     splits_batches : bool
@@ -45,7 +45,7 @@ class Backbone(Module):
     learns_from_scratch : bool
         Whether it can be trained without pretrained weights.
     image_size : int
-        Height and width of the images that examples are computed for.
+        Height and width of the image that `summary` describes by default.
     """
 
     name: str

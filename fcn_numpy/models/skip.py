@@ -12,6 +12,8 @@ from fcn_numpy import nn
 class SkipNames(NamedTuple):
     """The feature map that a skip fuses, and the names of its layers.
 
+    The layers without weights are named after the map: scale_pool4, crop_pool4, fuse_pool4.
+
     Attributes
     ----------
     pool : str

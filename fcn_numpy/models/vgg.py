@@ -11,11 +11,11 @@ from fcn_numpy.nn import Conv2d, MaxPool2d, Module, ReLU, Sequential
 
 # VGG16's layers, stage by stage.
 LAYERS = (
-    ("conv1_1", "conv1_2", "pool1"),
-    ("conv2_1", "conv2_2", "pool2"),
-    ("conv3_1", "conv3_2", "conv3_3", "pool3"),
-    ("conv4_1", "conv4_2", "conv4_3", "pool4"),
-    ("conv5_1", "conv5_2", "conv5_3", "pool5"),
+    "conv1_1 relu1_1 conv1_2 relu1_2 pool1",
+    "conv2_1 relu2_1 conv2_2 relu2_2 pool2",
+    "conv3_1 relu3_1 conv3_2 relu3_2 conv3_3 relu3_3 pool3",
+    "conv4_1 relu4_1 conv4_2 relu4_2 conv4_3 relu4_3 pool4",
+    "conv5_1 relu5_1 conv5_2 relu5_2 conv5_3 relu5_3 pool5",
 )
 
 
@@ -45,11 +45,12 @@ class VGG(Backbone):
         rng = np.random.default_rng() if rng is None else rng
         channels, padding = 3, self.pad if pad is None else pad
         self._stages = {}
-        for (*names, pool), width, count in zip(LAYERS, self.widths, self.convs):
+        for stage, width, count in zip(LAYERS, self.widths, self.convs):
             layers: dict[str, Module] = {}
-            for name in names[:count]:
-                layers[name] = Conv2d(channels, width, 3, padding=padding, dtype=dtype, rng=rng)
-                layers[name.replace("conv", "relu")] = ReLU(inplace=True)
+            *names, pool = stage.split()
+            for conv, relu in zip(names[: 2 * count : 2], names[1::2]):
+                layers[conv] = Conv2d(channels, width, 3, padding=padding, dtype=dtype, rng=rng)
+                layers[relu] = ReLU(inplace=True)
                 channels, padding = width, 1
             layers[pool] = MaxPool2d(2, stride=2, ceil_mode=True)
             self._adopt(layers.items())

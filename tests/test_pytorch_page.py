@@ -21,7 +21,7 @@ from fcn_numpy.models import (  # noqa: E402
     FCN16s,
     FCN32s,
 )
-from fcn_numpy.nn import Dropout2d, SoftmaxCrossEntropy  # noqa: E402
+from fcn_numpy.nn import SoftmaxCrossEntropy  # noqa: E402
 from fcn_numpy.optim import SGD  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
@@ -48,13 +48,10 @@ def page():
 def build(kind, backbone):
     """Return a network with no weight at 0, as score layers and biases are at first."""
     rng = np.random.default_rng(0)
-    model = kind(4, backbone, rng=rng)
+    model = kind(4, backbone, dropout=0, rng=rng)
     for parameter in model.parameters():
         if not parameter.data.any():
             parameter.data[...] = 0.02 * rng.standard_normal(parameter.data.shape)
-    for module in model.modules():
-        if isinstance(module, Dropout2d):
-            module.p = 0.0
     return model
 
 

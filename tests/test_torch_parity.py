@@ -434,7 +434,7 @@ NETWORKS = [
 def build(network, backbone, dtype):
     """Return the network with no weight at 0, as score layers and biases are at first."""
     rng = np.random.default_rng(0)
-    net = network(4, backbone, dtype=dtype, rng=rng)
+    net = network(4, backbone, dropout=0, dtype=dtype, rng=rng)
     for name, parameter in net.named_parameters():
         shape = parameter.data.shape
         if name.endswith("bias"):
@@ -443,9 +443,6 @@ def build(network, backbone, dtype):
         else:
             spread = (0.1 if parameter.data.any() else 1) / np.sqrt(np.prod(shape[1:]))
             parameter.data += spread * rng.standard_normal(shape)
-    for module in net.modules():
-        if isinstance(module, Dropout2d):
-            module.p = 0
     return net
 
 

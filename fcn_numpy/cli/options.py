@@ -24,7 +24,7 @@ def complain(command: str, error: Exception) -> None:
     if isinstance(error, DataFaults):
         message = str(error)
     elif isinstance(error, OSError) and error.filename is not None:
-        # Of two names, as of os.replace, the second is the one that the user knows.
+        # os.replace reports two names; the second is the one that the user knows.
         message = f"{error.strerror}: {error.filename2 or error.filename}"
     else:
         message = " ".join(str(error).split()) or type(error).__name__

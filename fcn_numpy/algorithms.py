@@ -14,7 +14,7 @@ ALGORITHMS = "auto", "im2col", "plain"
 def algorithm(name: str) -> Iterator[None]:
     """Choose how everything inside a with block is computed, whole networks included.
 
-    The block must not contain a ``yield``: the choice would hold outside as well. Threads started
+    The block must not contain a ``yield``: the choice would leak out of the block. Threads started
     inside are not affected; the worker processes of training are.
 
     Parameters
@@ -23,7 +23,7 @@ def algorithm(name: str) -> Iterator[None]:
         "auto", the choice outside of any block: `fcn_numpy.fast`, with Winograd's algorithm for
         float32 and 3x3 kernels at stride 1 with at least 32 channels in and out. "im2col": the
         same without Winograd's algorithm; in float32 its rounding errors are a half (32
-        channels) to a fifth (512) of Winograd's. "plain": the textbook alone.
+        channels) to a sixth (512) of Winograd's. "plain": the textbook alone.
 
     Examples
     --------

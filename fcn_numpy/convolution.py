@@ -7,14 +7,14 @@
 `conv2d_weight`       the gradient of its weight
 ====================  ======================================================================
 
-The kernel is not flipped (a cross-correlation, as in all deep learning), and x is 0 outside::
+The kernel is not flipped (a cross-correlation, as in all deep learning); beyond its edges x is 0::
 
     y[n, f, i, j] = sum over c, a, b of w[f, c, a, b] * x[n, c, i s - p + a d, j s - p + b d]
 
 M is never stored. `im2col` copies every window of x into a column; then M x is the small matrix
 product ``w.reshape(F, -1) @ im2col(x)``, and the other two functions transpose one of its factors.
-That is the whole theory, and this file computes it as it is written here. `fcn_numpy.fast` computes
-the same numbers in less time and memory; it runs by default, except in ``algorithm("plain")``.
+That is the whole theory, and the code below follows it literally. `fcn_numpy.fast` computes the
+same numbers in less time and memory; it runs by default, except in ``algorithm("plain")``.
 
 Arrays that do not fit together raise ValueError, and so does an input smaller than one window.
 The names are those of torch.nn.grad.
@@ -136,7 +136,7 @@ def conv2d_input(
     """Apply the transpose of the convolution with w: Mᵀ grad_y.
 
     It turns the gradient with respect to the output of `conv2d` into that with respect to its
-    input. Read forward, it upsamples: each cell of grad_y is multiplied by the kernel and added to
+    input. Used forward, it upsamples: each cell of grad_y is multiplied by the kernel and added to
     its window.
 
     Parameters

@@ -64,7 +64,7 @@ class Window(NamedTuple):
     def input_size(self, size: IntOrPair, output_padding: IntOrPair = 0) -> Pair:
         """Invert `output_size`: ``(size - 1) s - 2 p + extent + output_padding``.
 
-        Above stride 1 several inputs have outputs of one size; output_padding 0 is the smallest.
+        Above stride 1 several input sizes give one output size; output_padding 0: the smallest.
         """
         size, extras = pair(size, "size", 1), pair(output_padding, "output_padding")
         numbers = zip(size, self.stride, self.padding, self.extent, extras)
@@ -93,7 +93,7 @@ class Window(NamedTuple):
         return np.moveaxis(view[..., ::sh, ::sw, ::dh, ::dw], (-2, -1), (-4, -3))
 
     def add_windows(self, windows: np.ndarray, size: Pair) -> np.ndarray:
-        """Add windows back to where they came from, to a map of `size`: the adjoint of `windows`.
+        """Add windows back where they came from, in a map of `size`: the adjoint of `windows`.
 
         A cell that lies in several windows gets their sum; what falls on the padding is dropped.
         """

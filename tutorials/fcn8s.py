@@ -1,15 +1,15 @@
 """FCN-8s in one file: forward, backward, training. NumPy alone, every gradient by hand.
 
 Read it from top to bottom, then run it: `python fcn8s.py`. Maps are arrays (N, C, H, W), kernels
-(F, C, k, k); dx is the loss's gradient with respect to x. `fcn_numpy` computes the same, but fast.
+(F, C, k, k); dx is the loss's gradient with respect to x. `fcn_numpy` computes the same, faster.
 """
 
 import numpy as np
 
 
 # ---- 1. A convolution is a matrix product ------------------------------------------------------
-# y = M x. Written out, M would be huge and mostly zeros, and its rows hold the same few weights. So
-# a small product does: a row of weights for each kernel times a column for each window of x.
+# y = M x. M itself would be huge and mostly zeros, and its rows repeat the same few weights. So a
+# small product suffices: a row of weights per kernel times a column per window of x.
 def windows(x, k, stride):
     """View x as its k x k windows: (N, C, k, k, rows, columns)."""
     view = np.lib.stride_tricks.sliding_window_view(x, (k, k), axis=(2, 3), writeable=True)
@@ -42,7 +42,7 @@ def conv(x, w, stride=1, pad=0):
 
 
 def conv_transpose(y, w, shape, stride=1, pad=0):
-    """x = Mᵀ y: sends gradients back, and upsamples. Several shapes of x would give this y."""
+    """x = Mᵀ y: sends gradients back, and upsamples. Several shapes of x fit one y."""
     cols = w.reshape(len(w), -1).T @ y.reshape(*y.shape[:2], -1)
     return col2im(cols, shape, w.shape[2], stride, pad)
 
@@ -54,11 +54,11 @@ def conv_weight(x, dy, k, pad=0):
 
 
 # ---- 2. Layers: forward, and below it backward -------------------------------------------------
-# backward takes dy and returns dx, with the help of what forward has kept.
+# backward takes dy and returns dx, using what forward kept.
 class Conv:
     def __init__(self, c, f, k, pad=0, rng=None):
         self.w, self.b, self.pad = np.zeros((f, c, k, k)), np.zeros(f), pad
-        if rng is not None:  # He: outputs as large as inputs. Score layers start at zero instead.
+        if rng is not None:  # He: outputs stay as large as inputs. Score layers start at zero.
             self.w = rng.standard_normal(self.w.shape) * np.sqrt(2 / (c * k * k))
 
     def forward(self, x):
@@ -161,7 +161,7 @@ def cross_entropy(scores, labels, ignore=255):
 
 # ---- 3. FCN-8s ---------------------------------------------------------------------------------
 class FCN8s:
-    """The paper's figure 3, over VGG16 by default. 08_where_am_i.md derives `pad` and `crops`:
+    """The paper's figure 3, on VGG16 by default. 08_where_am_i.md derives `pad` and `crops`:
 
     cell 0 of the upsampled scores lies on cell 5 of pool4, then on 9 of pool3; pixel 0 on score 31.
     """
@@ -210,7 +210,7 @@ class FCN8s:
         return [layer for layer in layers if isinstance(layer, Conv)] + [self.score4, self.score3]
 
 
-# ---- 4. SGD, as Caffe has it -------------------------------------------------------------------
+# ---- 4. SGD, as in Caffe -----------------------------------------------------------------------
 def sgd_step(model, lr, momentum=0.9, decay=5e-4):
     for layer in model.convs():  # biases learn at twice the rate, and do not decay
         layer.vw = momentum * getattr(layer, "vw", 0) + lr * (layer.dw + decay * layer.w)

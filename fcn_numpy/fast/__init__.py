@@ -1,7 +1,7 @@
 """The engine room: the functions of the textbook, faster.
 
 Everything here computes what the plain code beside its caller computes, and is tested against it.
-The textbook asks `on` before it calls one of these functions, and has checked their arguments.
+The textbook checks arguments, and asks `on`, before it calls one of these functions.
 
 ========================  ==================================================================
 `choose`                  which algorithm computes a convolution

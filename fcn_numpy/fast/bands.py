@@ -17,7 +17,7 @@ from fcn_numpy.fast.views import windows
 from fcn_numpy.window import Window
 
 # Bytes of the buffer: a band must still be in the cache when it is multiplied. Narrow layers get
-# bands of at least MIN_CELLS columns, whose products are small: they are shared between threads.
+# bands of at least MIN_CELLS columns, with small products: threads share them.
 # Wide layers get bands of at least MAX_CELLS columns, so that BLAS's own threads pay off.
 BAND_BYTES = 512 * 1024
 MIN_CELLS, MAX_CELLS = 256, 1024
@@ -58,7 +58,7 @@ def conv2d_weight(
     def work(bands):
         total = np.zeros(matrix.shape[::-1], x.dtype)
         for image, cells, cols in _columns(x, window, bands):
-            # This way round, not y @ cols.T, the long matrix is read along its rows.
+            # In this order, unlike y @ cols.T, the long matrix is read along its rows.
             total += cols @ np.ascontiguousarray(y[image, :, cells].T)
         return total.T
 
@@ -98,7 +98,7 @@ def _bands(x: np.ndarray, f: int, window: Window) -> tuple[list[_Band], bool]:
 def _columns(
     x: np.ndarray, window: Window, bands: Sequence[_Band]
 ) -> Iterator[tuple[int, slice, np.ndarray]]:
-    """Yield (image, cells, columns) for one band after the other.
+    """Yield (image, cells, columns) for one band after another.
 
     `columns` has shape (C * kh * kw, cells) and is overwritten by the next band.
     """

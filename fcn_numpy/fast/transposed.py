@@ -23,15 +23,15 @@ from fcn_numpy.fast.bands import BAND_BYTES
 from fcn_numpy.fast.choose import conv2d
 from fcn_numpy.window import Window
 
-# Collect, unless it costs more than twice scattering's multiplications: scattering has more memory
-# to write.
+# Collect, unless that takes more than twice as many multiplications as scattering, which writes
+# more memory.
 MAX_COLLECTING = 2
 
 
 def conv2d_input(grad_y: np.ndarray, w: np.ndarray, size: Pair, window: Window) -> np.ndarray:
     """Compute `fcn_numpy.conv2d_input`."""
     axes = [_Axis(*numbers) for numbers in zip(size, grad_y.shape[2:], *window)]
-    # A strided kernel with holes has different numbers of taps in different phases. And with a
+    # A kernel with stride and dilation has a different number of taps in each phase. And with a
     # large kernel on a small map, such as fc6's, collecting would mostly multiply zeros.
     regular = all(axis.stride == 1 or axis.dilation == 1 for axis in axes)
     collecting = math.prod(axis.collecting for axis in axes)

@@ -4,12 +4,12 @@ im2col needs 9 products for one output cell and one input channel. Winograd's al
 F(4x4, 3x3) computes a tile of 4x4 output cells from its window of 6x6 input cells with 36 products
 instead of 144::
 
-    Y = A [ (G g Gᵀ) * (Bᵀ d B) ] Aᵀ
+    Y = A [ (G g Gᵀ) * (B d Bᵀ) ] Aᵀ
 
 g is a 3x3 kernel, d a 6x6 window, Y a 4x4 tile; `*` multiplies cell by cell. The idea is that of
 fast polynomial products. G evaluates the kernel, read as a polynomial, at a few points. B takes the
 window to the same points. A finds from the products the polynomial that goes through them; because
-a correlation is the transpose of a polynomial product, B and A have exchanged their roles.
+a correlation is the transpose of a polynomial product, B and A trade roles.
 
 Summed over channels, cell k of the 36 is a matrix product, (F, C) times (C, tiles). Transforming
 rows and columns, ``B d Bᵀ``, is one product with the Kronecker matrix of B with itself. So the
@@ -19,12 +19,12 @@ takes the same path transposed.
 The price is rounding: the error grows with the entries of the matrices, and hence depends on the
 points. The usual points, 0, ±1, ±2 and infinity, make all entries whole numbers, which a matrix
 product does not need. With 0, ±3/4, ±3/2 and infinity the largest error is a quarter to a third of
-that, and two to six times im2col's (32 to 512 channels): some 1e-5 for outputs of size 1 in
+that, and two to six times im2col's (32 to 512 channels): about 1e-5 for outputs of size 1 in
 float32. An infinity or a NaN in a window makes all 16 cells of its tile NaN, not only those that
 it touches.
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016); Winograd, "Arithmetic
-Complexity of Computations" (1980). The points are our own measurement.
+Complexity of Computations" (1980). We chose the points by measurement.
 """
 
 from __future__ import annotations

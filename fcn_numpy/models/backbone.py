@@ -17,11 +17,11 @@ class Backbone(Module):
     A backbone is a class: a network calls it with `dtype` and `rng` and takes over its layers,
     which must be attributes. ``forward(image)`` returns the feature maps by name, from fine to
     coarse. ``backward(grads)`` takes the gradients of the coarsest map and of any others, by name,
-    and returns that of the image. Both are made of calls of the layers; the backbone itself has no
+    and returns that of the image. Both only call the layers; the backbone itself has no
     parameters and saves nothing.
 
     Strides and crops are not stated anywhere: `fcn_numpy.geometry` finds them. Pad the first layer
-    generously: fc6 has no padding, and a crop cannot begin before a map.
+    generously: fc6 has no padding, and a crop cannot begin outside a map.
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ def adopt(network: Module, backbone: Backbone, image: FeatureMap) -> dict[str, F
     Raises
     ------
     ValueError
-        If a layer or a parameter of the backbone would be lost, because it is no attribute, or
-        because it belongs to no layer.
+        If a layer of the backbone is not an attribute, or a parameter belongs to no layer:
+        the network would lose it.
     """
     network._adopt(backbone.children())
     maps = backbone(image)

@@ -19,9 +19,9 @@ from fcn_numpy.models.vgg import VGG16
 class FCN(nn.Module):
     """Fully convolutional network (Long et al., figure 3, section 4), with pytorch-fcn's names.
 
-    The classifier's layers, as convolutions (fc6, fc7), and score_fr score the coarsest feature
-    map. Each skip fuses a finer one; a subclass says which. Last, the scores are upsampled by the
-    stride that is left and cropped to the image. Strides and crops follow from where each map
+    The classifier's layers as convolutions (fc6, fc7), then score_fr, turn the coarsest map into
+    scores. Each skip fuses a finer map; a subclass says which. Last, they are upsampled by the
+    remaining stride and cropped to the image. Strides and crops follow from where each map
     lies in the image (`fcn_numpy.geometry`), for any backbone.
 
     Parameters

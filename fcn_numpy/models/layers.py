@@ -32,7 +32,7 @@ def upsampling(
 
     Each class is upsampled by itself: the bilinear kernel stands on the diagonal of the weight,
     zeros elsewhere. A kernel of 2 f cells is centered between two cells, one of 2 f - 1 on a cell;
-    the one is chosen whose result lies on the cells of the finer map.
+    the one chosen puts its result on the cells of the finer map.
 
     Parameters
     ----------

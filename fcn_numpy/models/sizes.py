@@ -12,7 +12,7 @@ from fcn_numpy.geometry import FeatureMap
 class Sizes:
     """The sizes that an FCN takes: those whose scores, after all crops, cover the image.
 
-    They are found by tracing the network. Height and width count each for itself: (h, w) is taken
+    They are found by tracing the network. Height and width are independent: (h, w) is taken
     if (h, h) and (w, w) are.
 
     Parameters
@@ -46,7 +46,7 @@ class Sizes:
         return self._taken[size]
 
     def check(self, size: Pair) -> None:
-        """Raise ValueError for a size that is not taken, with those that are."""
+        """Raise ValueError for a size that is not taken, listing those that are."""
         if not self.take(size):
             raise ValueError(
                 f"{self._name} takes images with a height and a width of {self}, got {tuple(size)}"

@@ -26,7 +26,7 @@ class FCN8s(FCN):
 
 
 class FCN8sAtOnce(FCN):
-    """FCN-8s trained in one stage: scaled pools let all score layers learn at about one rate."""
+    """FCN-8s trained in one stage: scaling the pools evens out the score layers' learning rates."""
 
     skips = (POOL4._replace(scale=0.01), POOL3._replace(scale=0.0001))
     upscore_name = "upscore8"

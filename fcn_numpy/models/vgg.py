@@ -20,14 +20,14 @@ LAYERS = (
 
 
 class VGG(Backbone):
-    """Stages of 3x3 convolutions, each ending in a 2x2 pool. Subclasses give the numbers.
+    """Stages of 3x3 convolutions, each ending in a 2x2 pool. Subclasses set the numbers.
 
     Attributes
     ----------
     widths, convs : tuple of int
         Channels and number of convolutions of each stage.
     pad : int
-        Padding of conv1_1 in an FCN, so large that the cropped scores cover the image; then 1.
+        Padding of conv1_1 in an FCN, enough for the cropped scores to cover the image; then 1.
     """
 
     widths: tuple[int, ...]
@@ -64,7 +64,7 @@ class VGG(Backbone):
         return maps
 
     def backward(self, grads: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the gradient of the image. A pool that feeds a skip has two: they are added."""
+        """Return the gradient of the image. A pool that feeds a skip gets two, which are added."""
         grad: Any = 0.0
         for pool, stage in reversed(self._stages.items()):
             grad = stage.backward(grad + grads[pool] if pool in grads else grad)
@@ -83,7 +83,7 @@ class VGG16(VGG):
 
 
 class TINY(VGG):
-    """VGG16 in small, for toy shapes on a laptop: the same layers, an eighth of the channels."""
+    """A small VGG16 for toy shapes on a laptop: the same layers, far fewer channels."""
 
     name = "TINY"
     widths = (8, 16, 32, 64, 64)

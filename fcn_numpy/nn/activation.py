@@ -15,7 +15,7 @@ class ReLU(Module):
     ----------
     inplace : bool
         Overwrite x with y, and in backward the gradient of y with that of x. Safe after layers that
-        return new arrays, as convolutions do; not after Sum, Crop, Flatten, nor Dropout2d (eval).
+        return new arrays, as Conv2d does; not after Crop, Flatten, Dropout2d (eval), or before Sum.
     """
 
     def __init__(self, inplace: bool = False):

@@ -85,7 +85,7 @@ class ConvTranspose2d(Windowed):
     kernel_size, stride, padding : int or pair of int
         Height first.
     output_padding : int or pair of int
-        Added to the output size; below the stride s, as s sizes convolve to the same input.
+        Added to the output size; less than stride s, since s sizes convolve to one input size.
     dilation : int or pair of int
     bias : bool
     dtype : dtype

@@ -1,4 +1,4 @@
-"""Module: the tree that a network is."""
+"""Module: a layer or a network, as a tree."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Self = TypeVar("Self", bound="Module")
 class Module:
     """A layer, or a network made of layers. ``layer(x)`` is ``layer.forward(x)``.
 
-    A layer defines ``forward``, ``backward``, and ``trace``: that is forward for descriptions, from
-    the `fcn_numpy.geometry.FeatureMap` of the input to that of the output. A network needs no
+    A layer defines ``forward``, ``backward`` and ``trace``. trace is forward for descriptions: it
+    takes the input's `fcn_numpy.geometry.FeatureMap` and returns the output's. A network needs no
     trace: its forward is made of layer calls.
 
     Attributes that are Parameters or Modules are found in the order in which they were set. Their
-    names are those in `state_dict`, with dots between levels. Names that begin with an underscore
-    are left out: there a network may hold its layers in the order they run in.
+    names are those in `state_dict`, with dots between levels. Modules whose names begin with an
+    underscore are left out: a network may keep its layers there in the order they run in.
     """
 
     training = True
@@ -49,7 +49,7 @@ class Module:
         raise TypeError(f"{type(self).__name__} defines no backward")
 
     def trace(self, *inputs: Any) -> Any:
-        """Describe the output for described inputs."""
+        """Describe the output, given descriptions of the inputs."""
         return self.forward(*inputs)
 
     def _save(self, *values: Any) -> None:
@@ -112,14 +112,14 @@ class Module:
             parameter.zero_grad()
 
     def train(self: Self, mode: bool = True) -> Self:
-        """Switch to train mode: save what backward needs, drop out. Returns the module."""
+        """Switch to train mode: save what backward needs, apply dropout. Returns the module."""
         for module in self.modules():
             module.training = mode
             module._saved = module._saved if mode else None
         return self
 
     def eval(self: Self) -> Self:
-        """Switch to eval mode: save nothing, drop nothing out. Returns the module."""
+        """Switch to eval mode: save nothing, skip dropout. Returns the module."""
         return self.train(False)
 
     def astype(self: Self, dtype: np.typing.DTypeLike) -> Self:

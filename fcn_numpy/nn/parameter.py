@@ -19,7 +19,7 @@ class Parameter:
     Attributes
     ----------
     grad : ndarray, shape and dtype of data
-        Sum of the gradients that backward has added since the last `zero_grad`; zeros before.
+        Sum of the gradients that backward has added since the last `zero_grad`; zeros if none.
     """
 
     def __init__(self, data: np.ndarray, lr_mult: float = 1.0, decay_mult: float = 1.0):
@@ -27,7 +27,7 @@ class Parameter:
         self.lr_mult = lr_mult
         self.decay_mult = decay_mult
         self._grad = np.zeros(data.shape, data.dtype)  # not touched before it is needed
-        self._is_zero = True  # whatever _grad holds: zeros are written when somebody looks
+        self._is_zero = True  # true whatever _grad holds: zeros are written on first read
 
     @property
     def grad(self) -> np.ndarray:  # noqa: D102
@@ -38,7 +38,7 @@ class Parameter:
 
     @grad.setter
     def grad(self, value: np.ndarray) -> None:
-        if value is not self._grad:  # as after ``parameter.grad /= 2``
+        if value is not self._grad:  # it is, after ``parameter.grad /= 2``
             # A copy: later gradients are computed into it.
             self._grad = np.array(value, self.data.dtype, order="C")
         self._is_zero = False

@@ -11,7 +11,7 @@ from fcn_numpy.nn.windowed import Windowed
 class MaxPool2d(Windowed):
     """Maximum over windows: ``y[n, c, i, j] = max over a, b of x[n, c, i s - p + a d, ...]``.
 
-    The gradient goes to the cell that won, the first in reading order where several are equal.
+    The gradient goes to the cell that won, or to the first of equals in reading order.
     Padding never wins. Sizes and ties are those of torch.nn.MaxPool2d.
 
     Parameters
@@ -22,7 +22,7 @@ class MaxPool2d(Windowed):
     padding : int or pair of int
         At most half the kernel's size.
     ceil_mode : bool
-        Keep windows that lie only partly in the map, like the published FCNs.
+        Keep windows that lie only partly in the map, as the published FCNs do.
     dilation : int or pair of int
         Above 1, a window may see nothing but padding; its maximum is then -inf.
     """

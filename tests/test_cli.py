@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from failing_command import failed
 from PIL import Image
 
 from fcn_numpy import data, weights
@@ -22,19 +23,6 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "shapes"
     assert main(["train", "--quick", "--out", str(out)]) == 0
     return out
-
-
-def failed(capsys, *arguments, status=2):
-    """Return the one line that a failed command writes."""
-    try:
-        got = main(list(arguments))
-    except SystemExit as stop:
-        got = stop.code
-    out, err = capsys.readouterr()
-    assert got == status
-    assert err.count("\n") == 1, err
-    assert "Traceback" not in err
-    return err
 
 
 def test_train_leaves_images_and_ends_with_a_table(tmp_path, capsys):

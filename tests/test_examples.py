@@ -1,4 +1,4 @@
-"""The examples in docstrings print what stands below them."""
+"""Run every example in the docstrings, and check what it prints."""
 
 import doctest
 import importlib

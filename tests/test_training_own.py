@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from failing_command import failed
 from labelled_folder import NAMES, write_folder
 from PIL import Image
 
@@ -28,13 +29,6 @@ QUICK = Settings().quick().with_stages(*SEGMENTERS, dropout=0.5)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return write_folder(tmp_path_factory.mktemp("own"), listed=True)
-
-
-def failed(capsys, *arguments, status=2):
-    assert main(list(map(str, arguments))) == status
-    out, err = capsys.readouterr()
-    assert "Traceback" not in err
-    return err
 
 
 def test_train_and_evaluate_on_a_folder(folder, tmp_path, capsys):

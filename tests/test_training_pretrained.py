@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from failing_command import failed
 from labelled_folder import write_folder
 
 from fcn_numpy import training, weights
@@ -16,13 +17,6 @@ QUICK = Settings().quick().with_stages(*SEGMENTERS, dropout=0.5)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return write_folder(tmp_path_factory.mktemp("own"), listed=True)
-
-
-def failed(capsys, *arguments, status=2):
-    assert main(list(map(str, arguments))) == status
-    out, err = capsys.readouterr()
-    assert "Traceback" not in err
-    return err
 
 
 def test_a_run_starts_from_weights(folder, tmp_path, capsys):

@@ -98,8 +98,8 @@ def _add_own_images(group: argparse._ArgumentGroup) -> list[argparse.Action]:
         ),
         group.add_argument(
             "--validation", type=SHARE, metavar="X",
-            help="share of the images held out to score on, drawn by --seed (default: 0.2; for "
-            "PASCAL VOC without --split its list val)",
+            help="share of images to hold out for scoring, drawn by --seed (default: 0.2; for "
+            "PASCAL VOC without --split, its list val)",
         ),
         group.add_argument(
             "--crop", type=whole_number(0), metavar="N",

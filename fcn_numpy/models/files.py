@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -24,6 +25,15 @@ LAST_LAYERS: dict[str, tuple[type[FCN], ...]] = {
 }
 
 State = Mapping[str, np.ndarray]
+
+
+@contextmanager
+def errors_name(path: str | os.PathLike) -> Iterator[None]:
+    """Put the file's path in front of a ValueError raised in the block."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from error
 
 
 def from_file(path: str | os.PathLike) -> FCN:
@@ -52,12 +62,10 @@ def from_file(path: str | os.PathLike) -> FCN:
     from fcn_numpy import weights
 
     state = weights.load(path)
-    try:
+    with errors_name(path):
         at_once = "atonce" in os.path.basename(os.fspath(path)).lower().replace("-", "")
         kind = FCN8sAtOnce if at_once and "upscore8.weight" in state else None
         return fcn_for(state, kind, assign=True)
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)}: {error}") from error
 
 
 def load_as(
@@ -95,7 +103,7 @@ def load_as(
     from fcn_numpy import weights
 
     state: State = weights.load(path)
-    try:
+    with errors_name(path):
         state = for_caffe_images(state, trained_on)
         if not is_classifier(state):
             return fcn_for(state, kind, n_class, assign=True)
@@ -103,8 +111,6 @@ def load_as(
             model = kind(21 if n_class is None else n_class, backbone_of(state))
         _load_stem(model, convolutionalize(state), True)
         return model
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)}: {error}") from error
 
 
 def is_classifier(state: State) -> bool:

@@ -71,7 +71,7 @@ def interpolation_matrix(size: int, new_size: int, align_corners: bool) -> np.nd
 class _Resize(Module):
     """A map times a matrix on each axis: ``y = R x Sᵀ``, backward ``Rᵀ grad S``.
 
-    A layer defines the matrix.
+    Subclasses define `_matrix`.
     """
 
     def _matrix(self, size: int, new_size: int) -> np.ndarray:

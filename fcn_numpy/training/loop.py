@@ -18,7 +18,7 @@ from fcn_numpy import weights
 from fcn_numpy.data import write_classes
 from fcn_numpy.metrics import Scores
 from fcn_numpy.models import BACKBONES, FCN, start_from
-from fcn_numpy.models.files import for_caffe_images
+from fcn_numpy.models.files import errors_name, for_caffe_images
 from fcn_numpy.optim import SGD
 from fcn_numpy.training.evaluation import score_networks
 from fcn_numpy.training.gradients import ParallelGradients, SerialGradients, gradients_for
@@ -114,7 +114,7 @@ def train(
     Raises
     ------
     ValueError
-        If `out` already holds a run, or holds none to resume; if images or masks have faults
+        If `out` already has a run, or has none to resume; if images or masks have faults
         (DataFaults); if the pretrained weights do not fit.
     TrainingDiverged, TrainingStopped
     """
@@ -188,11 +188,9 @@ class _Run:
     def _read_pretrained(self, path: str) -> Mapping[str, np.ndarray]:
         """Read the pretrained weights, and check that they fit before anything is written."""
         state: Mapping[str, np.ndarray] = weights.load(path)
-        try:
+        with errors_name(path):
             state = for_caffe_images(state, self.settings.pretrained_on)
             self._check_fit(state)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
         return state
 
     def _check_fit(self, state):

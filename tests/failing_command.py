@@ -1,0 +1,19 @@
+"""A command that must fail, and the line it writes."""
+
+import re
+
+from fcn_numpy.cli import main
+
+
+def failed(capsys, *arguments, status=2):
+    """Return what a failed command writes: one line, and one more for each fault of the data."""
+    try:
+        got = main(list(map(str, arguments)))
+    except SystemExit as stop:
+        got = stop.code
+    out, err = capsys.readouterr()
+    assert got == status
+    faults = re.search(r"error: (\d+) faults? in ", err)
+    assert err.count("\n") == 1 + (int(faults[1]) if faults else 0), err
+    assert "Traceback" not in err
+    return err

@@ -1,13 +1,174 @@
-"""Write files whole or not at all."""
+"""The one way in and out of files: read only what is a regular file, write whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+LONGEST_NAME, LONGEST_REASON = 180, 300
+KINDS: dict[Callable[[int], bool], str] = {
+    stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a named pipe", stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device", stat.S_ISBLK: "a device",
+}
+
+
+# ---------------------------------------------------------------- messages
+
+
+def shown(text: object, limit: int = LONGEST_NAME) -> str:
+    """Return text from elsewhere so that a message can quote it.
+
+    What a terminal would obey or cannot show is escaped, and the middle of a long text is left
+    out.
+
+    Parameters
+    ----------
+    text : str or path-like
+        Anything else is shown as its `str`.
+    limit : int
+        The most characters to return.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> shown("a\\x1b[31m name")
+    'a\\\\x1b[31m name'
+    """
+    text = os.fsdecode(os.fspath(text)) if isinstance(text, os.PathLike) else str(text)
+    text = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode()
+        for c in text[: limit // 2 + 1] + text[limit // 2 + 1 :][-limit:]
+    )
+    if len(text) <= limit:
+        return text
+    half = (limit - 5) // 2
+    return f"{text[:half]} ... {text[len(text) - half:]}"
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an exception says, in one line of at most `LONGEST_REASON` characters."""
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return shown(" ".join(str(error).split()), LONGEST_REASON) or type(error).__name__
+
+
+@contextlib.contextmanager
+def errors_name(path: str | os.PathLike, *kinds: type[Exception]) -> Iterator[None]:
+    """Put the file's name in front of a ValueError raised in the block.
+
+    Parameters
+    ----------
+    path : path-like
+    *kinds : type of Exception
+        Exceptions that become a ValueError too.
+    """
+    try:
+        yield
+    except (ValueError, *kinds) as error:
+        raise ValueError(f"{shown(path)}: {reason_of(error)}") from error
+
+
+# ---------------------------------------------------------------- reading
+
+
+@contextlib.contextmanager
+def open_file(path: str | os.PathLike, limit: int) -> Iterator[IO[bytes]]:
+    """Open a file for reading, if it is a regular file that is not too large.
+
+    Whether it is one is asked before it is opened: opening a named pipe waits for a writer.
+
+    Parameters
+    ----------
+    path : path-like
+    limit : int
+        The most bytes that it may have.
+
+    Yields
+    ------
+    binary file
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it may not be read.
+    ValueError
+        If it is not a regular file, or larger than `limit`. The message does not name it.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        kind = next((name for test, name in KINDS.items() if test(status.st_mode)), "something else")
+        raise ValueError(f"expected a file, got {kind}")
+    if status.st_size > limit:
+        raise ValueError(f"expected a file of at most {limit:,} bytes, got {status.st_size:,}")
+    with open(path, "rb") as file:
+        yield file
+
+
+def read_text(path: str | os.PathLike, limit: int) -> str:
+    """Read a text in UTF-8, with or without a byte order mark.
+
+    Parameters
+    ----------
+    path : path-like
+    limit : int
+        The most bytes that it may have.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it may not be read.
+    ValueError
+        As `open_file`, or if it is not UTF-8.
+    """
+    with open_file(path, limit) as file:
+        data = file.read(limit + 1)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"line {line}: expected a text in UTF-8, got the byte {data[error.start]:#04x}"
+        ) from error
+
+
+def read_json(path: str | os.PathLike, limit: int) -> Any:
+    """Read a JSON file. Arguments and errors as `read_text`; JSON that is not valid, too."""
+    text = read_text(path, limit)
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {error.lineno}: {error.msg}") from error
+    except RecursionError:
+        raise ValueError("expected JSON, got values nested too deeply") from None
+
+
+def _unique(pairs):
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a name occurs twice in it")
+    return values
+
+
+def _refuse_constant(name):
+    raise ValueError(f"expected a finite number, got {name}")
+
+
+# ---------------------------------------------------------------- writing
 
 
 @contextlib.contextmanager
@@ -15,7 +176,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
     """Open a file for writing that appears under its name only when it is complete.
 
     It is written beside its place under a temporary name, flushed to the disk and renamed; a
-    crash in between leaves what was there before. An exception inside the block removes it.
+    crash in between leaves what was there before. An exception inside the block removes it, and
+    `remove_leftovers` what a killed process left.
 
     Parameters
     ----------
@@ -34,9 +196,11 @@ def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    # A name that is legal stays legal with the addition.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
+            lock(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -45,9 +209,12 @@ def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
         os.umask(mask)
         os.chmod(name, 0o666 & ~mask)
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+        if isinstance(error, OSError) and error.filename in (None, name):
+            # The name that the user knows.
+            error.filename, error.filename2 = os.fspath(path), None
         raise
 
 
@@ -55,3 +222,56 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a text in UTF-8, whole or not at all."""
     with atomic_write(path) as file:
         file.write(text.encode())
+
+
+def lock(file: IO[bytes]) -> bool:
+    """Lock an open file for this process, and return whether that was possible.
+
+    The lock ends when the file is closed, and so with the process, however that ends. Where the
+    system has no locks, the answer is always yes.
+
+    Parameters
+    ----------
+    file : binary file
+
+    Returns
+    -------
+    bool
+        False if another process has locked it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return _lock_on_windows(file)
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        pass
+    return True
+
+
+def _lock_on_windows(file):
+    try:
+        import msvcrt
+    except ImportError:  # a browser
+        return True
+    place = file.tell()
+    try:
+        # Beyond the end of the file: the bytes themselves stay readable for others.
+        file.seek(2**30)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+    except OSError:
+        return False
+    finally:
+        file.seek(place)
+    return True
+
+
+def remove_leftovers(folder: str | os.PathLike) -> None:
+    """Remove the temporary files of `atomic_write` that killed processes left in a folder."""
+    for path in Path(folder).glob(".*.????????.part"):
+        with contextlib.suppress(OSError), open(path, "r+b") as file:
+            if lock(file):  # a process that still writes it has the lock
+                path.unlink()

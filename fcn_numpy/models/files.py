@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import numpy as np
 
+from fcn_numpy.files import errors_name
 from fcn_numpy.models.classifier import convolutionalize
 from fcn_numpy.models.fcn import FCN
 from fcn_numpy.models.registry import backbone_of
@@ -25,15 +25,6 @@ LAST_LAYERS: dict[str, tuple[type[FCN], ...]] = {
 }
 
 State = Mapping[str, np.ndarray]
-
-
-@contextmanager
-def errors_name(path: str | os.PathLike) -> Iterator[None]:
-    """Put the file's path in front of a ValueError raised in the block."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)}: {error}") from error
 
 
 def from_file(path: str | os.PathLike) -> FCN:

@@ -16,9 +16,10 @@ import numpy as np
 
 from fcn_numpy import weights
 from fcn_numpy.data import write_classes
+from fcn_numpy.files import errors_name
 from fcn_numpy.metrics import Scores
 from fcn_numpy.models import BACKBONES, FCN, start_from
-from fcn_numpy.models.files import errors_name, for_caffe_images
+from fcn_numpy.models.files import for_caffe_images
 from fcn_numpy.optim import SGD
 from fcn_numpy.training.evaluation import score_networks
 from fcn_numpy.training.gradients import ParallelGradients, SerialGradients, gradients_for

@@ -75,7 +75,7 @@ def check_array(
     x: np.ndarray, name: str, shape: tuple, kinds: str = "f", *,
     dtype: np.dtype | None = None, owner: str = "",
 ) -> None:
-    """Raise ValueError unless x is an array of the expected shape and dtype.
+    """Raise ValueError unless x is a plain array of the expected shape and dtype.
 
     Parameters
     ----------
@@ -96,6 +96,8 @@ def check_array(
     fixed = shape[:-1] if open_end else shape
     if not isinstance(x, np.ndarray):
         raise ValueError(f"{_wanted(name, shape, kinds)}, got {type(x).__name__}")
+    if type(x) is not np.ndarray:
+        check_plain(x, name)
     if (
         x.dtype.kind not in kinds
         or x.ndim < len(fixed)
@@ -107,6 +109,16 @@ def check_array(
         raise ValueError(f"{_wanted(name, shape, kinds)} without an empty axis, got {x.shape}")
     if dtype is not None and x.dtype != dtype:
         raise ValueError(f"expected {name} of {dtype}, the dtype of {owner}, got {x.dtype}")
+
+
+def check_plain(x: object, name: str) -> None:
+    """Raise ValueError for a masked array or a matrix: they compute otherwise than an array."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise ValueError(f"expected {name} to be a plain array, got a MaskedArray: fill it first")
+    if isinstance(x, np.matrix):
+        raise ValueError(
+            f"expected {name} to be a plain array, got a matrix: convert it with np.asarray"
+        )
 
 
 def _wanted(name, shape, kinds):

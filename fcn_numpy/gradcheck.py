@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fcn_numpy.checks import check_plain
 from fcn_numpy.nn import MaxPool2d, Module, ReLU
 
 # Tried in turn until one agrees to well below the tolerance: large steps suffer from curvature and
@@ -216,6 +217,7 @@ class _Check:
                 raise ValueError(
                     f"expected a floating array or an integer one for each input, got {x!r}"
                 )
+            check_plain(x, "each input")  # the check works on a copy, which has no mask
         if not any(x.dtype.kind == "f" for x in inputs):
             raise ValueError("expected at least one floating array to check the module with")
         self.tol = tol

@@ -657,3 +657,9 @@ def test_rounding_is_not_taken_for_a_wrong_gradient():
     report = gradcheck(model, image, rng=np.random.default_rng(7))
     assert report.max_error < 1e-6
     assert report.left_out <= 3
+
+
+def test_a_mask_is_refused_as_the_layer_would_refuse_it():
+    x = np.ma.masked_array(np.ones((1, 2)), True)
+    with pytest.raises(ValueError, match="each input to be a plain array, got a MaskedArray"):
+        gradcheck(Linear(2, 1), x)

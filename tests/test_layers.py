@@ -877,6 +877,35 @@ def test_inputs_that_are_no_floating_arrays_are_named(name):
             layer(*wrong)
 
 
+@each_layer
+def test_masked_arrays_and_matrices_are_refused(name):
+    """Layers would compute with the values under a mask; for a matrix, * is another product."""
+    layer, inputs = build(name)
+    with pytest.raises(ValueError, match="expected .*plain.*got a MaskedArray: fill it first"):
+        layer(*map(np.ma.masked_array, inputs))
+    grad = gradient_like(layer(*inputs))
+    with pytest.raises(ValueError, match="expected.*plain array, got a MaskedArray"):
+        layer.backward(np.ma.masked_array(grad))
+
+
+def test_the_loss_refuses_masks():
+    """A mask is not `ignore_index`: the values under it would count."""
+    scores, labels = normal(1, 3, 2, 2), np.zeros((1, 2, 2), int)
+    with pytest.raises(ValueError, match="expected labels to be a plain array, got a MaskedArray"):
+        SoftmaxCrossEntropy()(scores, np.ma.masked_array(labels, True))
+    with pytest.raises(ValueError, match="expected weight to be a plain array, got a MaskedArray"):
+        SoftmaxCrossEntropy(weight=np.ma.masked_array([1.0, 2, 3], [0, 0, 1]))
+
+
+def test_a_matrix_is_refused_and_a_file_in_memory_is_not(tmp_path):
+    layer = Linear(3, 2, rng=rng())
+    with pytest.raises(ValueError, match="x to be a plain array, got a matrix: convert it with np"):
+        layer(np.ones((4, 3), np.float32).view(np.matrix))
+    mapped = np.memmap(tmp_path / "x", np.float32, "w+", shape=(4, 3))
+    mapped[...] = normal(4, 3)
+    assert np.array_equal(layer(mapped), layer(np.array(mapped)))
+
+
 @pytest.mark.parametrize("name", WITH_PARAMETERS)
 @pytest.mark.parametrize(("own", "other"), [(np.float32, np.float64), (np.float64, np.float32)])
 def test_another_dtype_than_the_parameters_is_named(name, own, other):
@@ -1032,6 +1061,10 @@ def test_load_state_dict_casts():
         ({"first.weight": np.zeros((1, 1, 1, 1))}, r"first.weight.*got \(1, 1, 1, 1\)"),
         ({"first.weight": np.full((1, 2, 1, 1), "a")}, "numbers for first.weight, got dtype <U1"),
         ({"first.weight": np.full((1, 2, 1, 1), 1j)}, "numbers for first.weight.*complex"),
+        (
+            {"first.weight": np.ma.masked_array(np.ones((1, 2, 1, 1)), True)},
+            "expected first.weight to be a plain array, got a MaskedArray",
+        ),
     ],
 )
 def test_load_state_dict_is_all_or_nothing(strict, change, message):
@@ -1060,6 +1093,18 @@ def test_load_state_dict_strict_names_what_does_not_match():
         net.load_state_dict(state)
     for name, value in net.state_dict().items():
         assert np.array_equal(value, before[name])
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_names_from_a_file_cannot_make_a_message_long_or_write_to_a_terminal(missing):
+    net = Net()
+    strangers = {f"\x1b[31m{'very_long_' * 100}{i}": np.zeros(3) for i in range(9)}
+    state = strangers if missing else {**net.state_dict(), **strangers}
+    with pytest.raises(ValueError, match="the names do not match this Net") as caught:
+        net.load_state_dict(state)
+    message = str(caught.value)
+    assert message.isprintable() and len(message) < 500
+    assert r"unexpected \x1b[31mvery_long" in message and message.endswith(" and 3 more")
 
 
 def test_load_state_dict_not_strict_returns_what_it_skipped():

@@ -170,6 +170,8 @@ def test_matrices_of_several_images_add_up():
         (np.array([0.0, 1.0]), np.array([0, 1]), "labels"),
         (np.array([0, 1]), np.array([0.0, 1.0]), "predictions"),
         ([0, 1], np.array([0, 1]), "labels"),
+        (np.ma.masked_array([0, 1], [0, 1]), np.array([0, 1]), "labels .* got a MaskedArray"),
+        (np.array([0, 1]), np.ma.masked_array([0, 1]), "predictions .* got a MaskedArray"),
         (np.zeros(0, int), np.zeros(0, int), "labels"),
     ],
 )

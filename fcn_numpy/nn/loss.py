@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fcn_numpy.checks import check_array
+from fcn_numpy.checks import check_array, check_plain
 from fcn_numpy.nn.module import Module
 from fcn_numpy.nn.sampling import LossSampling
 
@@ -64,6 +64,7 @@ class SoftmaxCrossEntropy(Module):
             raise ValueError(f"expected reduction 'mean' or 'sum', got {reduction!r}")
         self.ignore_index = ignore_index
         self.reduction = reduction
+        check_plain(weight, "weight")
         self.weight = None if weight is None else np.asarray(weight, np.float64)
         if self.weight is not None and (self.weight.ndim != 1 or not (self.weight >= 0).all()):
             raise ValueError("expected weight to be a list of numbers of at least 0")

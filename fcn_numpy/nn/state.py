@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fcn_numpy.checks import check_plain
+from fcn_numpy.files import shown
 from fcn_numpy.nn.parameter import Parameter
 
 
@@ -53,8 +55,8 @@ def load_state(
     Raises
     ------
     ValueError
-        With `strict`, for missing or unexpected names; in any case for a wrong shape or for
-        values that are not numbers. Nothing has been changed then.
+        With `strict`, for missing or unexpected names; in any case for a wrong shape, for a
+        masked array, or for values that are not numbers. Nothing has been changed then.
     """
     report = LoadReport(
         [name for name in own if name not in state], [name for name in state if name not in own]
@@ -64,12 +66,17 @@ def load_state(
             f"the names do not match this {model}: missing "
             f"{_shortened(report.missing)}, unexpected {_shortened(report.unexpected)}"
         )
-    values = {name: np.asarray(value) for name, value in state.items() if name in own}
+    values = {}
+    for name, value in state.items():
+        if name in own:
+            check_plain(value, name)  # np.asarray would drop a mask
+            values[name] = np.asarray(value)
     for name, value in values.items():
-        if value.shape != own[name].data.shape:
-            raise ValueError(f"expected {name} of shape {own[name].data.shape}, got {value.shape}")
+        shape = own[name].data.shape
+        if value.shape != shape:
+            raise ValueError(f"expected {name} of shape {shape}, got {shown(value.shape)}")
         if value.dtype.kind not in "fiu":
-            raise ValueError(f"expected numbers for {name}, got dtype {value.dtype}")
+            raise ValueError(f"expected numbers for {name}, got dtype {shown(value.dtype)}")
     for name, value in values.items():
         data = own[name].data
         if assign and value.dtype == data.dtype and value.flags.carray:
@@ -83,4 +90,4 @@ def _shortened(names: list[str], limit: int = 6) -> str:
     if not names:
         return "none"
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return shown(", ".join(names[:limit])) + more

@@ -588,7 +588,10 @@ def test_bad_labels_are_errors(labels, message):
         (lambda: SoftmaxCrossEntropy(reduction="none"), "'mean' or 'sum', got 'none'"),
         (lambda: SoftmaxCrossEntropy(weight=[1, -1]), "expected weight.*at least 0"),
         (lambda: SoftmaxCrossEntropy(weight=[[1, 1]]), "expected weight"),
-        (lambda: SoftmaxCrossEntropy(weight=[1, float("nan")]), "expected weight"),
+        (lambda: SoftmaxCrossEntropy(weight=[1, float("nan")]), "expected weight.*finite"),
+        (lambda: SoftmaxCrossEntropy(weight=[1, float("inf")]), "expected weight.*finite"),
+        (lambda: SoftmaxCrossEntropy(weight=1), "expected weight.*a list"),
+        (lambda: SoftmaxCrossEntropy(weight=[]), "expected weight.*a list"),
         (
             lambda: SoftmaxCrossEntropy(weight=[1, 1])(np.zeros((1, 3)), np.array([0])),
             "expected 3 class weights.*got 2",
@@ -603,6 +606,58 @@ def test_bad_labels_are_errors(labels, message):
 def test_bad_losses_are_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("weight", [None, [0.5, 2, 3]])
+def test_the_mean_of_many_pixels_in_float16(weight):
+    """The number of pixels is beyond float16, whose largest number is 65,504."""
+    scores = 3 * normal(1, 3, 300, 240, dtype=np.float16)
+    labels = rng().integers(0, 3, (1, 300, 240))
+    layer, exact = SoftmaxCrossEntropy(weight=weight), SoftmaxCrossEntropy(weight=weight)
+    expected = exact(scores.astype(np.float64), labels)
+    assert layer(scores, labels) == pytest.approx(expected, rel=1e-6)
+    assert layer.total == exact.total > 65504
+    grad, exact_grad = layer.backward(2.0**14), exact.backward(2.0**14)
+    assert grad.dtype == np.float16
+    assert_close(grad, exact_grad, 2.0**-11)
+
+
+def test_a_float16_loss_overflows_no_earlier_than_a_float32_one():
+    layer = SoftmaxCrossEntropy(reduction="sum", weight=[1e5, 1])
+    assert layer(np.zeros((1, 2), np.float16), np.array([0])) == pytest.approx(1e5 * np.log(2))
+    assert_close(layer.backward(1e-3), [[-50, 50]], 1e-3)
+
+
+@FLOATS
+@pytest.mark.parametrize("unit", [1e-44, 1e-30, 1e30, 1e38])
+def test_the_unit_of_the_weights_does_not_matter_to_the_mean(unit, dtype):
+    scores, labels = normal(1, 3, 4, 5, dtype=dtype), rng().integers(0, 3, (1, 4, 5))
+    layer = SoftmaxCrossEntropy(weight=[unit, 2 * unit, 3 * unit])
+    expected = SoftmaxCrossEntropy(weight=[1, 2, 3])
+    tolerance = float(4 * np.finfo(dtype).eps)
+    assert layer(scores, labels) == pytest.approx(expected(scores, labels), rel=tolerance)
+    assert_close(layer.backward(), expected.backward(), tolerance)
+
+
+@FLOATS
+def test_without_weights_each_factor_is_one_over_the_number_of_pixels(dtype):
+    """To the bit: a gradient in two classes with equal scores is half of it."""
+    layer = SoftmaxCrossEntropy()
+    layer(np.zeros((1, 2, 7, 7), dtype), np.zeros((1, 7, 7), int))
+    assert (layer.backward()[:, 1] == dtype(0.5) * (dtype(1) / dtype(49))).all()
+
+
+@pytest.mark.parametrize(("dtype", "size"), [
+    (np.float16, 3.5e38), (np.float32, 3.5e38), (np.float64, 1.7e308),
+])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_weights_beyond_the_dtype_are_refused(dtype, size, reduction):
+    layer = SoftmaxCrossEntropy(reduction=reduction, weight=[size, 1])
+    message = r"class weights .* float\d\d .*got (3.5e\+38|1.7e\+308)"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=message):
+            layer(np.zeros((2, 2), dtype), np.array([0, 0]))
 
 
 # --- What all layers promise ----------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""SoftmaxCrossEntropy: the loss of each labelled pixel, averaged or summed."""
+"""SoftmaxCrossEntropy: the loss of each labeled pixel, averaged or summed."""
 
 from __future__ import annotations
 
@@ -19,30 +19,31 @@ class SoftmaxCrossEntropy(Module):
         gradient by s[j] = weight[k] * (softmax(s)[j] - (j == k))
 
     over all pixels whose label is not `ignore_index`. Computed with the largest score
-    subtracted, so that scores of 1e4 do no harm.
+    subtracted, so that scores of 1e4 do no harm, and in float32 at least: float16 is the dtype of
+    scores and gradient only.
 
     Parameters
     ----------
     ignore_index : int
         Label of pixels that do not count.
     reduction : {"mean", "sum"}
-        "mean" divides by the number of labelled pixels, with class weights by the sum of their
-        weights. "sum" is the unnormalised loss that the paper's "heavy learning" uses.
+        "mean" divides by the number of labeled pixels, with class weights by the sum of their
+        weights. "sum" is the unnormalized loss that the paper's "heavy learning" uses.
     weight : array_like, shape (K,), optional
         A factor for each class.
     sampling : LossSampling, optional
         Draws the pixels that count, anew in each forward in train mode. "mean" still divides by
-        all labelled pixels, so that loss and gradient are right on average.
+        all labeled pixels, so that loss and gradient are right on average.
 
     Attributes
     ----------
     total : float
-        Sum of the class weights of all labelled pixels of the last forward, without class weights
+        Sum of the class weights of all labeled pixels of the last forward, without class weights
         their number: what "mean" divides by.
 
     Notes
     -----
-    A batch without any labelled pixel has loss 0 and gradient 0. Long et al., section 4.
+    A batch without any labeled pixel has loss 0 and gradient 0. Long et al., section 4.
 
     Examples
     --------
@@ -66,8 +67,13 @@ class SoftmaxCrossEntropy(Module):
         self.reduction = reduction
         check_plain(weight, "weight")
         self.weight = None if weight is None else np.asarray(weight, np.float64)
-        if self.weight is not None and (self.weight.ndim != 1 or not (self.weight >= 0).all()):
-            raise ValueError("expected weight to be a list of numbers of at least 0")
+        if self.weight is not None and not (
+            self.weight.ndim == 1 and self.weight.size
+            and np.isfinite(self.weight).all() and (self.weight >= 0).all()
+        ):
+            raise ValueError(
+                f"expected weight to be a list of finite numbers of at least 0, got {weight!r}"
+            )
         if sampling is not None and not isinstance(sampling, LossSampling):
             raise ValueError(f"expected sampling to be a LossSampling, got {sampling!r}")
         self.sampling = sampling
@@ -81,6 +87,13 @@ class SoftmaxCrossEntropy(Module):
             raise ValueError(
                 f"expected {n_class} class weights, one for each class, got {self.weight.size}"
             )
+        if self.weight is not None:
+            dtype, largest = self._dtype(scores), float(self.weight.max())
+            if largest > float(np.finfo(dtype).max) or largest * labels.size == np.inf:
+                raise ValueError(
+                    f"expected class weights whose values fit {dtype} and whose sum over all "
+                    f"pixels fits float64, got {largest}"
+                )
         counted = labels != self.ignore_index
         wrong = counted & ((labels < 0) | (labels >= n_class))
         if wrong.any():
@@ -103,27 +116,35 @@ class SoftmaxCrossEntropy(Module):
         counted = self._check(scores, labels)
         # A label that is ignored may lie outside of 0..K-1: any class will do, its factor is 0.
         index = np.where(counted, labels, 0).astype(np.intp)[:, None]
-        factor = counted.astype(scores.dtype)
+        factor = counted.astype(np.float64)
         if self.weight is not None:
-            factor *= self.weight.astype(scores.dtype)[index[:, 0]]
-        self.total = float(factor.sum(dtype=np.float64))
+            factor *= self.weight[index[:, 0]]
+        self.total = float(factor.sum())
         if self.reduction == "mean" and self.total > 0:
-            factor /= scores.dtype.type(self.total)
+            factor /= self.total
+        # float16 could not hold these factors, nor the sums below.
+        dtype = self._dtype(scores)
+        factor = factor.astype(dtype)
         if self.sampling is not None:
             factor = self.sampling(factor)
-        shifted = scores - scores.max(axis=1, keepdims=True)
+        shifted = np.subtract(scores, scores.max(axis=1, keepdims=True), dtype=dtype)
         of_label = np.take_along_axis(shifted, index, axis=1)[:, 0]
         exps = np.exp(shifted, out=shifted)
         sums = exps.sum(axis=1)
         losses = np.where(factor > 0, factor * (np.log(sums) - of_label), 0)
         exps /= sums[:, None]
-        self._save(exps, index, factor)
+        self._save(exps, index, factor, scores.dtype)
         return float(losses.sum(dtype=np.float64))
+
+    @staticmethod
+    def _dtype(scores):
+        """Return the dtype that the loss of these scores is computed in."""
+        return np.result_type(scores.dtype, np.float32)
 
     def backward(self, grad: float = 1.0) -> np.ndarray:
         """Return the gradient of the scores, times the gradient of the loss, if one is given."""
-        softmax, index, factor = self._take()
+        softmax, index, factor, dtype = self._take()
         classes = np.arange(softmax.shape[1]).reshape(-1, *(1,) * (softmax.ndim - 2))
         softmax -= index == classes
         softmax *= (factor * softmax.dtype.type(grad))[:, None]
-        return softmax
+        return softmax.astype(dtype, copy=False)

@@ -33,7 +33,7 @@ class ReLU(Module):
         return y
 
     def backward(self, grad: np.ndarray) -> np.ndarray:
-        """Return ``grad * (y > 0)``, the gradient of x."""
+        """Return ``grad * (y > 0)``, the gradient of x; infinity times 0 is NaN."""
         (y,) = self._take()
         self._check_grad(grad, y.shape, y.dtype)
         grad_x = grad if self.inplace else np.empty(grad.shape, grad.dtype)

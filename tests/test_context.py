@@ -102,7 +102,10 @@ def test_concat_cuts_where_it_joined():
         (lambda x: BilinearResize()(x, x[0]), r"BilinearResize: like.*got.*\(2, 4, 4\)"),
         (lambda x: PyramidPooling(0), "expected in_channels.*got 0"),
         (lambda x: PyramidPooling(4, ()), "expected at least one number of bins"),
-        (lambda x: PyramidPooling(4, (1, 0)), "expected output_size.*got 0"),
+        (lambda x: PyramidPooling(4, (1, 0)), "expected each of bins.*at least 1, got 0"),
+        (lambda x: PyramidPooling(4, (1, (2, 2))), r"expected each of bins.*got \(2, 2\)"),
+        (lambda x: PyramidPooling(8, (2, 2)), r"expected bins that differ, got \(2, 2\)"),
+        (lambda x: PyramidPooling(8, [1, 3, np.int64(1)]), r"bins that differ, got \(1, 3, 1\)"),
         (
             lambda x: FCN8s(3, TINY, context=PyramidPooling(64)),
             "expected a context for 128 channels.*got one for 64",
@@ -131,6 +134,12 @@ def test_pyramid_by_its_definition(align_corners):
     y = pyramid(x)
     assert y.shape[1] == pyramid.out_channels == 16
     assert_close(y, np.concatenate(expected, axis=1), 1e-12)
+
+
+def test_a_pyramid_may_have_more_levels_than_channels():
+    pyramid = PyramidPooling(2, (1, 2, 3), rng=rng())
+    assert pyramid.out_channels == 2 + 3
+    assert PyramidPooling(7, (1, 2), rng=rng()).out_channels == 7 + 2 * 3
 
 
 def test_pyramid_has_as_many_channels_as_its_features():

@@ -14,6 +14,7 @@ from fcn_numpy.nn import (
     Crop,
     Dropout2d,
     MaxPool2d,
+    Parameter,
     ReLU,
     Sequential,
     SoftmaxCrossEntropy,
@@ -32,6 +33,41 @@ def test_a_layer_cannot_be_replaced_in_silence():
         model.score_fr = Conv2d(128, 2, 1)
     with pytest.raises(ValueError, match="has a layer 0, and would"):
         setattr(Sequential(ReLU()), "0", ReLU())
+
+
+def test_a_parameter_and_a_layer_do_not_take_each_others_names():
+    """A layer goes on using what it was built with; a state_dict has one value for a name."""
+    conv, net = Conv2d(1, 1, 1, rng=rng()), Sequential(ReLU())
+    with pytest.raises(ValueError, match="Conv2d has a parameter weight, and would go on using it"):
+        conv.weight = ReLU()
+    with pytest.raises(ValueError, match="Sequential has a layer 0, and would go on using it"):
+        setattr(net, "0", Parameter(np.zeros(1)))
+    assert isinstance(conv.weight, Parameter) and isinstance(dict(net.children())["0"], ReLU)
+
+
+def test_a_parameter_may_be_replaced_by_a_parameter():
+    first, second = Conv2d(1, 1, 1, rng=rng()), Conv2d(1, 1, 1, rng=rng(1))
+    second.weight = first.weight
+    x = np.ones((1, 1, 1, 1), np.float32)
+    assert second(x) == first(x)
+
+
+@pytest.mark.parametrize("layer", [
+    Conv2d(2, 2, 1, rng=rng()), ReLU(), MaxPool2d(1), Dropout2d(), Sequential(ReLU()),
+])
+def test_a_layer_that_runs_twice_has_no_wrong_gradient(layer):
+    """Its second forward takes the place of the first: backward ends with an error."""
+    net, x = Sequential(layer, layer), np.ones((1, 2, 3, 3), np.float32)
+    y = net(x)
+    with pytest.raises(RuntimeError, match="needs a forward in train mode before it"):
+        net.backward(np.ones_like(y))
+
+
+def test_backward_is_that_of_the_latest_forward():
+    relu = ReLU()
+    relu(np.array([1.0, -1.0]))
+    relu(np.array([-1.0, 1.0]))
+    assert relu.backward(np.array([3.0, 3.0])).tolist() == [0, 3]
 
 
 def test_a_parameter_under_two_names_learns_once():

@@ -22,6 +22,7 @@ class PyramidPooling(nn.Module):
     in_channels : int
         Channels of the features.
     bins : sequence of int
+        No number twice.
     channels : int, optional
         Channels of each level. By default `in_channels` divided by the number of levels, so that
         the pyramid has as many channels as the features.
@@ -53,8 +54,11 @@ class PyramidPooling(nn.Module):
         rng: np.random.Generator | None = None,
     ):
         self.in_channels = whole_number(in_channels, "in_channels", 1)
+        bins = tuple(whole_number(b, "each of bins", 1) for b in bins)
         if not bins:
             raise ValueError("expected at least one number of bins, got none")
+        if len(set(bins)) < len(bins):
+            raise ValueError(f"expected bins that differ, got {bins}")
         if channels is None:
             channels = max(1, in_channels // len(bins))
         rng = np.random.default_rng() if rng is None else rng

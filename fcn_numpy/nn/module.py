@@ -21,7 +21,8 @@ class Module:
 
     A layer defines ``forward``, ``backward`` and ``trace``. trace is forward for descriptions: it
     takes the input's `fcn_numpy.geometry.FeatureMap` and returns the output's. A network needs no
-    trace: its forward is made of layer calls.
+    trace: its forward is made of layer calls. backward belongs to the latest forward; if x is
+    changed in place between the two, gradients are wrong, and unlike PyTorch nothing notices.
 
     Attributes that are Parameters or Modules are found in the order in which they were set. Their
     names are those in `state_dict`, with dots between levels. Modules whose names begin with an
@@ -74,9 +75,11 @@ class Module:
             setattr(self, name, layer)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(vars(self).get(name), Module):
-            raise ValueError(f"{type(self).__name__} has a layer {name}, and would go on using it: "
-                             "change its weight.data, or build a new network")
+        old = vars(self).get(name)
+        if isinstance(old, Module) or isinstance(old, Parameter) and isinstance(value, Module):
+            kind = "layer" if isinstance(old, Module) else "parameter"
+            raise ValueError(f"{type(self).__name__} has a {kind} {name}, and would go on using "
+                             "it: change the values in it, or build a new network")
         super().__setattr__(name, value)
 
     def children(self) -> Iterator[tuple[str, Module]]:

@@ -23,7 +23,8 @@ class SGD:
     Parameters
     ----------
     parameters : iterable of Parameter
-        ``module.parameters()``. Those with an lr_mult of 0 are fixed.
+        ``module.parameters()``. Those with an lr_mult of 0 are fixed. One that occurs twice, as
+        two layers share it, moves once in a step.
     lr : float
         Learning rate; may be changed between steps.
     momentum : float

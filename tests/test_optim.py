@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fcn_numpy.nn import Conv2d, Parameter
+from fcn_numpy.nn import Conv2d, Linear, Parameter
 from fcn_numpy.optim import SGD
 
 
@@ -145,6 +145,32 @@ def test_very_large_gradients_are_clipped_too():
     w = parameter([0.0, 0.0], grad=[3e20, -4e20], dtype=np.float32)
     SGD([w], lr=1.0, momentum=0.0, clip_gradients=1.0).step()
     np.testing.assert_allclose(w.data, [-0.6, 0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("clip, moves", [(None, 2.0), (1.0, 1.0)])
+def test_a_parameter_that_two_layers_share_moves_once_in_a_step(clip, moves):
+    first, second = (Linear(1, 1, bias=False, dtype=np.float64) for _ in range(2))
+    second.weight = first.weight
+    optimizer = SGD([*first.parameters(), *second.parameters()], 0.1, 0.5, clip_gradients=clip)
+    assert len(optimizer.velocities) == 1
+    first.weight.data[...] = 1
+    for layer in (first, second):
+        layer(np.ones((1, 1)))
+        layer.backward(np.ones((1, 1)))
+    optimizer.step()  # by the sum of both gradients, whose norm counts once
+    assert first.weight.data.item() == pytest.approx(1 - 0.1 * moves)
+    assert second.weight.data.item() == first.weight.data.item()
+
+
+def test_a_learning_rate_of_zero_moves_nothing():
+    w = parameter([1.0, -2.0], grad=3.0)
+    optimizer = SGD([w], lr=0, momentum=0, weight_decay=0)
+    for _ in range(2):
+        optimizer.step()
+    assert w.data.tolist() == [1, -2]
+    optimizer.lr = 0.5
+    optimizer.step()
+    assert w.data.tolist() == [-0.5, -3.5]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,15 @@ from fcn_numpy.nn.module import Module
 
 
 class Sequential(Module):
-    """Layers that run one after the other, named "0", "1", ...; backward runs them in reverse."""
+    """Layers that run one after the other, named "0", "1", ...; backward runs them in reverse.
+
+    Parameters
+    ----------
+    *layers : Module
+        One layer cannot stand in two places: its second forward replaces what the first one saved,
+        and backward raises RuntimeError when it comes to the layer again. Two layers may share a
+        Parameter.
+    """
 
     def __init__(self, *layers: Module):
         if not layers:

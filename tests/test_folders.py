@@ -205,6 +205,15 @@ def test_one_picture_is_not_enough(tmp_path):
         own_folder(tmp_path, TWO).split(1, 0)
 
 
+def test_all_or_nothing_cannot_be_held_out(tmp_path):
+    own(tmp_path, "ab", size=(1, 1))
+    folder = own_folder(tmp_path, TWO)
+    for share in (0, 1, -0.5, 1.5, np.nan):
+        with pytest.raises(ValueError, match="expected a share above 0 and below 1"):
+            folder.split(share, 0)
+    assert [len(part) for part in folder.split(0.5, 0)] == [1, 1]
+
+
 # ---------------------------------------------------------------- cut and continued
 
 

@@ -663,3 +663,25 @@ def test_a_mask_is_refused_as_the_layer_would_refuse_it():
     x = np.ma.masked_array(np.ones((1, 2)), True)
     with pytest.raises(ValueError, match="each input to be a plain array, got a MaskedArray"):
         gradcheck(Linear(2, 1), x)
+
+
+class Wave(Module):
+    """``y = height * sin(100 x)``: so curved that only small steps tell its slope."""
+
+    def __init__(self, height):
+        self.height = height
+
+    def forward(self, x):
+        self._save(x)
+        return self.height * np.sin(100 * x)
+
+    def backward(self, grad):
+        (x,) = self._take()
+        return grad * 100 * self.height * np.cos(100 * x)
+
+
+@pytest.mark.parametrize("height", [1e-8, 1.0, 1e8])
+def test_the_best_step_counts_whatever_the_size_of_the_gradient(height):
+    """A step of 1e-3 is off by 1e-3, relative to the gradient, and one of 1e-5 by 1e-7."""
+    report = gradcheck(Wave(height), normal(2, 3), rng=rng())
+    assert report.max_error <= 1e-7 and report.left_out == 0

@@ -25,6 +25,18 @@ def test_a_weight_is_used_once_for_each_cell(layer, size, cells):
     assert work(layer, size, 2) == layer.weight.data.size * cells
 
 
+@pytest.mark.parametrize(("layer", "size", "count"), [
+    # 5 channels of 3 x 2 taps to 7 channels, at 4 x 10 places.
+    (Conv2d(5, 7, (3, 2)), (6, 11), 5 * 7 * 3 * 2 * 4 * 10),
+    # Strides of 2 and 3 leave 3 x 4 places.
+    (Conv2d(5, 7, (3, 2), (2, 3)), (7, 12), 5 * 7 * 3 * 2 * 3 * 4),
+    # Of the 11 x 13 cells that it makes, each of the 5 x 4 that it is given fills a window.
+    (ConvTranspose2d(3, 2, (3, 4), (2, 3)), (5, 4), 3 * 2 * 3 * 4 * 5 * 4),
+])
+def test_multiply_adds_by_hand_where_no_two_sizes_are_equal(layer, size, count):
+    assert work(layer, size, layer.in_channels) == count
+
+
 def test_other_layers_multiply_once_or_not_at_all():
     layers = Sequential(Flatten(), Linear(24, 5), ReLU())
     assert [multiply_adds(step) for step in trace(layers, (3, 4), 2)] == [0, 24 * 5, 0]

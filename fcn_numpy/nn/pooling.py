@@ -53,7 +53,7 @@ class MaxPool2d(Windowed):
         return y
 
     def backward(self, grad: np.ndarray) -> np.ndarray:
-        """Return the gradient of x: that of y where a cell won, times 0 (infinity: NaN) elsewhere."""
+        """Return the gradient of x: that of y where a cell won, times 0 (inf: NaN) elsewhere."""
         winner, shape, dtype = self._take()
         self._check_grad(grad, winner.shape, dtype)
         if fast.on():

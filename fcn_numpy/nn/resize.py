@@ -13,7 +13,7 @@ def averaging_matrix(size: int, bins: int) -> np.ndarray:
     """Average a row of cells in bins: row i is ``1 / length`` on the cells of bin i.
 
     Bin i reaches from ``floor(i size / bins)`` up to, but not including,
-    ``ceil((i + 1) size / bins)``. Where `bins` does not divide `size`, neighbours share a cell.
+    ``ceil((i + 1) size / bins)``. Where `bins` does not divide `size`, neighbors share a cell.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def interpolation_matrix(size: int, new_size: int, align_corners: bool) -> np.nd
     else:
         position = (i + 0.5) * size / new_size - 0.5
     position = position.clip(0, size - 1)
-    lower = np.minimum(position.astype(int), max(size - 2, 0))
+    lower = position.astype(int)
     matrix = np.zeros((new_size, size))
     matrix[i, lower] = 1 - (position - lower)
     matrix[i, np.minimum(lower + 1, size - 1)] += position - lower
@@ -137,7 +137,7 @@ class BilinearResize(_Resize):
     Parameters
     ----------
     align_corners : bool
-        Whether the centres of the first and last cells coincide, or the borders of the maps.
+        Whether the centers of the first and last cells coincide, or the borders of the maps.
 
     Notes
     -----

@@ -1,5 +1,7 @@
 """Names of other projects become ours; ours stay."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,37 @@ def test_a_prefix_that_not_all_have_stays():
     assert renamed(*names) == names
 
 
+@pytest.mark.parametrize("prefix", [
+    "module.", "model.", "_orig_mod.", "net.", "network.", "_orig_mod.module.", "module._orig_mod.",
+    "model.module.net.network._orig_mod.", "module.module.",
+])
+def test_what_wrappers_put_before_all_names_goes(prefix):
+    assert renamed(prefix + "fc6.weight", prefix + "a.bias") == ["fc6.weight", "a.bias"]
+    names = [prefix + name for name in torchvision_names()]
+    assert renamed(*names)[0] == "conv1_1.weight"
+    assert renamed(prefix + "a/W", prefix + "a/b") == ["a.weight", "a.bias"]
+
+
+@pytest.mark.parametrize("names", [
+    ("model.a", "net.a"), ("model.a", "optimizer.a"), ("models.a", "models.b"),
+    ("encoder.a", "encoder.b"), ("net", "net.a"), ("modelx", "modely"),
+])
+def test_first_parts_that_are_no_such_prefix_stay(names):
+    assert renamed(*names) == list(names)
+
+
+def test_a_prefix_that_all_have_goes_and_one_that_some_have_stays():
+    assert renamed("module.net.a", "module.model.a") == ["net.a", "model.a"]
+
+
+def test_a_name_of_a_million_prefixes_takes_no_time():
+    name = "net." * 1_000_000 + "a"
+    start = time.perf_counter()
+    (got,) = renamed(name)
+    assert time.perf_counter() - start < 1
+    assert name.endswith(got) and len(got) < len(name)
+
+
 def test_names_of_chainer():
     assert renamed("conv1_1/W", "conv1_1/b", "upscore2/W", "a/b/W") == [
         "conv1_1.weight", "conv1_1.bias", "upscore2.weight", "a/b.weight"
@@ -85,7 +118,7 @@ def test_vgg16_of_torchvision_under_dataparallel_without_its_classifier():
 
 @pytest.mark.parametrize(
     "places", [(0, 3, 6, 8, 11, 13, 16, 18), (0, 1, 3, 4), (*VGG16_PLACES, 30, 32, 34)],
-    ids=["VGG11", "VGG16 with batch normalisation", "VGG19"],
+    ids=["VGG11", "VGG16 with batch normalization", "VGG19"],
 )
 def test_other_networks_of_torchvision_keep_their_names(places):
     names = [f"features.{n}.weight" for n in places]

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+# What wrappers of PyTorch and others put before all names: DataParallel, torch.compile, a module
+# that holds the network under such a name.
+_PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "network.")
+_MOST_PREFIXES = 8
 _CHAINER = {"/W": ".weight", "/b": ".bias"}
 
 
@@ -27,7 +31,8 @@ _VGG16 = _vgg16_names()
 def our_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the same arrays under the names that this package gives them.
 
-    Known are: ``module.`` before all names (PyTorch's DataParallel); ``conv1_1/W`` and
+    Known are: ``module.`` (PyTorch's DataParallel), ``_orig_mod.`` (torch.compile), ``model.``,
+    ``net.`` and ``network.`` before all names, also one after the other; ``conv1_1/W`` and
     ``conv1_1/b``, if all names end so (Chainer, as wkentaro/fcn saves them); ``features.0.weight``
     to ``classifier.6.bias`` (torchvision's VGG16). All other names stay as they are. No array is
     changed: the classifier's weights stay matrices.
@@ -47,12 +52,14 @@ def our_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         If two names become one.
     """
     names = list(state)
-    if all(name.startswith("module.") for name in names):
-        names = [name.removeprefix("module.") for name in names]
+    # Not without end: a hostile name may be nothing but a million prefixes.
+    for _ in range(_MOST_PREFIXES):
+        prefix = _common_prefix(names)
+        names = [name.removeprefix(prefix) for name in names]
     if all(name[-2:] in _CHAINER for name in names):
         names = [name[:-2] + _CHAINER[name[-2:]] for name in names]
     foreign = [name for name in names if name.startswith(("features.", "classifier."))]
-    # VGG11, VGG19 and the networks with batch normalisation number other layers: left alone.
+    # VGG11, VGG19 and the networks with batch normalization number other layers: left alone.
     if set(foreign) <= _VGG16.keys():
         names = [_VGG16.get(name, name) for name in names]
     ours: dict[str, np.ndarray] = {}
@@ -61,3 +68,11 @@ def our_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             raise ValueError(f"expected one array for {name}, got two under different names")
         ours[name] = value
     return ours
+
+
+def _common_prefix(names):
+    """Return the known prefix that all names have, or nothing."""
+    for prefix in _PREFIXES:
+        if names and all(name.startswith(prefix) for name in names):
+            return prefix
+    return ""

@@ -9,6 +9,7 @@ import io
 import os
 import pickle
 import struct
+import time
 import tracemalloc
 import zipfile
 
@@ -235,6 +236,61 @@ def test_the_weights_of_a_checkpoint_are_read(tmp_path, form, key):
     assert_same(load_bytes(tmp_path, form(pickled, storages)), {"fc.weight": SIX})
 
 
+def dict_of(**entries):
+    return b"}(" + b"".join(text(name) + value for name, value in entries.items()) + b"u"
+
+
+ONE, OTHER = dict_of(w=tensor()), dict_of(v=tensor())
+
+
+@FORMS
+@pytest.mark.parametrize("checkpoint", [
+    dict_of(net=ONE, epoch=whole(3)),
+    dict_of(epoch=whole(3), generator=ONE, args=dict_of(lr=whole(1)), none=b"}", log=b"]"),
+    dict_of(ema=OTHER, state_dict=ONE, net=OTHER),
+    dict_of(net=OTHER, model=ONE),
+    b"}(" + whole(7) + ONE + text("epoch") + whole(3) + b"u",
+    dict_of(net=ONE + b"q\x01", again=b"h\x01"),
+], ids=["one", "among others", "a known key wins", "another known key", "a number", "one twice"])
+def test_the_only_state_dict_of_a_checkpoint_is_read(tmp_path, form, checkpoint):
+    assert_same(load_bytes(tmp_path, form(b"\x80\x02" + checkpoint + b".")), {"w": SIX})
+
+
+@FORMS
+@pytest.mark.parametrize("checkpoint, words", [
+    (dict_of(net=ONE, ema=OTHER, epoch=whole(3)), "one state_dict in the checkpoint, got 2: 'net'"),
+    (dict_of(net=ONE, bias=tensor(), epoch=whole(3)), "tensors by name, got dict for 'net'"),
+    (dict_of(bias=tensor(), epoch=whole(3)), "tensors by name, got 3 for 'epoch'"),
+    (dict_of(net=dict_of(w=tensor(), epoch=whole(3))), "tensors by name, got dict for 'net'"),
+    (dict_of(net=dict_of(net=ONE)), "tensors by name, got dict for 'net'"),
+    (dict_of(model=dict_of(epoch=whole(3)), net=ONE), "tensors by name, got 3 for 'epoch'"),
+    (dict_of(net=b"}(" + whole(1) + tensor() + b"u"), "tensors by name, got Tensor for 1"),
+    (dict_of(**{f"k{i}" * 100: dict_of(w=tensor()) for i in range(20)}), "got 20: 'k0"),
+], ids=["two", "beside a tensor", "no dict", "of other things", "too deep", "a known key with none",
+        "numbered", "many"])
+def test_a_checkpoint_without_one_state_dict_is_an_error(tmp_path, form, checkpoint, words):
+    message = refusal(tmp_path, form(b"\x80\x02" + checkpoint + b"."))
+    assert words in message and len(message) < 500
+
+
+def test_a_dict_under_many_names_is_looked_at_once(tmp_path):
+    # All tensors but the last: to find that out 20,000 times would take a minute.
+    inner = b"}(" + b"".join(text(str(i)) + b"h\x01" for i in range(20_000)) + text("w") + b"Nu"
+    many = b"".join(text(f"k{i}") + b"h\x02" for i in range(20_000))
+    data = b"\x80\x02}(" + text("list") + b"](" + tensor() + b"q\x01" + inner + b"q\x02e" + many
+    start = time.perf_counter()
+    assert "got list for 'list'" in refusal(tmp_path, zip_of(data + b"u."))
+    assert time.perf_counter() - start < 5
+
+
+@FORMS
+def test_bytes_beside_the_weights_are_read_over(tmp_path, form):
+    checkpoint = dict_of(
+        net=ONE, short=b"C\x03abc", long=b"B\x03\0\0\0abc", longer=b"\x8e\x03" + bytes(7) + b"abc"
+    )
+    assert_same(load_bytes(tmp_path, form(b"\x80\x04" + checkpoint + b".")), {"w": SIX})
+
+
 @FORMS
 def test_tensors_that_share_a_storage_come_apart(tmp_path, form):
     got = load_bytes(tmp_path, form(state_of(
@@ -441,6 +497,13 @@ HOSTILE = {
         + b"ccollections\nOrderedDict\nq\x02h\x01R" + b"h\x02h\x01R" * 100, "steps"),
     "a large memo index": (b"Nr\xff\xff\xff\xff", ""),
     "a memo index not stored": (b"j\xff\xff\xff\xff", "recalls"),
+    "bytes as a key": (b"}C\x01aNs", "as keys, got bytes"),
+    "bytes as a module": (b"C\x02os" + text("system") + b"\x93", "expected a name"),
+    "a call of bytes": (b"C\x01a)R", "calls what is no function"),
+    "a forged length of bytes": (b"B\xff\xff\xff\xffabc", "damaged"),
+    "a forged length of short bytes": (b"C\xff", "damaged"),
+    "a forged long length of bytes": (b"\x8e" + b"\xff" * 7 + b"\x7fabc", "damaged"),
+    "a forged longer length of bytes": (b"\x8e" + b"\xff" * 8 + b"abc", "damaged"),
     "a forged length": (b"X\xff\xff\xff\xffabc", ""),
     "a forged length of old text": (b"T\xff\xff\xff\x7fabc", ""),
     "a negative length of old text": (b"T\xff\xff\xff\xffabc", ""),
@@ -527,7 +590,10 @@ def test_a_member_that_claims_more_than_the_file_has_takes_no_memory(tmp_path):
     assert peak < 1e6
 
 
-@pytest.mark.parametrize("claim", [b"X\xff\xff\xff\xff", b"T\xff\xff\xff\x7f"])
+@pytest.mark.parametrize("claim", [
+    b"X\xff\xff\xff\xff", b"T\xff\xff\xff\x7f", b"B\xff\xff\xff\xff",
+    b"\x8e" + b"\xff" * 7 + b"\x7f",
+])
 def test_a_forged_length_takes_no_memory(tmp_path, claim):
     for form in (zip_of, stream_of):
         tracemalloc.start()
@@ -677,7 +743,9 @@ def torch_state(torch):
 def test_what_pytorch_writes_is_read(tmp_path, new, protocol):
     torch = pytest.importorskip("torch")
     state = torch_state(torch)
-    for saved in (state, {"epoch": 3, "model_state_dict": state, "lr": [0.1, 1e-5]}):
+    checkpoint = {"epoch": 3, "model_state_dict": state, "lr": [0.1, 1e-5]}
+    trainer = {"net": state, "seed": b"abc" * 200, "best": np.float64(0.5), "key": b"k"}
+    for saved in (state, checkpoint, trainer):
         torch.save(
             saved, tmp_path / "w.pth", _use_new_zipfile_serialization=new, pickle_protocol=protocol
         )

@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import stat
+import re
 import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import IO
 
 import numpy as np
 
-from fcn_numpy.files import atomic_write
+from fcn_numpy.files import atomic_write, open_file, reason_of, shown
 from fcn_numpy.weights import npz, safetensors, torch_files
+from fcn_numpy.weights.metadata import METADATA_NAME, check_metadata
 from fcn_numpy.weights.names import our_names
 
-__all__ = ["load", "our_names", "save"]
+__all__ = ["load", "our_names", "read_metadata", "save"]
 
-_WRITERS = {".pth": torch_files.write, ".pt": torch_files.write, ".safetensors": safetensors.write}
+LARGEST_FILE = 16_000_000_000
+# A message has room for the path, the reason and the words between them in 500 characters.
+_LONGEST_REASON = 290
+_BY_ENDING = {".pth": torch_files, ".pt": torch_files, ".safetensors": safetensors}
+# What damage to a file makes the readers raise.
+_DAMAGE = (
+    ValueError, ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
+    SyntaxError, TypeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)
+# How files begin that are taken for weights, and what they are.
+_OTHER_FILES = {
+    rb"(\xef\xbb\xbf)?\s*<(?i:!doctype|html)": "a web page instead of the file itself",
+    rb"version https://git-lfs": "a git-lfs pointer: `git lfs pull` gets the file itself",
+    rb"\x89HDF": "HDF5",
+    rb"\x1f\x8b": "a gzip archive: unpack it first",
+    rb"BZh": "a bzip2 archive: unpack it first",
+    rb"\xfd7zXZ": "an xz archive: unpack it first",
+    rb"7z\xbc\xaf": "a 7z archive: unpack it first",
+    rb"(?s:.{257})ustar": "a tar archive: unpack it first",
+}
 
 
-def save(path: str | os.PathLike, state: Mapping[str, np.ndarray]) -> None:
+def save(
+    path: str | os.PathLike, state: Mapping[str, np.ndarray],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Write a state_dict, whole or not at all.
 
     Parameters
@@ -30,13 +56,15 @@ def save(path: str | os.PathLike, state: Mapping[str, np.ndarray]) -> None:
         Its ending chooses the format: .pth or .pt for PyTorch's, .safetensors, and .npz for all
         others. It is taken as it is; no ending is added.
     state : dict of str to ndarray
-        Arrays of numbers.
+        Arrays of numbers. The name ``__metadata__`` is taken.
+    metadata : dict of str to str, optional
+        What `read_metadata` returns later, at most 1 MB. PyTorch's format has no place for it.
 
     Raises
     ------
     ValueError
-        For values that are no arrays of numbers, or of a dtype that the format has not. Nothing
-        has been written then.
+        For values that are no arrays of numbers, or of a dtype that the format has not, and for
+        metadata that is something else or has no place. Nothing has been written then.
 
     Examples
     --------
@@ -50,11 +78,14 @@ def save(path: str | os.PathLike, state: Mapping[str, np.ndarray]) -> None:
     for name, value in arrays.items():
         if not isinstance(name, str):
             raise ValueError(f"expected names to be str, got {type(name).__name__}")
+        if name == METADATA_NAME:
+            raise ValueError(f"expected names of weights, got {name}, which stands for metadata")
         if value.dtype.kind not in "fiub":
-            raise ValueError(f"expected numbers for {name}, got dtype {value.dtype}")
+            raise ValueError(f"expected numbers for {shown(name)}, got dtype {value.dtype}")
+    metadata = check_metadata({} if metadata is None else metadata)
     ending = os.path.splitext(os.fspath(path))[1].lower()
     with atomic_write(path) as file:
-        _WRITERS.get(ending, npz.write)(file, arrays)
+        _BY_ENDING.get(ending, npz).write(file, arrays, metadata)
 
 
 def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -65,11 +96,12 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
     Parameters
     ----------
     path : path-like
+        A file of at most 16 GB.
 
     Returns
     -------
     dict of str to ndarray
-        See `our_names` for the names. No two arrays share memory.
+        See `our_names` for the names. No two arrays share memory. Metadata is left out.
 
     Raises
     ------
@@ -78,38 +110,66 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
     ValueError
         If it is no file of weights, or damaged.
     """
+    with _weights_file(path) as file:
+        return our_names(_format_of(file).read(file))
+
+
+def read_metadata(path: str | os.PathLike) -> dict[str, str]:
+    """Read the metadata of a file of weights, and none of the weights.
+
+    Parameters
+    ----------
+    path : path-like
+        A file in any format that `load` reads.
+
+    Returns
+    -------
+    dict of str to str
+        Empty if it has none, as files in PyTorch's format.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no file of weights, or its metadata is damaged or longer than 1 MB.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/model.npz", {"fc6.bias": np.zeros(2)}, {"trained on": "my photos"})
+    ...     read_metadata(f"{folder}/model.npz")
+    {'trained on': 'my photos'}
+    """
+    with _weights_file(path) as file:
+        return _format_of(file).read_metadata(file)
+
+
+@contextlib.contextmanager
+def _weights_file(path: str | os.PathLike) -> Iterator[IO[bytes]]:
+    """Open a file of weights; what goes wrong with its content becomes one error with its name."""
     try:
-        if os.path.isdir(path):
-            raise ValueError("expected a file, got a folder")
-        with open(path, "rb") as file:
-            return our_names(_reader(file)(file))
+        with open_file(path, LARGEST_FILE) as file:
+            yield file
     except FileNotFoundError:
         raise
-    except MemoryError as error:
-        raise _no_weights(path, "an array in it claims to be larger than memory") from error
-    except (ValueError, ArithmeticError, EOFError, LookupError, OSError, RuntimeError, SyntaxError,
-            TypeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error) as error:
-        raise _no_weights(path, str(error).strip() or type(error).__name__) from error
+    except _DAMAGE as error:
+        reason = shown(reason_of(error), _LONGEST_REASON)
+        raise ValueError(f"{shown(path)} is no file of weights: {reason}") from error
 
 
-def _reader(file):
-    """Return the function that reads such a file, which then stands at its beginning."""
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        raise ValueError("expected a regular file")
-    start = file.read(9)
+def _format_of(file: IO[bytes]) -> ModuleType:
+    """Return the module that reads such a file, which then stands at its beginning."""
+    start = file.read(512)
     file.seek(0)
     # A table of 640 bytes begins as a pickle does, so this comes first.
-    if start[8:] == b"{":
-        return safetensors.read
+    if start[8:9] == b"{":
+        return safetensors
     if start[:1] == b"\x80":
-        return torch_files.read_stream
+        return torch_files
     if start[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-        return torch_files.read_zip if torch_files.is_zip(file) else npz.read
-    raise ValueError(
-        "expected .npz, PyTorch's .pth or .safetensors, got "
-        + (f"a file that begins with {start[:8]}" if start else "an empty file")
-    )
-
-
-def _no_weights(path, reason):
-    return ValueError(f"{os.fspath(path)} is no file of weights: {reason.splitlines()[0]:.400}")
+        return torch_files if torch_files.is_zip(file) else npz
+    kinds = (words for pattern, words in _OTHER_FILES.items() if re.match(pattern, start))
+    came = next(kinds, f"a file that begins with {start[:8]!r}" if start else "an empty file")
+    raise ValueError(f"expected .npz, PyTorch's .pth or .safetensors, got {came}")

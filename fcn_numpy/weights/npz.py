@@ -12,23 +12,45 @@ from typing import IO
 
 import numpy as np
 
+from fcn_numpy.weights.metadata import (
+    METADATA_LIMIT,
+    METADATA_NAME,
+    check_metadata,
+    from_json,
+    to_json,
+)
+from fcn_numpy.weights.zips import open_zip
+
 # No deflated byte stands for more than this many.
 _DEFLATE_LIMIT = 1032
 # NumPy reads no longer headers; magic number, version and length come before.
 _HEADER_LIMIT = 10_000 + 12
+# Bytes of a text in JSON, as an array so that NumPy opens the file as any other.
+_METADATA = f"{METADATA_NAME}.npy"
 
 
-def write(file: IO[bytes], state: Mapping[str, np.ndarray]) -> None:
-    """Write arrays of numbers to a binary file as .npz, not compressed."""
+def write(
+    file: IO[bytes], state: Mapping[str, np.ndarray], metadata: Mapping[str, str]
+) -> None:
+    """Write arrays of numbers to a binary file as .npz, not compressed; metadata comes first.
+
+    Parameters
+    ----------
+    file : binary file
+    state : dict of str to ndarray
+    metadata : dict of str to str
+        If it is empty, the file has no member for it.
+    """
+    first = {METADATA_NAME: np.frombuffer(to_json(metadata), np.uint8)} if metadata else {}
     # savez takes arrays as keywords, so a name of its own would collide: write the members.
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for name, value in state.items():
+        for name, value in (first | dict(state)).items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, value, allow_pickle=False)
 
 
 def read(file: IO[bytes]) -> dict[str, np.ndarray]:
-    """Read the arrays of an .npz file. Pickled objects are never loaded.
+    """Read the arrays of an .npz file, without its metadata. Pickled objects are never loaded.
 
     Parameters
     ----------
@@ -44,7 +66,7 @@ def read(file: IO[bytes]) -> dict[str, np.ndarray]:
         If it is damaged, or holds something else than arrays of numbers.
     """
     state = {}
-    with warnings.catch_warnings(), zipfile.ZipFile(file) as archive:
+    with warnings.catch_warnings(), open_zip(file) as archive:
         # Of headers as Python 2 wrote them; what matters of them is an error as well.
         warnings.simplefilter("ignore")
         end = 0
@@ -53,13 +75,45 @@ def read(file: IO[bytes]) -> dict[str, np.ndarray]:
             # other without a gap, from the beginning of the file to the table.
             if info.header_offset != end or not info.filename.endswith(".npy"):
                 raise ValueError(f"{info.filename!r:.80} is not where it should be")
-            state[info.filename.removesuffix(".npy")] = _read_member(archive, info)
+            if info.filename != _METADATA:
+                state[info.filename.removesuffix(".npy")] = _read_member(archive, info)
             file.seek(end + 26)
             name_length, extra_length = struct.unpack("<HH", file.read(4))
             end += 30 + name_length + extra_length + info.compress_size
         if end != archive.start_dir:
             raise ValueError("members are missing")
     return state
+
+
+def read_metadata(file: IO[bytes]) -> dict[str, str]:
+    """Read the metadata of an .npz file, and no other array. Errors as `read`.
+
+    Parameters
+    ----------
+    file : binary file
+
+    Returns
+    -------
+    dict of str to str
+        Empty if it has none.
+    """
+    with warnings.catch_warnings(), open_zip(file) as archive:
+        warnings.simplefilter("ignore")
+        found = [info for info in archive.infolist() if info.filename == _METADATA]
+        if not found:
+            return {}
+        if len(found) > 1:
+            raise ValueError("its metadata is there twice")
+        if found[0].file_size > METADATA_LIMIT + _HEADER_LIMIT:
+            raise ValueError(
+                f"expected metadata of at most {METADATA_LIMIT:,} bytes, got {found[0].file_size:,}"
+            )
+        value = _read_member(archive, found[0])
+    if value.dtype != np.uint8 or value.ndim != 1:
+        raise ValueError(
+            f"expected metadata as bytes in a row, got {value.dtype} of shape {value.shape}"
+        )
+    return check_metadata(from_json(value.tobytes()))
 
 
 def _read_member(archive, info):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
 import struct
@@ -12,42 +11,56 @@ from typing import IO
 
 import numpy as np
 
+from fcn_numpy.files import shown
+from fcn_numpy.weights.metadata import METADATA_NAME, check_metadata, from_json, to_json
+
 # The last character of each is its size in bytes. "bf2" is bfloat16, which NumPy has not.
 _KINDS = {
     "F64": "f8", "F32": "f4", "F16": "f2", "BF16": "bf2",
     "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1",
     "U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1", "BOOL": "b1",
 }
-_HEADER_LIMIT = 100_000_000
+# An array takes some 100 bytes of the table; this lets tens of thousands through. To read JSON
+# takes up to 30 times its size in memory.
+_TABLE_LIMIT = 4_000_000
 _PIECE = 1 << 20
 _MOST_AXES = 32
 
 
-def write(file: IO[bytes], state: Mapping[str, np.ndarray]) -> None:
+def write(
+    file: IO[bytes], state: Mapping[str, np.ndarray], metadata: Mapping[str, str]
+) -> None:
     """Write arrays of numbers to a binary file as .safetensors, in their order.
 
     Parameters
     ----------
     file : binary file
     state : dict of str to ndarray
+    metadata : dict of str to str
+        If it is empty, the table has no entry for it.
 
     Raises
     ------
     ValueError
-        For a dtype that the format has not, and for the name ``__metadata__``.
+        For a dtype that the format has not, and for more names than `read` would take.
     """
     names = {np.dtype(kind): name for name, kind in _KINDS.items() if kind != "bf2"}
-    header, end = {}, 0
+    header: dict = {METADATA_NAME: dict(metadata)} if metadata else {}
+    end = 0
     for name, value in state.items():
         dtype = value.dtype.newbyteorder("=")
-        if name == "__metadata__" or dtype not in names:
-            raise ValueError(f"expected what .safetensors can hold, got {name} of dtype {dtype}")
+        if dtype not in names:
+            raise ValueError(
+                f"expected what .safetensors can hold, got {shown(name)} of dtype {dtype}"
+            )
         begin, end = end, end + value.nbytes
         header[name] = {
             "dtype": names[dtype], "shape": list(value.shape), "data_offsets": [begin, end]
         }
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text = to_json(header)
     text += b" " * (-len(text) % 8)
+    if len(text) > _TABLE_LIMIT:
+        raise ValueError(f"expected a table of at most {_TABLE_LIMIT:,} bytes, got {len(text):,}")
     file.write(struct.pack("<Q", len(text)) + text)
     for value in state.values():
         file.write(little_endian_bytes(value))
@@ -70,7 +83,9 @@ def read(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
         If the table and the numbers do not fit together exactly.
     """
     size = os.fstat(file.fileno()).st_size
-    header = _read_header(file, size)
+    table = _read_table(file, size)
+    table.pop(METADATA_NAME, None)
+    header = {name: _check_entry(name, entry) for name, entry in table.items()}
     found: dict[str, np.ndarray] = {}
     place = file.tell()
     for name, (kind, shape, (begin, end)) in sorted(header.items(), key=lambda item: item[1][2]):
@@ -86,27 +101,33 @@ def read(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     return {name: found[name] for name in header}
 
 
-def _read_header(file, size):
-    """Return name -> (kind, shape, offsets), with offsets that agree with kind and shape."""
+def read_metadata(file: io.BufferedIOBase) -> dict[str, str]:
+    """Read the metadata of a .safetensors file, and none of its arrays. Errors as `read`.
+
+    Parameters
+    ----------
+    file : binary file
+
+    Returns
+    -------
+    dict of str to str
+        Empty if it has none.
+    """
+    table = _read_table(file, os.fstat(file.fileno()).st_size)
+    return check_metadata(table.get(METADATA_NAME, {}))
+
+
+def _read_table(file, size):
     (length,) = struct.unpack("<Q", file.read(8))
-    if length > min(size - 8, _HEADER_LIMIT):
+    if length > size - 8:
         raise ValueError(f"its table claims {length} bytes, of {size} in the file")
-    try:
-        table = json.loads(file.read(length).decode(), object_pairs_hook=_unique)
-    except RecursionError:
-        raise ValueError("expected a table of arrays, got deeply nested JSON") from None
-    table.pop("__metadata__", None)
-    return {name: _check_entry(name, entry) for name, entry in table.items()}
-
-
-def _unique(pairs):
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        raise ValueError("a name stands in its table twice")
-    return table
+    if length > _TABLE_LIMIT:
+        raise ValueError(f"expected a table of at most {_TABLE_LIMIT:,} bytes, got {length:,}")
+    return from_json(file.read(length))
 
 
 def _check_entry(name, entry):
+    """Return kind, shape and offsets of an array; the offsets agree with the other two."""
     name = f"{name!r:.80}"
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"expected dtype, shape and data_offsets of {name}, and nothing else")

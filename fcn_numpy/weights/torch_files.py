@@ -19,8 +19,10 @@ from typing import IO
 
 import numpy as np
 
+from fcn_numpy.files import shown
 from fcn_numpy.weights.safetensors import little_endian_bytes, read_numbers
 from fcn_numpy.weights.torch_pickle import KINDS, Storage, Tensor, about, describe
+from fcn_numpy.weights.zips import open_zip
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -37,7 +39,7 @@ _STATE_KEYS = ("state_dict", "model_state_dict", "model")
 
 def is_zip(file: IO[bytes]) -> bool:
     """Return whether a zip is PyTorch's: whether it has NAME/data.pkl."""
-    with zipfile.ZipFile(file) as archive:
+    with open_zip(file) as archive:
         return _folder(archive) is not None
 
 
@@ -48,8 +50,8 @@ def _folder(archive):
     return None
 
 
-def read_zip(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
-    """Read the tensors of a .pth file of PyTorch 1.6 or later; bfloat16 as float32.
+def read(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
+    """Read the tensors of a .pth file of either form; bfloat16 as float32.
 
     Parameters
     ----------
@@ -64,7 +66,18 @@ def read_zip(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     ValueError, and what `zipfile` raises
         If it is damaged, or holds something else than a state_dict. Nothing is run.
     """
-    with zipfile.ZipFile(file) as archive:
+    is_stream = file.read(1) == b"\x80"
+    file.seek(0)
+    return _read_stream(file) if is_stream else _read_zip(file)
+
+
+def read_metadata(file: io.BufferedIOBase) -> dict[str, str]:
+    """Return what metadata a .pth file has: none."""
+    return {}
+
+
+def _read_zip(file):
+    with open_zip(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
         # Members may not claim more together than the file has, nor hide behind each other.
         size = os.fstat(file.fileno()).st_size
@@ -111,8 +124,7 @@ def _byte_order(archive, info):
     return orders[word]
 
 
-def read_stream(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
-    """Read the tensors of a .pth file from before PyTorch 1.6. Arguments as `read_zip`."""
+def _read_stream(file):
     size = os.fstat(file.fileno()).st_size
     # The pickles end somewhere in here, and the storages begin there.
     start = io.BytesIO(file.read(min(size, _PICKLE_LIMIT)))
@@ -160,14 +172,30 @@ def _tensors(top):
     """Return the tensors of a state_dict, or of a checkpoint that holds one, by name."""
     if type(top) is not dict:
         raise ValueError(f"expected a state_dict, got {about(top)}")
-    for key in _STATE_KEYS:
-        if type(top.get(key)) is dict:
-            top = top[key]
-            break
+    top = _state_in(top)
     for name, value in top.items():
         if type(name) is not str or type(value) is not Tensor:
             raise ValueError(f"expected tensors by name, got {about(value)} for {about(name)}")
     return top
+
+
+def _state_in(top):
+    """Return the state_dict of a checkpoint, or what is given, if that is none."""
+    for key in _STATE_KEYS:
+        if type(top.get(key)) is dict:
+            return top[key]
+    if any(type(value) is Tensor for value in top.values()):
+        return top
+    # By identity: looking again and again into one dict under many names could take hours.
+    dicts = {id(value): (key, value) for key, value in top.items() if type(value) is dict}
+    found = [
+        (key, value) for key, value in dicts.values()
+        if value and all(type(item) is Tensor for item in value.values())
+    ]
+    if len(found) > 1:
+        keys = ", ".join(about(key) for key, _ in found[:6])
+        raise ValueError(f"expected one state_dict in the checkpoint, got {len(found)}: {keys}")
+    return found[0][1] if found else top
 
 
 def _by_storage(tensors):
@@ -204,25 +232,30 @@ def _cut_out(state, tensors, names, numbers):
 # ---------------------------------------------------------------- writing
 
 
-def write(file: IO[bytes], state: Mapping[str, np.ndarray]) -> None:
+def write(
+    file: IO[bytes], state: Mapping[str, np.ndarray], metadata: Mapping[str, str]
+) -> None:
     """Write arrays to a binary file as PyTorch's zip form, an OrderedDict of tensors.
 
     Parameters
     ----------
     file : binary file
     state : dict of str to ndarray
+    metadata : dict of str to str
 
     Raises
     ------
     ValueError
-        For a dtype that these files have not.
+        For a dtype that these files have not, and for any metadata.
     """
+    if metadata:
+        raise ValueError("expected no metadata for PyTorch's format, which has no place for it")
     # A storage's type for each dtype; bfloat16 is no dtype of NumPy.
     types = {np.dtype(kind): name for name, kind in KINDS.items() if kind != "bf2"}
     for name, value in state.items():
         if value.dtype.newbyteorder("=") not in types:
             raise ValueError(
-                f"expected {name} of dtype {', '.join(map(str, types))}, got {value.dtype}"
+                f"expected {shown(name)} of dtype {', '.join(map(str, types))}, got {value.dtype}"
             )
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         _write_member(archive, "data.pkl", _pickle_of(state, types))

@@ -394,7 +394,7 @@ _METHODS = {
     ("BINGET", "LONG_BINGET"), _Machine.recall
 ) | dict.fromkeys(
     ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE",
-     "BINSTRING", "SHORT_BINSTRING"), _Machine.push
+     "BINSTRING", "SHORT_BINSTRING", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8"), _Machine.push
 )
 
 

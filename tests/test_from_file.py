@@ -1,5 +1,7 @@
 """Networks out of files: what fits is loaded, what does not is said with its name."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,10 @@ from fcn_numpy.models import (
     convolutionalize,
     fcn_for,
     from_file,
+    start_from,
 )
+from fcn_numpy.models.files import check_finite, for_caffe_images
+from fcn_numpy.models.registry import backbone_of
 from fcn_numpy.nn import skip_init
 
 KINDS = [FCN32s, FCN16s, FCN8s, FCN8sAtOnce]
@@ -25,6 +30,10 @@ def filled(model, seed=0):
     for p in model.parameters():
         p.data[...] = rng.standard_normal(p.data.shape) / 10
     return model
+
+
+def of_torchvision(path):
+    return FCN8s.from_file(path, trained_on="torchvision")
 
 
 def saved(folder, state, name="w.npz"):
@@ -193,3 +202,189 @@ def test_a_wrong_preprocessing(tmp_path):
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         FCN8s.from_file(tmp_path / "no.npz")
+
+
+# ---------------------------------------------------------------- other networks of torchvision
+
+VGGS = {
+    "vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3),
+    "vgg19": (2, 2, 4, 4, 4),
+}
+
+
+def torchvision_vgg(name):
+    """Return a small state_dict in the names of torchvision's network, and its convolutions."""
+    stages, place, state = VGGS[name.removesuffix("_bn")], 0, {}
+    for stage in stages:
+        for _ in range(stage):
+            state[f"features.{place}.weight"] = np.zeros((2, 3, 3, 3), np.float32)
+            state[f"features.{place}.bias"] = np.zeros(2, np.float32)
+            place += 1
+            if name.endswith("_bn"):
+                for kind in ("weight", "bias", "running_mean", "running_var"):
+                    state[f"features.{place}.{kind}"] = np.zeros(2, np.float32)
+                state[f"features.{place}.num_batches_tracked"] = np.array(3)
+                place += 1
+            place += 1
+        place += 1
+    for place in (0, 3, 6):
+        state[f"classifier.{place}.weight"] = np.zeros((4, 4), np.float32)
+        state[f"classifier.{place}.bias"] = np.zeros(4, np.float32)
+    return state, sum(stages)
+
+
+def test_the_places_of_torchvisions_layers():
+    state, _ = torchvision_vgg("vgg16")
+    assert list(weights.our_names(state))[-8:-6] == ["conv5_3.weight", "conv5_3.bias"]
+    assert "features.40.weight" in torchvision_vgg("vgg16_bn")[0]
+
+
+@pytest.mark.parametrize("name", [
+    "vgg11", "vgg13", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn",
+])
+def test_other_vggs_of_torchvision_are_called_by_their_name(tmp_path, name):
+    state, count = torchvision_vgg(name)
+    words = (
+        rf"these look like the weights of torchvision's {name} \({count} convolutions\); expected "
+        "VGG16 without batch normalization$"
+    )
+    path = saved(tmp_path, state, "w.pth")
+    for read in (from_file, FCN8s.from_file, of_torchvision):
+        with pytest.raises(ValueError, match=rf"w\.pth: {words}"):
+            read(path)
+    state = weights.load(path)
+    for take in (
+        backbone_of, convolutionalize, fcn_for, lambda s: for_caffe_images(s, "torchvision"),
+        lambda s: start_from(FCN8s(3, TINY), s),
+    ):
+        with pytest.raises(ValueError, match=f"^{words}"):
+            take(state)
+
+
+@pytest.mark.parametrize("state", [
+    {f"features.{n}.weight": np.zeros((1, 1, 1, 1)) for n in range(5)},  # AlexNet has 5
+    {f"layers.{n}.weight": np.zeros((1, 1, 1, 1)) for n in range(16)},
+    {f"features.{n}.weight": np.zeros(3) for n in range(16)},
+    {"features.0.running_mean": np.zeros(3)},
+    torchvision_vgg("vgg16")[0],
+])
+def test_other_networks_are_not_taken_for_a_vgg(state):
+    with pytest.raises(ValueError, match=r"fc6\.weight among their names, got"):
+        fcn_for(state)
+    with pytest.raises(ValueError, match=r"expected conv1_1\.weight among the names, got"):
+        for_caffe_images(state, "torchvision")
+    with pytest.raises(ValueError, match=r"expected conv1_1\.weight among the names, got"):
+        start_from(FCN8s(3, TINY), state)
+
+
+@pytest.mark.parametrize(("shape", "bias"), [
+    ((2, 3, 3), (2,)), ((2, 4, 3, 3), (2,)), ((2, 3, 3, 3), (3,)), ((2, 3, 3, 3), (2, 1)),
+])
+def test_a_first_layer_that_takes_no_images_is_an_error(shape, bias):
+    state = {"conv1_1.weight": np.zeros(shape), "conv1_1.bias": np.zeros(bias)}
+    with pytest.raises(ValueError, match=r"of shape \(F, 3, kh, kw\) and conv1_1\.bias of shape"):
+        for_caffe_images(state, "torchvision")
+
+
+# ---------------------------------------------------------------- names that are shown
+
+EVIL = "\x1b[31m\x07\u202e\n" + "x" * 5000
+
+
+def test_names_of_other_networks_are_shown_escaped(tmp_path):
+    tiny = FCN8s(3, TINY).state_dict()
+    unknown = {f"{EVIL}{n}": np.zeros(1) for n in range(50)}
+    fcn_of_another_kind = {n: v for n, v in tiny.items() if "upscore8" not in n} | unknown
+    for state, words in (
+        (unknown, "fc6.weight among their names, got \\x1b[31m\\x07"),
+        (fcn_of_another_kind, "and one of upscore.weight"),
+    ):
+        for take in (fcn_for, lambda s: from_file(saved(tmp_path, s))):
+            with pytest.raises(ValueError) as caught:
+                take(state)
+            message = str(caught.value)
+            assert message.isprintable() and len(message) < 500
+            assert "\\x1b[31m" in message and (words in message or "w.npz" in message)
+    with pytest.raises(ValueError, match=r"among the names, got \\x1b\[31m") as caught:
+        start_from(FCN8s(3, TINY), unknown)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 500
+
+
+# ---------------------------------------------------------------- weights that are not finite
+
+WORDS = r"holds NaN or infinity: are these the weights of a training that diverged\?$"
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4"])
+@pytest.mark.parametrize("place", [0, 3, -1])
+def test_each_number_that_is_not_finite_is_found(number, dtype, place):
+    value = np.zeros((2, 3), dtype)
+    check_finite({"a": value, "none": np.zeros((0, 3)), "scalar": np.float32(1)})
+    value.flat[place] = number
+    with pytest.raises(ValueError, match=f"^b {WORDS}"):
+        check_finite({"a": np.zeros(2), "b": value})
+
+
+def test_what_is_no_floating_point_is_finite():
+    largest = np.finfo(np.float32).max
+    check_finite({"i": np.array([2**63 - 1]), "b": np.array([True]), "t": np.array(["nan"]),
+                  "f": np.array([largest, -largest], np.float32), "scalar": 3.0, "list": [1, 2]})
+
+
+def test_a_hostile_name_is_shown_escaped():
+    with pytest.raises(ValueError, match=rf"^\\x1b\[31m.* {WORDS}") as caught:
+        check_finite({EVIL: np.array([np.nan])})
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 500
+
+
+def test_the_search_takes_no_memory():
+    value = np.zeros(4_000_000, np.float32)
+    tracemalloc.start()
+    check_finite({"w": value})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e6
+
+
+@pytest.mark.parametrize("name", ["conv1_1.weight", "fc7.bias", "score_pool4.weight"])
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_a_network_is_not_made_of_weights_that_are_not_finite(tmp_path, name, number):
+    state = filled(FCN8s(3, TINY)).state_dict()
+    state[name].flat[1] = number
+    path = saved(tmp_path, state)
+    weights.load(path)  # may read them
+    for read in (from_file, FCN8s.from_file, of_torchvision):
+        with pytest.raises(ValueError, match=rf"w\.npz: {name} {WORDS}"):
+            read(path)
+    for assign in (False, True):
+        with pytest.raises(ValueError, match=rf"^{name} {WORDS}"):
+            fcn_for(state, assign=assign)
+    model = filled(FCN8s(3, TINY), seed=1)
+    before = {n: value.copy() for n, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=rf"^{name} {WORDS}"):
+        start_from(model, state)
+    for n, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[n], err_msg=n)
+
+
+def test_a_classifier_whose_weights_are_not_finite(tmp_path):
+    state = filled(Classifier(10, TINY)).state_dict()
+    state["fc7.weight"][3, 3] = np.nan
+    with pytest.raises(ValueError, match=rf"w\.npz: fc7\.weight {WORDS}"):
+        FCN8s.from_file(saved(tmp_path, state))
+    state["fc7.weight"][3, 3] = 0
+    state["conv1_1.bias"][:2] = np.inf, -np.inf
+    for trained_on in ("caffe", "torchvision"):
+        with pytest.raises(ValueError, match=rf"w\.npz: conv1_1\.bias {WORDS}"):
+            FCN8s.from_file(saved(tmp_path, state), 3, trained_on=trained_on)
+
+
+def test_a_weight_that_is_not_taken_may_be_anything(tmp_path):
+    state = filled(Classifier(10, TINY)).state_dict()
+    state["fc8.weight"][0, 0] = np.nan
+    assert FCN8s.from_file(saved(tmp_path, state), 3).n_class == 3
+    state = filled(FCN8s(5, TINY)).state_dict()
+    state["score_fr.weight"][...] = np.nan  # of another number of classes
+    state["upscore8.weight"][...] = np.nan  # stays bilinear
+    assert "score_fr.weight" not in start_from(FCN8s(3, TINY), state)

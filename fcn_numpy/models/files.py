@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fcn_numpy.files import errors_name
+from fcn_numpy.files import errors_name, shown
 from fcn_numpy.models.classifier import convolutionalize
 from fcn_numpy.models.fcn import FCN
-from fcn_numpy.models.registry import backbone_of
+from fcn_numpy.models.registry import backbone_of, listed, refuse_other_vggs
 from fcn_numpy.models.variants import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
 from fcn_numpy.nn import skip_init
 
@@ -47,8 +47,8 @@ def from_file(path: str | os.PathLike) -> FCN:
     ------
     FileNotFoundError
     ValueError
-        If the file is damaged, or holds the weights of another network. The message names the
-        file, the weight, what was expected and what came.
+        If the file is damaged, holds the weights of another network, or numbers that are not
+        finite. The message names the file, the weight, what was expected and what came.
     """
     from fcn_numpy import weights
 
@@ -89,7 +89,8 @@ def load_as(
     ------
     FileNotFoundError
     ValueError
-        If the file is damaged, or holds the weights of another network or number of classes.
+        If the file is damaged, holds the weights of another network or number of classes, or
+        numbers that are not finite.
     """
     from fcn_numpy import weights
 
@@ -145,7 +146,7 @@ def fcn_for(
     Raises
     ------
     ValueError
-        If it is not the state_dict of such an FCN on a known backbone.
+        If it is not the state_dict of such an FCN on a known backbone, or not finite.
 
     Examples
     --------
@@ -163,7 +164,7 @@ def fcn_for(
     if len(kinds) != 1 or "score_fr.weight" not in state:
         raise ValueError(
             "expected the weights of an FCN-32s, FCN-16s or FCN-8s, with score_fr.weight and one "
-            f"of {', '.join(LAST_LAYERS)}, got {', '.join(list(state)[-6:])}"
+            f"of {', '.join(LAST_LAYERS)}, got {listed(list(state)[-6:])}"
         )
     if kind is None:
         kind = kinds[0][0]
@@ -175,8 +176,40 @@ def fcn_for(
         n_class = len(np.atleast_1d(state["score_fr.weight"]))
     with skip_init():
         model = kind(n_class, backbone)
+    check_finite(state)
     model.load_state_dict(state, assign=assign)
     return model
+
+
+def check_finite(state: State) -> None:
+    """Raise an error for weights that are not finite. It takes no memory.
+
+    Parameters
+    ----------
+    state : dict of str to ndarray
+
+    Raises
+    ------
+    ValueError
+        If one of floating point holds NaN or infinity. The message names the first.
+
+    Examples
+    --------
+    >>> check_finite({"fc7.bias": np.array([0.5, np.inf])})
+    Traceback (most recent call last):
+        ...
+    ValueError: fc7.bias holds NaN or infinity: are these the weights of a training that diverged?
+    """
+    for name, value in state.items():
+        value = np.asarray(value)
+        if value.dtype.kind != "f" or not value.size:
+            continue
+        # Both are NaN if one number is.
+        if not np.isfinite(value.min()) or not np.isfinite(value.max()):
+            raise ValueError(
+                f"{shown(name)} holds NaN or infinity: are these the weights of a training that "
+                "diverged?"
+            )
 
 
 def start_from(model: FCN, state: State, *, assign: bool = False) -> list[str]:
@@ -201,7 +234,8 @@ def start_from(model: FCN, state: State, *, assign: bool = False) -> list[str]:
     Raises
     ------
     ValueError
-        If a convolution, fc6 or fc7 is missing or has another shape.
+        If a convolution, fc6 or fc7 is missing, has another shape or is not finite. Nothing has
+        been loaded then.
     """
     state = convolutionalize(state) if is_classifier(state) else state
     return _load_stem(model, state, assign)
@@ -211,17 +245,23 @@ def _load_stem(model, state, assign):
     """Load convolutions, fc6 and fc7, which must be there, and score layers that fit."""
     own = dict(model.named_parameters())
     stem = [name for name in own if name.startswith(("conv", "fc"))]
-    missing = [name for name in stem if name not in state]
-    if missing:
-        raise ValueError(f"expected {missing[0]} among the names, got {', '.join(list(state)[:6])}")
+    _check_names(state, stem)
     # Upsampling stays bilinear: weights for another stride, or learned elsewhere, are no start.
     scores = [
         name for name, p in own.items()
         if name.startswith("score") and np.shape(state.get(name, 0)) == p.data.shape
     ]
-    taken = [*stem, *scores]
-    model.load_state_dict({name: state[name] for name in taken}, strict=False, assign=assign)
-    return taken
+    taken = {name: state[name] for name in (*stem, *scores)}
+    check_finite(taken)
+    model.load_state_dict(taken, strict=False, assign=assign)
+    return list(taken)
+
+
+def _check_names(state, names):
+    refuse_other_vggs(state)
+    missing = [name for name in names if name not in state]
+    if missing:
+        raise ValueError(f"expected {missing[0]} among the names, got {listed(list(state)[:6])}")
 
 
 def for_caffe_images(state: State, trained_on: str) -> State:
@@ -242,6 +282,11 @@ def for_caffe_images(state: State, trained_on: str) -> State:
     Returns
     -------
     dict of str to ndarray
+
+    Raises
+    ------
+    ValueError
+        If conv1_1 is missing, has another shape or is not finite.
     """
     from fcn_numpy.data.images import CAFFE_MEAN
 
@@ -250,12 +295,14 @@ def for_caffe_images(state: State, trained_on: str) -> State:
     if trained_on != "torchvision":
         raise ValueError(f"expected trained_on 'caffe' or 'torchvision', got {trained_on!r}")
     names = ("conv1_1.weight", "conv1_1.bias")
-    shapes = [np.shape(state.get(name, 0)) for name in names]
+    _check_names(state, names)
+    shapes = [np.shape(state[name]) for name in names]
     if len(shapes[0]) != 4 or shapes[0][1] != 3 or shapes[1] != shapes[0][:1]:
         raise ValueError(
             f"expected {names[0]} of shape (F, 3, kh, kw) and {names[1]} of shape (F,), got "
             f"{shapes[0]} and {shapes[1]}"
         )
+    check_finite({name: state[name] for name in names})
     weight, bias = (state[name].astype(np.float64) for name in names)
     mean, std = np.array(TORCHVISION_MEAN), np.array(TORCHVISION_STD)
     offset = (np.array(CAFFE_MEAN[::-1]) / 255 - mean) / std

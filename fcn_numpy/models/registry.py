@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from fcn_numpy.files import shown
 from fcn_numpy.models.fcn import FCN
 from fcn_numpy.models.variants import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
 from fcn_numpy.models.vgg import TINY, VGG, VGG16
@@ -15,6 +16,9 @@ BACKBONES: dict[str, type[VGG]] = {"tiny": TINY, "vgg16": VGG16}
 MODELS: dict[str, type[FCN]] = {
     "fcn32s": FCN32s, "fcn16s": FCN16s, "fcn8s": FCN8s, "fcn8satonce": FCN8sAtOnce
 }
+
+# torchvision's networks by the number of their convolutions.
+TORCHVISION_VGGS = {8: "vgg11", 10: "vgg13", 13: "vgg16", 16: "vgg19"}
 
 
 def backbone_of(state: Mapping[str, np.ndarray]) -> type[VGG]:
@@ -35,10 +39,11 @@ def backbone_of(state: Mapping[str, np.ndarray]) -> type[VGG]:
     ValueError
         If they belong to none of them.
     """
+    refuse_other_vggs(state)
     if "fc6.weight" not in state:
         raise ValueError(
             "expected the weights of an FCN or of a VGG classifier, fc6.weight among their names, "
-            f"got {', '.join(list(state)[:6]) or 'none'}"
+            f"got {listed(list(state)[:6])}"
         )
     shape = np.shape(state["fc6.weight"])
     expected = []
@@ -49,3 +54,34 @@ def backbone_of(state: Mapping[str, np.ndarray]) -> type[VGG]:
             return backbone
         expected.append(f"{shapes[0]} or {shapes[1]}, that of {backbone.name}")
     raise ValueError(f"expected fc6.weight of shape {', or '.join(expected)}, got {shape}")
+
+
+def refuse_other_vggs(state: Mapping[str, np.ndarray]) -> None:
+    """Raise an error for the weights of a VGG of torchvision that is not VGG16.
+
+    `fcn_numpy.weights.our_names` leaves their names as they are.
+
+    Parameters
+    ----------
+    state : dict of str to ndarray
+
+    Raises
+    ------
+    ValueError
+        If these are those of VGG11, VGG13 or VGG19, or of one with batch normalization.
+    """
+    layers = {name: value for name, value in state.items() if name.startswith("features.")}
+    convolutions = sum(np.ndim(value) == 4 for value in layers.values())
+    name = TORCHVISION_VGGS.get(convolutions)
+    if any(layer.endswith(".running_mean") for layer in layers):
+        name = name and f"{name}_bn"
+    if name not in (None, "vgg16"):
+        raise ValueError(
+            f"these look like the weights of torchvision's {name} ({convolutions} convolutions); "
+            "expected VGG16 without batch normalization"
+        )
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names of weights, which may be anything, as a message shows them."""
+    return ", ".join(shown(name, 40) for name in names) or "none"

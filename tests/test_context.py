@@ -7,7 +7,7 @@ from references import assert_close
 from fcn_numpy.geometry import FeatureMap, trace
 from fcn_numpy.gradcheck import gradcheck
 from fcn_numpy.models import TINY, FCN8s, PyramidPooling
-from fcn_numpy.nn import AdaptiveAvgPool2d, BilinearResize, Concat
+from fcn_numpy.nn import AdaptiveAvgPool2d, BilinearResize, Concat, Conv2d
 from fcn_numpy.nn.resize import averaging_matrix, interpolation_matrix
 
 pytestmark = pytest.mark.usefixtures("both_algorithms")
@@ -34,6 +34,7 @@ def test_interpolation_by_hand():
     assert (interpolation_matrix(2, 4, False) @ row).tolist() == [0, 1, 3, 4]
     assert (interpolation_matrix(2, 5, True) @ row).tolist() == [0, 1, 2, 3, 4]
     assert (interpolation_matrix(2, 1, True) @ row).tolist() == [0]
+    assert (interpolation_matrix(3, 2, True) @ [1, 5, 7]).tolist() == [1, 7]
     assert (interpolation_matrix(2, 1, False) @ row).tolist() == [2]
 
 
@@ -91,16 +92,28 @@ def test_concat_cuts_where_it_joined():
         assert np.array_equal(part, x)
 
 
+def test_a_cell_of_concatenated_maps_sees_what_either_sees():
+    image = FeatureMap(3, (6, 7))
+    small, large = (Conv2d(3, 2, (k, 3), padding=(k // 2, 1))(image) for k in (1, 5))
+    for maps in ((small, large), (large, small), (large, small, image)):
+        assert Concat()(*maps).grid.field == (5, 3)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda x: Concat().forward(), "Concat expected at least one map"),
         (lambda x: Concat()(x, x[:, :, 1:]), r"Concat: map 1.*\(1, C, 4, 4\).*got.*\(1, 2, 3, 4\)"),
         (lambda x: Concat()(x, x.astype(np.float32)), "Concat: map 1 of float64.*got float32"),
+        (
+            lambda x: Concat()(FeatureMap(1, (4, 4)), FeatureMap(2, (4, 3))),
+            r"Concat expected maps of one size, got \[\(4, 4\), \(4, 3\)\]",
+        ),
         (lambda x: AdaptiveAvgPool2d(0), "expected output_size.*got 0"),
         (lambda x: AdaptiveAvgPool2d(2)(x[0]), r"AdaptiveAvgPool2d: x.*got.*\(2, 4, 4\)"),
         (lambda x: BilinearResize()(x, x[0]), r"BilinearResize: like.*got.*\(2, 4, 4\)"),
         (lambda x: PyramidPooling(0), "expected in_channels.*got 0"),
+        (lambda x: PyramidPooling(4, (1,), 0), "expected channels to be .* at least 1, got 0"),
         (lambda x: PyramidPooling(4, ()), "expected at least one number of bins"),
         (lambda x: PyramidPooling(4, (1, 0)), "expected each of bins.*at least 1, got 0"),
         (lambda x: PyramidPooling(4, (1, (2, 2))), r"expected each of bins.*got \(2, 2\)"),

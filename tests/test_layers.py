@@ -177,6 +177,13 @@ def test_first_weights_come_from_the_generator_that_is_handed_in():
     assert ConvTranspose2d(2, 3, 4).bias is None
 
 
+def test_first_weights_of_a_transposed_convolution_suit_the_cells_that_it_sums_over():
+    # With stride (4, 1), a cell of the output sums over 3 x 5 of 12 x 5 taps, of 6 channels.
+    weight = ConvTranspose2d(6, 30, (12, 5), (4, 1), rng=rng()).weight.data
+    deviation = np.sqrt(2 / (6 * 3 * 5))
+    assert weight.std() == pytest.approx(deviation, rel=5 / np.sqrt(2 * weight.size))
+
+
 @pytest.mark.parametrize(
     ("kernel_size", "expected"),
     [
@@ -229,6 +236,7 @@ POOLS = [
     ((1, 1, 6, 5), 3, 1, 0, False),
     ((1, 1, 2, 3), 4, 3, 2, True),
     ((1, 1, 9, 8), (2, 4), (3, 2), (1, 2), True),
+    ((1, 2, 5, 7), 2, 7, 1, False),
 ]
 # The same, and dilation.
 DILATED_POOLS = [
@@ -298,6 +306,15 @@ def test_max_pool2d_ties_go_to_the_first_cell_in_reading_order():
     assert grad_x[0, 0].tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 0]]
 
 
+@pytest.mark.parametrize("taps", [256, 257])
+def test_the_last_of_many_cells_may_win(taps):
+    """A byte can count 256 of them."""
+    layer, x = MaxPool2d((1, taps)), np.zeros((1, 1, 1, taps))
+    x[..., -1] = 1
+    layer(x)
+    assert np.array_equal(layer.backward(np.ones((1, 1, 1, 1))), x)
+
+
 def test_max_pool2d_padding_never_wins():
     """Not even against minus infinity: the gradient goes to a cell of the map."""
     layer = MaxPool2d(2, padding=1)
@@ -361,7 +378,7 @@ def test_dropout_follows_its_generator_and_p():
     check_gradients(second, normal(3, 6))
 
 
-@pytest.mark.parametrize("p", [-0.1, 1, 1.5, float("nan"), None, "half"])
+@pytest.mark.parametrize("p", [-0.1, 1, 1.5, float("nan"), None, "half", False])
 def test_dropouts_p_must_be_a_probability(p):
     with pytest.raises(ValueError, match=f"expected p .*got '?{p}"):
         Dropout2d(p)
@@ -562,6 +579,20 @@ def test_an_ignored_label_has_no_gradient():
     grad = layer.backward()
     assert not grad[0, :, 0, 1].any()
     assert np.abs(grad).sum(axis=1)[0, [0, 1, 1], [0, 0, 1]].all()
+
+
+def test_an_ignored_pixel_may_have_any_score():
+    layer, scores = SoftmaxCrossEntropy(), np.zeros((1, 2, 1, 2), np.float32)
+    scores[0, 0, 0, 1] = -np.inf
+    assert layer(scores, np.array([[[1, 255]]])) == pytest.approx(np.log(2))
+    assert_close(layer.backward()[0, :, 0], [[0.5, 0], [-0.5, 0]], 1e-7)
+
+
+def test_the_losses_of_pixels_are_summed_in_float64():
+    scores, labels = np.zeros((1, 2, 7, 15), np.float32), np.zeros((1, 7, 15), int)
+    one = SoftmaxCrossEntropy(reduction="sum")(scores[..., :1, :1], labels[..., :1, :1])
+    many = SoftmaxCrossEntropy(reduction="sum")(scores, labels)
+    assert many == pytest.approx(105 * one, rel=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -1106,6 +1137,10 @@ def test_load_state_dict_casts():
     assert net.weight.data.dtype == net.bias.data.dtype == np.float32
     assert net.weight.data.tolist() == [[1, 2], [3, 4]]
     assert np.array_equal(net.bias.data, np.array([0.1, 0.2], np.float32))
+    state = {"weight": np.full((2, 2), 200, np.uint8), "bias": np.array([0.5, 0.25])}
+    net.load_state_dict(state, assign=True)
+    assert net.weight.data.dtype == net.bias.data.dtype == np.float32
+    assert net.weight.data.tolist() == [[200, 200]] * 2 and net.bias.data.tolist() == [0.5, 0.25]
 
 
 @pytest.mark.parametrize("strict", [True, False])
@@ -1160,6 +1195,12 @@ def test_names_from_a_file_cannot_make_a_message_long_or_write_to_a_terminal(mis
     message = str(caught.value)
     assert message.isprintable() and len(message) < 500
     assert r"unexpected \x1b[31mvery_long" in message and message.endswith(" and 3 more")
+
+
+@pytest.mark.parametrize(("n", "end"), [(6, "n5"), (7, "n5 and 1 more")])
+def test_six_names_are_listed(n, end):
+    with pytest.raises(ValueError, match=f"unexpected n0, n1, n2, n3, n4, {end}$"):
+        Net().load_state_dict({f"n{i}": np.zeros(1) for i in range(n)})
 
 
 def test_load_state_dict_not_strict_returns_what_it_skipped():

@@ -162,6 +162,8 @@ def test_matrices_of_several_images_add_up():
     [
         (np.array([0, 3]), np.array([0, 0]), "labels from 0 to 2, got 3"),
         (np.array([0, -1]), np.array([0, 0]), "labels from 0 to 2, got -1"),
+        (np.array([0, 2**32]), np.array([0, 0]), "labels from 0 to 2, got 4294967296"),
+        (np.array([0, 2**64 - 1], np.uint64), np.array([0, 0]), "labels from 0 to 2, got "),
         (np.array([0, 1]), np.array([0, 3]), "predictions from 0 to 2, got 3"),
         (np.array([0, 1]), np.array([0, 255]), "predictions from 0 to 2, got 255"),
         (np.array([0, 1]), np.array([0, -2]), "predictions from 0 to 2, got -2"),
@@ -206,6 +208,13 @@ def test_a_few_classes_are_columns():
         "fcn32s       1.000      1.000    1.000    1.000   1.000  1.000",
         "fcn8s        1.000      1.000    1.000    1.000   1.000    nan",
     ]
+
+
+@pytest.mark.parametrize("class_names", [list("abcdef"), ["twelve chars", "a"]])
+def test_six_classes_of_twelve_characters_are_still_columns(class_names):
+    table = score_table({"fcn8s": scores_of([1] * len(class_names))}, class_names)
+    assert [line.count("1.000") for line in table.splitlines()] == [0, 4 + len(class_names)]
+    assert all(f"  IU {name}" in table for name in class_names)
 
 
 @pytest.mark.parametrize("class_names", [

@@ -131,7 +131,7 @@ class SoftmaxCrossEntropy(Module):
         of_label = np.take_along_axis(shifted, index, axis=1)[:, 0]
         exps = np.exp(shifted, out=shifted)
         sums = exps.sum(axis=1)
-        losses = np.where(factor > 0, factor * (np.log(sums) - of_label), 0)
+        losses = factor * np.where(factor > 0, np.log(sums) - of_label, 0)  # no 0 * infinity
         exps /= sums[:, None]
         self._save(exps, index, factor, scores.dtype)
         return float(losses.sum(dtype=np.float64))

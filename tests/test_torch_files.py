@@ -18,6 +18,7 @@ import pytest
 from weight_bytes import load_bytes, refusal
 
 from fcn_numpy import weights
+from fcn_numpy.weights import torch_pickle
 
 RNG = np.random.default_rng(0)
 STATE = {
@@ -323,6 +324,14 @@ def test_axes_of_length_1_may_have_any_stride(tmp_path, form):
     assert_same(got, {"w": SIX[:, None]})
 
 
+def test_a_tensor_that_is_all_of_its_storage_is_not_copied():
+    where = torch_pickle.Storage("0", "f4", 6)
+    for size, stride in (((2, 3), (3, 1)), ((2, 1, 3), (3, 999, 1)), ((1, 6), (0, 1))):
+        assert torch_pickle.Tensor(where, 0, size, stride).is_contiguous
+    for size, stride in (((2, 3), (1, 2)), ((6,), (0,))):
+        assert not torch_pickle.Tensor(where, 0, size, stride).is_contiguous
+
+
 @FORMS
 def test_what_a_file_is_called_does_not_matter(tmp_path, form):
     (tmp_path / "w.npz").write_bytes(form(state_of(w=tensor())))
@@ -527,6 +536,81 @@ EMPTY_STACK = {
     "BINPERSID": b"Q", "STACK_GLOBAL": b"\x93", "mark popped under": b"NN(\x86t",
     "names that are none": b"NN\x93",
 }
+
+
+def call(name, args):
+    """Return the opcodes of a call with these opcodes as a tuple of arguments."""
+    return b"c" + name.replace(".", "\n").encode() + b"\n(" + args + b"tR"
+
+
+def persistent(*parts):
+    return b"(" + b"".join(parts) + b"tQ"
+
+
+FLOATS, SIZE = b"ctorch\nFloatStorage\n", b"ctorch\nSize\n"
+WORD, KEY, PLACE, SIX_OF = text("storage"), text("0"), text("cpu"), whole(6)
+REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n("
+PARAMETER = b"ctorch._utils\n_rebuild_parameter\n("
+AXES = wholes((2, 3)) + wholes((3, 1))
+PLACED = REBUILD + storage() + whole(0)
+SIZED = "whole numbers as a tensor's size and stride"
+OFFSET = "a tensor's offset, and as many strides"
+PAIRED, DESCRIBED = "a list of pairs for an OrderedDict", "the description of a storage"
+TYPED, VIEWED = "the type and the key of a storage", "the key, offset and size of a storage's view"
+# Each is wrong in one way only, so each part of each check is needed.
+WRONG_IN_ONE_WAY = {
+    "a tensor of three parts": (PLACED + wholes((2, 3)) + b"tR",
+                                "a tensor's storage, offset, size and stride"),
+    "a tensor of no storage": (REBUILD + b"N" + whole(0) + AXES + b"tR",
+                               "a tensor's storage, offset, size and stride"),
+    "a size in a list": (PLACED + b"])tR", SIZED),
+    "strides in a list": (PLACED + b")]tR", SIZED),
+    "a size of text": (PLACED + text("a") + b"\x85" + wholes((1,)) + b"tR", SIZED),
+    "an offset of text": (REBUILD + storage() + text("0") + AXES + b"tR", OFFSET),
+    "more sizes than strides": (PLACED + wholes((2, 3)) + wholes((3,)) + b"tR", OFFSET),
+    "a parameter of nothing": (PARAMETER + b"tR", "a tensor in a parameter"),
+    "a parameter of text": (PARAMETER + text("a") + b"tR", "a tensor in a parameter"),
+    "a dict of two lists": (call("collections.OrderedDict", b"]]"), PAIRED),
+    "a dict of a tuple": (call("collections.OrderedDict", b")"), PAIRED),
+    "a pair of text": (call("collections.OrderedDict", b"](" + text("ab") + b"e"), PAIRED),
+    "three for a pair": (call("collections.OrderedDict", b"](" + text("a") + b"NN\x87e"), PAIRED),
+    "one for a pair": (call("collections.OrderedDict", b"](" + text("a") + b"\x85e"), PAIRED),
+    "a torch.Size of nothing": (call("torch.Size", b""), "a tuple in a torch.Size"),
+    "a torch.Size of two tuples": (call("torch.Size", b"))"), "a tuple in a torch.Size"),
+    "a torch.Size of a list": (call("torch.Size", b"]"), "a tuple in a torch.Size"),
+    "a name that is no text": (text("torch") + b"N\x93", "expected a name on its stack"),
+    "a module that is no text": (b"N" + text("Size") + b"\x93", "expected a name on its stack"),
+    "a call of nothing": (b"N)R", "calls what is no function"),
+    "a call of a storage's type": (FLOATS + b")R", "calls what is no function"),
+    "a call without a tuple": (b"ccollections\nOrderedDict\nNR", "calls what is no function"),
+    "the state of a list": (b"]Nb", "the state of what is no state_dict"),
+    "a storage that is no tuple": (b"](" + WORD + FLOATS + KEY + PLACE + SIX_OF + b"eQ", DESCRIBED),
+    "a storage of four parts": (persistent(WORD, FLOATS, KEY, PLACE), DESCRIBED),
+    "a storage of seven parts": (persistent(WORD, FLOATS, KEY, PLACE, SIX_OF, b"NN"), DESCRIBED),
+    "a storage's word that is no text": (persistent(b"N", FLOATS, KEY, PLACE, SIX_OF), DESCRIBED),
+    "a storage of another word": (persistent(KEY, FLOATS, KEY, PLACE, SIX_OF), "a storage in its"),
+    "a storage's type that is text": (persistent(WORD, KEY, KEY, PLACE, SIX_OF), TYPED),
+    "a storage's type that is none": (persistent(WORD, SIZE, KEY, PLACE, SIX_OF), TYPED),
+    "a storage's key that is no text": (persistent(WORD, FLOATS, whole(0), PLACE, SIX_OF), TYPED),
+    "a view in a list": (storage(view=b"](" + KEY + whole(0) + SIX_OF + b"e"), VIEWED),
+    "a view of two parts": (storage(view=b"(" + KEY + whole(0) + b"t"), VIEWED),
+    "a view of four parts": (storage(view=b"(" + KEY + whole(0) + SIX_OF + b"Nt"), VIEWED),
+    "a view that begins nowhere": (storage(view=b"(" + KEY + b"N" + SIX_OF + b"t"), VIEWED),
+    "a view of a negative size": (storage(view=b"(" + KEY + whole(0) + whole(-1) + b"t"), VIEWED),
+}
+
+
+@FORMS
+@pytest.mark.parametrize("case", WRONG_IN_ONE_WAY)
+def test_each_part_of_a_check_is_needed(tmp_path, form, case):
+    opcodes, words = WRONG_IN_ONE_WAY[case]
+    assert words in refusal(tmp_path, form(state_of(w=opcodes)))
+
+
+@FORMS
+def test_a_tensor_of_nothing_may_lie_anywhere(tmp_path, form):
+    got = load_bytes(tmp_path, form(state_of(w=tensor(offset=100, size=(0, 2), stride=(2, 1)))))
+    assert_same(got, {"w": np.zeros((0, 2), np.float32)})
 
 
 def fill(opcodes, sentinel):

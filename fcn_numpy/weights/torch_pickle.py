@@ -204,9 +204,8 @@ class _Machine:
         """
         while True:
             self.spend(1)
-            code = self.file.read(1)
-            opcode = _OPCODES.get(code)
-            if not code or opcode is None:
+            opcode = _OPCODES.get(self.file.read(1))
+            if opcode is None:
                 raise ValueError("its pickle is damaged, or too long for a state_dict's")
             # An opcode is refused before its argument is read.
             method = _METHODS.get(opcode.name)

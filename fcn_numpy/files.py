@@ -63,6 +63,13 @@ def reason_of(error: BaseException) -> str:
     return shown(" ".join(str(error).split()), LONGEST_REASON) or type(error).__name__
 
 
+def message_of(error: BaseException) -> str:
+    """Return what an exception says, with the file that it is about, in one line."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{reason_of(error)}: {shown(error.filename)}"
+    return reason_of(error)
+
+
 @contextlib.contextmanager
 def errors_name(path: str | os.PathLike, *kinds: type[Exception]) -> Iterator[None]:
     """Put the file's name in front of a ValueError raised in the block.
@@ -73,9 +80,10 @@ def errors_name(path: str | os.PathLike, *kinds: type[Exception]) -> Iterator[No
     *kinds : type of Exception
         Exceptions that become a ValueError too.
     """
+    caught: tuple[type[Exception], ...] = (ValueError, *kinds)
     try:
         yield
-    except (ValueError, *kinds) as error:
+    except caught as error:
         raise ValueError(f"{shown(path)}: {reason_of(error)}") from error
 
 
@@ -107,8 +115,8 @@ def open_file(path: str | os.PathLike, limit: int) -> Iterator[IO[bytes]]:
     """
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
-        kind = next((name for test, name in KINDS.items() if test(status.st_mode)), "something else")
-        raise ValueError(f"expected a file, got {kind}")
+        kinds = (name for test, name in KINDS.items() if test(status.st_mode))
+        raise ValueError(f"expected a file, got {next(kinds, 'something else')}")
     if status.st_size > limit:
         raise ValueError(f"expected a file of at most {limit:,} bytes, got {status.st_size:,}")
     with open(path, "rb") as file:
@@ -150,7 +158,7 @@ def read_json(path: str | os.PathLike, limit: int) -> Any:
     """Read a JSON file. Arguments and errors as `read_text`; JSON that is not valid, too."""
     text = read_text(path, limit)
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        return json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
         raise ValueError(f"line {error.lineno}: {error.msg}") from error
     except RecursionError:
@@ -162,10 +170,6 @@ def _unique(pairs):
     if len(values) != len(pairs):
         raise ValueError("a name occurs twice in it")
     return values
-
-
-def _refuse_constant(name):
-    raise ValueError(f"expected a finite number, got {name}")
 
 
 # ---------------------------------------------------------------- writing

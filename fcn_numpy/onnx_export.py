@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from fcn_numpy import __version__
+from fcn_numpy.card import Card
 from fcn_numpy.files import atomic_write
 from fcn_numpy.geometry import Step, trace
 from fcn_numpy.models import FCN
@@ -24,22 +25,15 @@ OPSET, IR_VERSION = 17, 8
 # A protobuf message, which an ONNX file is, may not be larger.
 MAX_BYTES = 2**31 - 1
 
-# What an image must be like, by the function of `fcn_numpy.data` that makes it so.
-INPUTS = {
-    "subtract_mean": (
-        "BGR from 0 to 255, minus 104.00699, 116.66877, 122.67892 (the mean blue, green and red)"
-    ),
-    "normalise": "RGB from 0 to 1, minus the mean of each color in each image, times 4",
-}
 
-
-def export_onnx(path: str | os.PathLike, model: FCN) -> None:
+def export_onnx(path: str | os.PathLike, model: FCN, card: Card | None = None) -> None:
     """Write a network for inference as an ONNX file, whole or not at all.
 
     It has one input, "image", float32, shape (N, 3, H, W), and one output, "scores", float32,
     shape (N, n_class, H, W). N, H and W may differ from call to call. What the image must be like
-    (order and range of colours), and which heights and widths the network takes, stands in the
-    file's doc_string, and in its metadata under "input" and "sizes".
+    (order and range of colors), and which heights and widths the network takes, is in the file's
+    doc_string, and in its metadata under "input" and "sizes"; the names and colors of the classes
+    are under "classes" and "colors", as JSON.
 
     Parameters
     ----------
@@ -49,6 +43,8 @@ def export_onnx(path: str | os.PathLike, model: FCN) -> None:
         Of any backbone, in either mode; it is left as it is. Nothing is dropped out in the file.
         Weights of another dtype than float32 are written as float32: few runtimes convolve in
         float64.
+    card : Card, optional
+        What else is known of the network.
 
     Raises
     ------
@@ -73,8 +69,9 @@ def export_onnx(path: str | os.PathLike, model: FCN) -> None:
         ) from error
 
     graph = _Graph(trace(model, next(n for n in itertools.count(1) if model.takes(n))))
+    card = Card() if card is None else card
     metadata = {
-        "input": INPUTS[model.backbone.preprocessing],
+        **card.metadata(type(model).__name__, model.backbone),
         "sizes": f"height and width of {model.sizes}",
     }
     proto = onnx.helper.make_model(

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from fcn_numpy.checks import check_array
 from fcn_numpy.data import IGNORE, Classes
+from fcn_numpy.data.images import SOFTWARE
 from fcn_numpy.files import atomic_write
 
 CURVE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -378,4 +379,4 @@ def _save(figure, path, **options):
     with atomic_write(Path(path)) as file, warnings.catch_warnings():
         # Matplotlib's font has no letters of some scripts and draws boxes instead.
         warnings.filterwarnings("ignore", "Glyph .* missing")
-        figure.savefig(file, format="png", dpi=110, **options)
+        figure.savefig(file, format="png", dpi=110, metadata={"Software": SOFTWARE}, **options)

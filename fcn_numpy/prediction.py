@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import os
-from pathlib import Path
 
 import numpy as np
 
 from fcn_numpy.checks import Pair, check_array
-from fcn_numpy.data import (
-    VOC_CLASSES,
-    Classes,
-    normalise,
-    read_classes,
-    subtract_mean,
-)
+from fcn_numpy.data import normalise, subtract_mean
 from fcn_numpy.data.framing import extend
 from fcn_numpy.models import FCN, Backbone
 
@@ -37,6 +29,11 @@ def prepare(images: np.ndarray, backbone: type[Backbone]) -> np.ndarray:
     Returns
     -------
     ndarray, shape and dtype of images
+
+    Raises
+    ------
+    ValueError
+        If a value is outside of [0, 1], or NaN.
     """
     return PREPROCESSING[backbone.preprocessing](images)
 
@@ -62,7 +59,8 @@ def score_image(model: FCN, image: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If `image` does not have that shape and dtype.
+        If `image` does not have that shape and dtype, or a value outside of [0, 1]; if the
+        scores are not finite.
 
     Examples
     --------
@@ -74,7 +72,11 @@ def score_image(model: FCN, image: np.ndarray) -> np.ndarray:
     h, w = image.shape[1:]
     model.eval()
     extended = extend(image, fitting_size(model, (h, w)))
-    return model(prepare(extended[None], model.backbone))[0, :, :h, :w]
+    with np.errstate(over="ignore", invalid="ignore"):  # it shows in the scores
+        scores = model(prepare(extended[None], model.backbone))[0, :, :h, :w]
+    if not np.isfinite(scores).all():
+        raise ValueError("the scores are not finite: are these the weights of a broken training?")
+    return scores
 
 
 def fitting_size(model: FCN, size: Pair) -> Pair:
@@ -92,45 +94,3 @@ def fitting_size(model: FCN, size: Pair) -> Pair:
     """
     h, w = (next(n for n in itertools.count(start) if model.takes(n)) for start in size)
     return h, w
-
-
-def classes_of(
-    model: FCN, weights: str | os.PathLike, classes: Classes | None = None
-) -> Classes:
-    """Return the classes that a network tells apart, which its weights do not name.
-
-    Parameters
-    ----------
-    model : FCN
-    weights : path-like
-        The file that its weights come from.
-    classes : Classes, optional
-        The classes, if they are known: only their number is checked.
-
-    Returns
-    -------
-    Classes
-        `classes` if given. Otherwise those of the file classes.csv beside the weights, if it
-        lists as many as the network has. Otherwise PASCAL VOC's for 21 classes on VGG16, as the
-        published networks have them, or else "class 0", "class 1" and so on.
-
-    Raises
-    ------
-    ValueError
-        If `classes` has another number of classes than the network, or classes.csv is damaged.
-    """
-    if classes is not None:
-        if len(classes) != model.n_class:
-            raise ValueError(
-                f"expected {os.fspath(weights)} to hold weights for {len(classes)} classes, got "
-                f"score_fr.weight for {model.n_class}"
-            )
-        return classes
-    beside = Path(weights).parent / "classes.csv"
-    if beside.is_file():
-        listed, _ = read_classes(beside)
-        if len(listed) == model.n_class:
-            return listed
-    if model.n_class == len(VOC_CLASSES) and not model.backbone.learns_from_scratch:
-        return VOC_CLASSES
-    return Classes.named([f"class {number}" for number in range(model.n_class)])

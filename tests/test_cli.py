@@ -217,7 +217,7 @@ def test_predict_segments_the_others_if_one_image_is_broken(tmp_path, capsys):
     assert "good.png: class 1 100%" in words
     lines = complaints.splitlines()
     assert len(lines) == 2
-    assert "bad.png: it is no picture" in lines[0]
+    assert "bad.png: it is no image" in lines[0]
     assert lines[1] == f"fcn-numpy predict: error: No such file or directory: {names[1]}"
     assert sorted(p.name for p in out.iterdir()) == [
         "good_labels.png", "good_legend.png", "good_overlay.png"
@@ -432,13 +432,14 @@ class Terminal:
 
 
 def test_on_a_terminal_one_line_updates():
-    from fcn_numpy.cli.progress import ProgressLine
+    from fcn_numpy.cli.progress import LiveLine, TrainingProgress
     from fcn_numpy.training import StepReport
 
     stream = Terminal()
-    line = ProgressLine(stream)
+    line = LiveLine(stream)
+    progress = TrainingProgress(line)
     for step in range(1, 4):
-        line(StepReport("fcn8s", step, 3, 0.5, step * 10.0, 30.0, 10.0, 8))
+        progress(StepReport("fcn8s", step, 3, 0.5, step * 10.0, 30.0, 10.0, 8))
     text = "".join(stream.written)
     assert text.count("\n") == 1
     assert text.endswith("\n")
@@ -450,15 +451,15 @@ def test_on_a_terminal_one_line_updates():
 
 
 def test_text_follows_an_unfinished_line_on_a_line_of_its_own():
-    from fcn_numpy.cli.progress import ProgressLine
+    from fcn_numpy.cli.progress import LiveLine, TrainingProgress
     from fcn_numpy.training import StepReport
 
     stream = Terminal()
-    line = ProgressLine(stream)
+    line = LiveLine(stream)
     line.close()
     assert not stream.written
     line.shown -= 1
-    line(StepReport("fcn8s", 1, 3, 0.5, 10.0, 30.0, 10.0, 8))
+    TrainingProgress(line)(StepReport("fcn8s", 1, 3, 0.5, 10.0, 30.0, 10.0, 8))
     line.close()
     text = "".join(stream.written)
     assert text.count("\n") == 1 and text.endswith("\n")

@@ -112,8 +112,8 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path):
     faults = faults_of(own_folder(tmp_path, TWO))
     expected = (
         "f.png and f.jpg have the same name", "notes.txt: expected a file with the ending .png",
-        "a.png has no mask", "b.png has no picture", f"expected {masks / 'c.png'} to be of the "
-        "size of its picture, 8 x 6, got 8 x 7",
+        "a.png has no mask", "b.png has no image", f"expected {masks / 'c.png'} to be of the "
+        "size of its image, 8 x 6, got 8 x 7",
         "d.png: expected class numbers from 0 to 1 or 255 (ignored), got 2 in row 4, column 3",
         f"cannot read {images / 'e.png'}", f"{masks / 'e.png'}: expected class numbers",
         f"{images / 'g'} is a folder",
@@ -160,7 +160,7 @@ def test_what_voc_lacks_is_told_at_once(tmp_path):
 
 
 def test_a_list_of_voc_with_names_that_no_file_can_have(tmp_path):
-    for part in ("JPEGImages", "ImageSets/Segmentation"):
+    for part in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
         (tmp_path / part).mkdir(parents=True)
     (tmp_path / "ImageSets" / "Segmentation" / "train.txt").write_text("a" * 5000 + "\nb\0c\n")
     folder = voc_folder(tmp_path, "train")
@@ -172,10 +172,10 @@ def test_a_list_of_voc_that_is_not_there(tmp_path):
     voc(tmp_path, {"train": ["a"], "val": []})
     with pytest.raises(ValueError, match=r"test\.txt; there are train, val"):
         voc_folder(tmp_path, "test")
-    with pytest.raises(ValueError, match=r"names of pictures in .*val\.txt, got none"):
+    with pytest.raises(ValueError, match=r"val\.txt: expected names of images, got an empty list"):
         voc_folder(tmp_path, "val")
     (tmp_path / "ImageSets" / "Segmentation" / "val.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="expected a text of names"):
+    with pytest.raises(ValueError, match=r"val\.txt: line 1: expected a text in UTF-8"):
         voc_folder(tmp_path, "val")
 
 
@@ -199,7 +199,7 @@ def test_a_share_is_held_out(tmp_path, n, share, held_out):
 
 def test_one_picture_is_not_enough(tmp_path):
     own(tmp_path, "a")
-    with pytest.raises(ValueError, match="at least 2 pictures"):
+    with pytest.raises(ValueError, match="at least 2 images"):
         own_folder(tmp_path, TWO).split(0.5, 0)
     with pytest.raises(ValueError, match="share above 0 and below 1, got 1"):
         own_folder(tmp_path, TWO).split(1, 0)

@@ -33,7 +33,7 @@ from test_torch_files import good_bytes, state_of, storage, stream_of, tensor, z
 
 from fcn_numpy import weights
 from fcn_numpy.data import VOC_CLASSES, Classes, read_classes, read_image, read_mask, voc_folder
-from fcn_numpy.data.images import MAX_PIXELS
+from fcn_numpy.data.image_files import MAX_PIXELS
 
 SECONDS = float(os.environ.get("FCN_NUMPY_FUZZ_SECONDS", 60))
 FAST_COUNT = 200

@@ -88,11 +88,12 @@ def test_a_transparent_colour_of_a_palette_is_laid_on_white(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.tif"])
-def test_16_bits_become_8(tmp_path, name):
-    values = np.array([[0, 257, 128 * 257, 65535, 1000]], np.uint16)
+def test_16_bits_of_gray_are_kept(tmp_path, name):
+    values = np.array([[0, 257, 128 * 257, 65535, 1000, 1001]], np.uint16)
     image = read_back(tmp_path, Image.fromarray(values), name)
-    np.testing.assert_array_equal(image[0, 0] * 255, [0, 1, 128, 255, 4])
+    np.testing.assert_array_equal(image[0], values / np.float32(65535))
     np.testing.assert_array_equal(image[0], image[2])
+    assert image.dtype == np.float32 and len(np.unique(image)) == 6
 
 
 @pytest.mark.parametrize("values", [
@@ -170,7 +171,7 @@ def test_a_picture_too_large_is_refused_before_it_is_read(tmp_path):
 def test_a_missing_file_and_a_folder(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_image(tmp_path / "no.png")
-    with pytest.raises(ValueError, match="cannot read .*: it is a folder"):
+    with pytest.raises(ValueError, match="cannot read .*: expected a file, got a folder"):
         read_image(tmp_path)
 
 
@@ -273,7 +274,7 @@ def test_a_colour_that_is_not_listed_is_named_with_its_place(tmp_path):
     pixels[2, 1] = 200, 10, 31
     Image.fromarray(pixels).save(tmp_path / "m.png")
     with pytest.raises(ValueError, match=(
-        r"m\.png: expected a colour of the list of classes, got \(200, 10, 31\) in row 2, "
+        r"m\.png: expected a color of the list of classes, got \(200, 10, 31\) in row 2, "
         r"column 1$"
     )):
         read_mask(tmp_path / "m.png", THREE, coloured=True)
@@ -295,7 +296,7 @@ def test_a_mask_may_not_be_see_through(tmp_path):
 
 def test_a_jpeg_is_no_mask(tmp_path):
     Image.new("L", (3, 3)).save(tmp_path / "m.png", format="JPEG")
-    with pytest.raises(ValueError, match=r"no picture of a format taken \(PNG\)"):
+    with pytest.raises(ValueError, match=r"no image of a format taken \(PNG\)"):
         read_mask(tmp_path / "m.png", THREE)
 
 

@@ -1,20 +1,13 @@
-"""From an image of any size to scores of that size, and the classes that they are for."""
+"""From an image of any size to scores of that size."""
 
 
 import numpy as np
 import pytest
 from backbones import vgg
 
-from fcn_numpy.data import (
-    VOC_CLASSES,
-    Classes,
-    normalise,
-    subtract_mean,
-    write_classes,
-)
+from fcn_numpy.data import normalise, subtract_mean
 from fcn_numpy.models import TINY, VGG16, FCN8s, FCN32s
-from fcn_numpy.nn import skip_init
-from fcn_numpy.prediction import classes_of, fitting_size, prepare, score_image
+from fcn_numpy.prediction import fitting_size, prepare, score_image
 
 
 def model_with_scores(seed=1):
@@ -75,48 +68,28 @@ def test_an_image_of_another_shape_is_an_error():
         score_image(model_with_scores(), np.zeros((1, 3, 8, 8), np.float32))
 
 
-class PAPERS(VGG16):
-    """VGG16 with fewer weights."""
-
-    widths, fc_width = (2, 2, 2, 2, 2), 2
-
-
-def network(n_class, backbone=TINY):
-    with skip_init():
-        return FCN32s(n_class, backbone)
-
-
-def test_given_classes_are_those_of_the_network(tmp_path):
-    classes = Classes.named(["a", "b", "c"])
-    write_classes(tmp_path / "classes.csv", Classes.named(["x", "y", "z"]))
-    assert classes_of(network(3), tmp_path / "w.npz", classes) is classes
-
-
-def test_given_classes_must_be_as_many_as_the_network_has(tmp_path):
-    words = r"expected .*w\.npz to hold weights for 2 classes, got score_fr\.weight for 3"
-    with pytest.raises(ValueError, match=words):
-        classes_of(network(3), tmp_path / "w.npz", Classes.named(["a", "b"]))
-
-
-def test_classes_are_listed_beside_the_weights(tmp_path):
-    classes = Classes(("a", "b", "c"), ((0, 0, 0), (9, 8, 7), (1, 1, 1)))
-    write_classes(tmp_path / "classes.csv", classes)
-    assert classes_of(network(3), tmp_path / "w.npz") == classes
-    assert classes_of(network(3), str(tmp_path / "w.npz")) == classes
-    # A list of another length belongs to other weights.
-    assert classes_of(network(2), tmp_path / "w.npz").names == ("class 0", "class 1")
-
-
-@pytest.mark.parametrize(("n_class", "backbone", "expected"), [
-    (21, PAPERS, VOC_CLASSES), (21, TINY, Classes.named([f"class {n}" for n in range(21)])),
-    (3, PAPERS, Classes.named(["class 0", "class 1", "class 2"])),
-    (3, TINY, Classes.named(["class 0", "class 1", "class 2"])),
+@pytest.mark.parametrize(("image", "words"), [
+    (np.full((3, 64, 64), 128, np.float32), "from 0 to 1, got 128 to 128; divide 8-bit values by"),
+    (np.full((3, 64, 64), -0.5, np.float32), "from 0 to 1, got -0.5 to -0.5$"),
+    (np.full((3, 64, 64), np.nan, np.float32), "from 0 to 1, got nan to nan$"),
+    (np.full((3, 64, 64), np.inf, np.float32), "from 0 to 1, got inf to inf"),
 ])
-def test_only_published_networks_have_names_for_classes(tmp_path, n_class, backbone, expected):
-    assert classes_of(network(n_class, backbone), tmp_path / "w.npz") == expected
+@pytest.mark.parametrize("backbone", [TINY, VGG16])
+def test_values_out_of_range_are_an_error(image, words, backbone):
+    with pytest.raises(ValueError, match=words):
+        prepare(image[None], backbone)
+    with pytest.raises(ValueError, match=words):
+        score_image(model_with_scores(), image)
 
 
-def test_a_damaged_list_of_classes_is_an_error(tmp_path):
-    (tmp_path / "classes.csv").write_text("color\n")
-    with pytest.raises(ValueError, match=r"classes\.csv is no list of classes"):
-        classes_of(network(3), tmp_path / "w.npz")
+def test_a_value_that_rounding_took_over_the_edge_is_none():
+    image = np.zeros((1, 3, 4, 4), np.float32)
+    image[0, 0, 0] = 1.0002, -0.0002, 1, 0
+    prepare(image, TINY)
+
+
+def test_scores_that_are_not_finite_are_an_error():
+    model = model_with_scores()
+    model.score_fr.bias.data[1] = np.inf
+    with pytest.raises(ValueError, match="the scores are not finite"):
+        score_image(model, np.zeros((3, 64, 64), np.float32))

@@ -13,6 +13,7 @@ from fcn_numpy.data import normalise
 from fcn_numpy.models import TINY
 from fcn_numpy.nn import Dropout2d, LossSampling, SoftmaxCrossEntropy
 from fcn_numpy.prediction import prepare
+from fcn_numpy.seeds import stream
 from fcn_numpy.training import SEGMENTERS, OwnData, Settings
 from fcn_numpy.training.gradients import (
     PARTS,
@@ -41,7 +42,7 @@ def gradient_in_one_piece(settings, model, step):
     losses, pixels, sizes = 0.0, 0, []
     model.zero_grad()
     for number in range(PARTS):
-        rng = np.random.default_rng((settings.seed, 3, step, number))
+        rng = np.random.default_rng(stream("step", settings.seed, 3, step, number))
         size = sum((i + step) % PARTS == number for i in range(stage.batch))
         sizes.append(size)
         if not size:
@@ -115,7 +116,7 @@ def test_one_process_gives_the_gradient_of_the_batch(folder, reduction):
         gradients.begin(stage, model)
         loss = gradients.compute(7)
     grads = {name: p.grad.copy() for name, p in model.named_parameters()}
-    rng = np.random.default_rng((settings.seed, 3, 7, 0))
+    rng = np.random.default_rng(stream("step", settings.seed, 3, 7, 0))
     x, y = FolderImages(settings, data, Part()).batch(3, rng, model)
     loss_of = SoftmaxCrossEntropy(255, reduction, stage.class_weights)
     expected = loss_of(model(prepare(x, TINY)), y)

@@ -85,7 +85,9 @@ def test_torchvision_s_pictures_are_folded_into_the_first_layer():
     with pytest.raises(ValueError, match="'caffe' or 'torchvision', got 'x'"):
         for_caffe_images(state, "x")
     with pytest.raises(ValueError, match=r"conv1_1\.weight of shape \(F, 3, kh, kw\)"):
-        for_caffe_images({"conv1_1.weight": np.zeros((2, 4, 3, 3))}, "torchvision")
+        for_caffe_images(
+            {"conv1_1.weight": np.zeros((2, 4, 3, 3)), "conv1_1.bias": np.zeros(2)}, "torchvision"
+        )
 
 
 def test_weights_that_do_not_fit_are_said_before_anything_is_written(folder, tmp_path, capsys):

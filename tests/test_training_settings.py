@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fcn_numpy import training
+from fcn_numpy.data import TOY_CLASSES
 from fcn_numpy.nn import Parameter, SoftmaxCrossEntropy
 from fcn_numpy.optim import SGD
 from fcn_numpy.training import (
@@ -134,18 +135,18 @@ def test_pretrained_weights_replace_the_classifier():
 
 
 @pytest.mark.parametrize(("change", "words"), [
-    (lambda s: s.update(steps=[180, 200, 100, 260]), "another layout, expected Settings with .*, "
-     "got steps$"),
-    (lambda s: s["stages"][1].update(nesterov=True), "another layout, expected Stage with .*, got "
-     "nesterov$"),
+    (lambda s: s.update(steps=[180, 200, 100, 260]), r"config\.json: settings: expected no field "
+     "steps: it has another layout$"),
+    (lambda s: s["stages"][1].update(nesterov=True), "settings: stage 1: expected no field "
+     "nesterov: it has another layout$"),
     (lambda s: s["stages"].pop(2), "expected the stages classifier, .*, got classifier, fcn32s, "),
-    (lambda s: s.pop("stages"), "expected the stages .* got none"),
-    (lambda s: s["stages"][0].pop("name"), "name"),
-    (lambda s: s.update(stages=3), r"config\.json"),
-    (lambda s: s.update(stages=["fcn32s"]), r"config\.json"),
+    (lambda s: s.pop("stages"), "settings: expected a field stages, got none"),
+    (lambda s: s["stages"][0].pop("name"), "stage 0: expected a field name, got none"),
+    (lambda s: s.update(stages=3), "stages: expected a list, got 3"),
+    (lambda s: s.update(stages=["fcn32s"]), "stage 0: expected an object with name, .*, got"),
 ])
 def test_a_config_of_another_layout(tmp_path, change, words):
-    write_config(tmp_path, QUICK, None)
+    write_config(tmp_path, QUICK, TOY_CLASSES, None)
     config = json.loads((tmp_path / "config.json").read_text())
     change(config["settings"])
     (tmp_path / "config.json").write_text(json.dumps(config))
@@ -161,20 +162,20 @@ def test_a_config_of_another_layout(tmp_path, change, words):
     ({"steps": 0}, "expected steps to be an int of at least 1, got 0"),
     ({"batch": 1.5}, "expected batch to be an int of at least 1, got 1.5"),
     ({"warmup": -1}, "expected warmup to be an int of at least 0, got -1"),
-    ({"lr": -0.1}, "expected lr of at least 0, got -0.1"),
-    ({"lr": "fast"}, "expected lr of at least 0, got 'fast'"),
-    ({"weight_decay": float("nan")}, "expected weight_decay of at least 0, got nan"),
+    ({"lr": -0.1}, "expected lr of at least 0 and finite, got -0.1"),
+    ({"lr": "fast"}, "expected lr of at least 0 and finite, got 'fast'"),
+    ({"weight_decay": float("nan")}, "expected weight_decay of at least 0 and finite, got nan"),
     ({"momentum": 1}, "expected momentum of at least 0 and below 1, got 1"),
-    ({"clip_gradients": 0}, "expected clip_gradients above 0 or None, got 0"),
+    ({"clip_gradients": 0}, "expected clip_gradients above 0 and finite, or None, got 0"),
     ({"dropout": 1.0}, "expected dropout of at least 0 and below 1, got 1.0"),
-    ({"class_weights": (1.0, -1.0)}, "expected class_weights to be a tuple of numbers"),
+    ({"class_weights": (1.0, -1.0)}, "expected class_weights to be a tuple of finite numbers"),
     ({"class_weights": (0.0, 0.0)}, "expected a class weight above 0"),
     ({"name": "fcn4s"}, "expected a stage named classifier, .*, got 'fcn4s'"),
 ])
 def test_stages_that_cannot_be(values, words, tmp_path):
     with pytest.raises(ValueError, match=words):
         Stage(**{"name": "fcn8s", "steps": 1, "batch": 1, "lr": 0.1, **values})
-    write_config(tmp_path, QUICK, None)
+    write_config(tmp_path, QUICK, TOY_CLASSES, None)
     config = json.loads((tmp_path / "config.json").read_text())
     config["settings"]["stages"][3].update(values)
     (tmp_path / "config.json").write_text(json.dumps(config))

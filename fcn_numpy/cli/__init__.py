@@ -7,12 +7,19 @@ Each command is a module with two functions: `add_arguments` describes the comma
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import sys
 from collections.abc import Sequence
 
 from fcn_numpy import __version__
-from fcn_numpy.cli.options import Parser, complain
+from fcn_numpy.cli.output import (
+    Parser,
+    close_streams,
+    complain,
+    open_streams,
+    warnings_in_lines,
+)
 
 COMMANDS = {
     "train": "train an FCN on toy shapes, or on your own images",
@@ -35,21 +42,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 for success; 1 if a check failed, an image could not be segmented, or the
-        output was closed; 2 for a mistake in the request; 130 if Ctrl-C stopped the command.
+        Exit status: 0 for success; 1 if a check failed, an image could not be segmented, a run
+        was interrupted, or the output was closed; 2 for a mistake in the request; 130 if Ctrl-C
+        stopped the command.
     """
-    options = parse(sys.argv[1:] if arguments is None else arguments)
+    command = ""
     try:
-        return options.run(options)
+        open_streams()
+        options = parse(sys.argv[1:] if arguments is None else arguments)
+        command = f" {options.command}"
+        with warnings_in_lines(options.command):
+            status = options.run(options)
+        sys.stdout.flush()
+        return status
     except BrokenPipeError:
         # The reader of our output has gone (as in `| head`): nobody is left to write to.
-        sys.stderr.close()
+        close_streams()
         return 1
     except (ValueError, OSError, MemoryError) as error:
-        complain(options.command, error)
+        with contextlib.suppress(OSError):
+            complain(command.strip(), error)
+        if isinstance(error, OSError) and error.filename is None:
+            close_streams()  # it may be the output that cannot be written
         return 2
     except KeyboardInterrupt:
-        print(f"fcn-numpy {options.command}: stopped", file=sys.stderr)
+        print(f"fcn-numpy{command}: stopped", file=sys.stderr)
         return 130
 
 

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 from pathlib import Path
 
+import numpy as np
+
 from fcn_numpy import training
-from fcn_numpy.cli.options import add_classes, given, parse_classes, whole_number
+from fcn_numpy.card import card_of
+from fcn_numpy.cli.options import (
+    add_classes,
+    add_mask_suffix,
+    add_stretch,
+    given,
+    parse_classes,
+    percentiles_of,
+    whole_number,
+)
+from fcn_numpy.cli.progress import Counter, LiveLine
 from fcn_numpy.data import open_folder
-from fcn_numpy.metrics import score_table, segmentation_scores
+from fcn_numpy.data.layouts import VAL, classes_in, layout_of
+from fcn_numpy.metrics import Scores, score_table, segmentation_scores
 from fcn_numpy.models import MODELS, from_file
-from fcn_numpy.prediction import classes_of
 
 DESCRIPTION = """\
 Score FCN-32s, FCN-16s and FCN-8s of a run on images that it was not trained on; or, with
 --weights and --data, score any FCN on a folder of images and masks (laid out as for
 `train --data`). Prints pixel accuracy, mean accuracy, mean IU, frequency weighted IU, and
-the IU (intersection over union) of each class. All images of a folder are scored, even
-those that the weights were trained on.
+the IU (intersection over union) of each class. If the folder has a list or folders named
+val, these images are scored, otherwise all, even those that the weights were trained on.
+
+Classes are compared by name. If the weights name the same classes in another order, the
+order of the folder is used; if they name others, that is an error.
 """
 
 
@@ -40,42 +57,68 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         group.add_argument("--weights", type=Path, metavar="FILE", help="weights of an FCN"),
         group.add_argument("--data", type=Path, metavar="DIR", help="folder of images and masks"),
         group.add_argument(
-            "--split", metavar="NAME", help="PASCAL VOC: list of images (default: val)"
+            "--split", metavar="NAME",
+            help="a list (DIR/NAME.txt, for PASCAL VOC ImageSets/Segmentation/NAME.txt, or the "
+            "path of a list), or a folder in images and masks (default: val, if there is one)",
         ),
-        add_classes(group, "DIR/classes.csv; for PASCAL VOC its 21"),
+        add_classes(group, "those that DIR lists, or else those of the weights"),
+        add_mask_suffix(group),
+        add_stretch(group, " (default: as the weights say)"),
     ]
     parser.set_defaults(folder_options=folder_options)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the scores of a run's networks, or of one network on a folder."""
-    if options.run_folder is None:
-        _score_on_folder(options)
-        return 0
-    of_folder = given(options, options.folder_options)
-    if of_folder:
-        raise ValueError(f"expected a RUN, or --weights and --data, got a RUN and {of_folder[0]}")
-    scores = training.evaluate(options.run_folder, options.images, options.seed)
-    print(score_table(scores, training.read_classes_of(options.run_folder).names))
+    with contextlib.closing(LiveLine(sys.stdout)) as line:
+        if options.run_folder is None:
+            scores, names = _scores_on_folder(options, line)
+        else:
+            scores, names = _scores_of_run(options, line)
+    print(score_table(scores, names))
     return 0
 
 
-def _score_on_folder(options: argparse.Namespace) -> None:
+def _scores_of_run(
+    options: argparse.Namespace, line: LiveLine
+) -> tuple[dict[str, Scores], tuple[str, ...]]:
+    of_folder = given(options, options.folder_options)
+    if of_folder:
+        raise ValueError(f"expected a RUN, or --weights and --data, got a RUN and {of_folder[0]}")
+
+    def report(network: str, done: int) -> None:
+        if line.live:  # the table alone is what a file wants
+            line.write(f"{network}: {done} images scored", finished=False)
+
+    scores = training.evaluate(options.run_folder, options.images, options.seed, report)
+    return scores, training.read_classes_of(options.run_folder).names
+
+
+def _scores_on_folder(
+    options: argparse.Namespace, line: LiveLine
+) -> tuple[dict[str, Scores], tuple[str, ...]]:
     if options.weights is None or options.data is None:
         raise ValueError("expected a RUN, or --weights and --data")
     if options.seed is not None:
         raise ValueError("--seed is for the toy images of a RUN")
-    classes, colored = parse_classes(options.classes)
-    folder = open_folder(options.data, options.split or "val", classes, colored)
-    folder = folder.subset(range(len(folder))[: options.images])
     model = from_file(options.weights)
-    classes = classes_of(model, options.weights, folder.classes)
-    folder.check()
-
-    def report(done: int) -> None:
-        print(f"{done}/{len(folder)} {folder.names[done - 1]}", flush=True)
-
-    images = (folder[i] for i in range(len(folder)))
-    hist = training.score_images(model, images, report)
+    card = card_of(options.weights, model.n_class, model.backbone)
+    classes, colored = parse_classes(options.classes)
+    if classes is None and classes_in(options.data) is None:
+        classes = card.classes  # the folder does not say
+    split = layout_of(options.data).usual(VAL) if options.split is None else options.split
+    folder = open_folder(
+        options.data, split, classes, colored, mask_suffix=options.mask_suffix,
+        percentiles=percentiles_of(options) or card.percentiles,
+    )
+    folder = folder.subset(range(len(folder))[: options.images])
+    order = card.matched(folder.classes, model.n_class, options.weights)
+    if card.classes is None:
+        print(f"{options.weights} names no classes: taken in the order of the folder", flush=True)
+    elif (order != np.arange(len(order))).any():
+        print(f"{options.weights} has the classes in another order: matched by name", flush=True)
+    folder.check(Counter(line, len(folder), lambda done: "checked"))
+    count = Counter(line, len(folder), lambda done: folder.names[done - 1])
+    hist = training.score_images(model, (folder[i] for i in range(len(folder))), count, order)
     name = next(name for name, kind in MODELS.items() if type(model) is kind)
-    print(score_table({name: segmentation_scores(hist)}, classes.names))
+    return {name: segmentation_scores(hist)}, folder.classes.names

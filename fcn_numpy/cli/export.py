@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
-from fcn_numpy import weights
+from fcn_numpy.card import card_of, save_network
+from fcn_numpy.cli.options import add_classes, parse_classes
 from fcn_numpy.models import from_file
 from fcn_numpy.onnx_export import export_onnx
 
 DESCRIPTION = """\
 Write the weights of an FCN in the format that the extension of OUT names: .pth or .pt
 (PyTorch, with the names of pytorch-fcn), .safetensors, .npz (our own), or .onnx (the whole
-network; needs the package onnx).
+network; needs the package onnx). The names and colors of the classes, and what the input
+must be like, are written into the file; beside a .pth, classes.csv has the classes.
 """
 EXTENSIONS = (".pth", ".pt", ".safetensors", ".npz", ".onnx")
 
@@ -24,23 +27,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", type=Path, required=True, metavar="FILE", help="weights of an FCN"
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="file to write")
+    add_classes(parser, "those that the weights name")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace OUT (and classes.csv beside a .pth)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the weights, and print what network they are for."""
-    extension = options.out.suffix.lower()
+    out = options.out
+    extension = out.suffix.lower()
     if extension not in EXTENSIONS:
-        raise ValueError(
-            f"expected OUT to end in one of {', '.join(EXTENSIONS)}, got {options.out}"
-        )
+        raise ValueError(f"expected OUT to end in one of {', '.join(EXTENSIONS)}, got {out}")
+    if out.exists() and not options.overwrite:
+        raise ValueError(f"{out} is there already: choose another name, or --overwrite")
     model = from_file(options.weights)
+    card = card_of(options.weights, model.n_class, model.backbone)
+    classes, _ = parse_classes(options.classes)
+    if classes is not None:
+        order = card.matched(classes, model.n_class, options.weights)
+        if list(order) != list(range(model.n_class)):
+            raise ValueError(
+                "expected --classes in the order of the weights: "
+                f"{', '.join(card.named(model.n_class).names)}"
+            )
+        card = replace(card, classes=classes)
     if extension == ".onnx":
         try:
-            export_onnx(options.out, model)
+            export_onnx(out, model, card)
         except ImportError as error:
             raise ValueError(str(error)) from error
     else:
-        weights.save(options.out, {name: p.data for name, p in model.named_parameters()})
+        save_network(out, model, card, options.overwrite)
     kind, backbone = type(model).__name__, model.backbone.name
-    print(f"{options.out}: {kind} on {backbone}, {model.n_class} classes")
+    print(f"{out}: {kind} on {backbone}, {model.n_class} classes")
+    if card.classes is None:
+        print("Nobody has said which classes these are; --classes would.")
+    if card.percentiles is not None and extension in (".pth", ".pt"):
+        print("A .pth cannot say that images were stretched: predict from it with --stretch.")
     return 0

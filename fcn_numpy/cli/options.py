@@ -1,34 +1,13 @@
-"""What the commands share: the parser, types of numbers, --classes, and complaints."""
+"""Options that several commands have, and types of numbers."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NoReturn
 
-from fcn_numpy.data import Classes, DataFaults, read_classes
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that reports a mistake in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Write the message to stderr and exit with status 2."""
-        self.exit(2, f"{self.prog}: error: {message} (try {self.prog} --help)\n")
-
-
-def complain(command: str, error: Exception) -> None:
-    """Write an error to stderr in one line; the faults of a folder follow in a line each."""
-    if isinstance(error, DataFaults):
-        message = str(error)
-    elif isinstance(error, OSError) and error.filename is not None:
-        # os.replace reports two names; the second is the one that the user knows.
-        message = f"{error.strerror}: {error.filename2 or error.filename}"
-    else:
-        message = " ".join(str(error).split()) or type(error).__name__
-    print(f"fcn-numpy {command}: error: {message}", file=sys.stderr)
+from fcn_numpy.data import VOC_CLASSES, Classes, read_classes
+from fcn_numpy.data.images import PERCENTILES
 
 
 def whole_number(minimum: int) -> Callable[[str], int]:
@@ -89,7 +68,8 @@ def add_classes(group: argparse._ActionsContainer, default: str) -> argparse.Act
     return group.add_argument(
         "--classes", metavar="LIST",
         help="names of the classes in the order of their numbers, separated by commas "
-        f"(background,cat,dog), or a CSV file of names and colors (default: {default})",
+        "(background,cat,dog); or a file of them (.csv, or .txt of CVAT or labelme); or voc, for "
+        f"the 21 of PASCAL VOC (default: {default})",
     )
 
 
@@ -97,6 +77,32 @@ def parse_classes(text: str | None) -> tuple[Classes | None, bool]:
     """Return the classes that --classes lists, if it was given, and whether it lists colors."""
     if text is None:
         return None, False
-    if text.lower().endswith(".csv") or Path(text).is_file():
+    if text.lower() == "voc":
+        return VOC_CLASSES, False
+    # A long list of names is no path, and asking for such a file is an error of its own.
+    if text.lower().endswith((".csv", ".txt")) or ("," not in text and Path(text).is_file()):
         return read_classes(text)
     return Classes.named([name.strip() for name in text.split(",")]), False
+
+
+def add_mask_suffix(group: argparse._ActionsContainer) -> argparse.Action:
+    """Add the option --mask-suffix."""
+    return group.add_argument(
+        "--mask-suffix", metavar="TEXT", default="",
+        help="what the names of masks have after those of the images: _L for a.jpg and a_L.png",
+    )
+
+
+def add_stretch(group: argparse._ActionsContainer, default: str = "") -> argparse.Action:
+    """Add the option --stretch."""
+    low, high = PERCENTILES
+    return group.add_argument(
+        "--stretch", action="store_true",
+        help=f"spread the values of each image, from its percentile {low:g} to {high:g}, over the "
+        f"whole range: for 16-bit images that use a small part of it{default}",
+    )
+
+
+def percentiles_of(options: argparse.Namespace) -> tuple[float, float] | None:
+    """Return what --stretch asks for."""
+    return PERCENTILES if options.stretch else None

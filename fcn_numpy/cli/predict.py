@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import argparse
+import glob
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from fcn_numpy.cli.options import add_classes, complain, parse_classes
-from fcn_numpy.data import Classes, read_image, write_image, write_labels
-from fcn_numpy.files import atomic_write
+from fcn_numpy.card import Card, card_of
+from fcn_numpy.cli.options import add_classes, add_stretch, parse_classes, percentiles_of
+from fcn_numpy.cli.output import complain
+from fcn_numpy.data import Classes, DataWarning, stretch, write_image, write_labels
+from fcn_numpy.data.images import inspect_image, is_ours
+from fcn_numpy.data.lists import IMAGES
+from fcn_numpy.files import atomic_write, remove_leftovers
 from fcn_numpy.models import FCN, from_file
 from fcn_numpy.plotting import draw_legend, overlay
-from fcn_numpy.prediction import classes_of, score_image
+from fcn_numpy.prediction import score_image
 
 DESCRIPTION = """\
 Segment image files. For each IMAGE, three files are written to --out: NAME_labels.png,
 whose pixels are class numbers, shown in colors; NAME_overlay.png, the same colors over
-the image; NAME_legend.png, the color of each class. An image that cannot be read is
-reported, and the others are segmented; the exit status is then 1.
+the image; NAME_legend.png, the color of each class. An IMAGE can be a folder, for all
+images in it, or a pattern such as 'photos/*.jpg'. An image that cannot be read, or whose
+results cannot be written, is reported, and the others are segmented; the exit status is
+then 1. Files that this program has not written are not overwritten.
 
 With VGG16 an image takes 0.65 GB of memory for each million of its pixels, plus 0.6 GB.
 """
+KINDS = ("labels.png", "overlay.png", "legend.png")
+SCORES = "scores.npy"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command to its parser."""
     parser.description = DESCRIPTION
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="image files, folders of them, or patterns"
+    )
     parser.add_argument(
         "--weights", type=Path, required=True, metavar="FILE",
         help="weights of an FCN: your own, such as runs/shapes/fcn8s.npz, or published ones, such "
@@ -41,52 +54,130 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scores", action="store_true",
         help="also write NAME_scores.npy, the scores of each class at each pixel (K, H, W)",
     )
-    add_classes(parser, "classes.csv beside the weights; for 21 classes those of PASCAL VOC")
+    parser.add_argument(
+        "--overwrite", action="store_true",
+        help="replace files in --out that this program has not written, too",
+    )
+    add_classes(
+        parser, "those that the weights name, or classes.csv beside them; for the published "
+        "networks PASCAL VOC's"
+    )
+    add_stretch(parser, " (default: as the weights say)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Segment the images, and print which classes each of them shows."""
-    by_stem: dict[str, Path] = {}
-    for path in options.images:
-        other = by_stem.setdefault(path.stem, path)
-        if other is not path:
-            raise ValueError(f"{other} and {path} have the same name: their results would collide")
+    images, failures = _found(options.images, options.command)
+    _check_names(images)
     model = from_file(options.weights)
-    classes = classes_of(model, options.weights, parse_classes(options.classes)[0])
+    card = card_of(options.weights, model.n_class, model.backbone)
+    classes, _ = parse_classes(options.classes)
+    if classes is None:
+        classes, order = card.named(model.n_class), None
+    else:
+        order = card.matched(classes, model.n_class, options.weights)
+    card = Card(classes, percentiles_of(options) or card.percentiles)
     print(f"{type(model).__name__} on {model.backbone.name}, {model.n_class} classes", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    failures = 0
-    for path in options.images:
+    remove_leftovers(options.out)
+    written = 0
+    for path in images:
         try:
-            image = read_image(path)
-            scores = _finite_scores(model, image)
+            labels = _segment(path, model, card, order, options)
+        except BrokenPipeError:
+            raise
         except (ValueError, OSError, MemoryError) as error:
             complain(options.command, error)
             failures += 1
             continue
-        labels = scores.argmax(axis=0).astype(np.uint8)
-        stem = options.out / path.stem
-        write_labels(f"{stem}_labels.png", labels, classes)
-        write_image(f"{stem}_overlay.png", overlay(image, labels, classes))
-        draw_legend(f"{stem}_legend.png", labels, classes)
-        if options.scores:
-            with atomic_write(f"{stem}_scores.npy") as file:
-                np.save(file, scores)
+        written += 1
         print(f"{path}: {_shares(labels, classes)}", flush=True)
-    if failures < len(options.images):
+    if written:
         print(f"The results are in {options.out}.")
     return 1 if failures else 0
 
 
-def _finite_scores(model: FCN, image: np.ndarray) -> np.ndarray:
+def _found(arguments: Sequence[str], command: str) -> tuple[list[Path], int]:
+    """Return the images that arguments mean, and how many arguments mean none."""
+    images: list[Path] = []
+    failures = 0
+    for text in arguments:
+        path = Path(text)
+        found = [path]
+        if path.is_dir():
+            files = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGES)
+            found = [p for p in files if not p.name.startswith(".") and not is_ours(p)]
+            if len(found) < len(files):
+                warnings.warn(
+                    f"{len(files) - len(found)} of {len(files)} images in {path} were written by "
+                    "this program and are left out", DataWarning, stacklevel=2,
+                )
+        elif not path.exists() and glob.has_magic(text):
+            found = sorted(map(Path, glob.glob(text)))
+        if not found:
+            complain(command, ValueError(f"{text}: expected images, found none"))
+            failures += 1
+        images += found
+    return list(dict.fromkeys(images)), failures
+
+
+def _check_names(images: Sequence[Path]) -> None:
+    by_stem: dict[str, Path] = {}
+    for path in images:
+        other = by_stem.setdefault(path.stem, path)
+        if other is not path:
+            raise ValueError(f"{other} and {path} have the same name: their results would collide")
+
+
+def _segment(
+    path: Path, model: FCN, card: Card, order: np.ndarray | None, options: argparse.Namespace
+) -> np.ndarray:
+    """Write the results for an image; return its labels."""
+    out = options.out
+    results = {kind: out / f"{path.stem}_{kind}" for kind in KINDS}
+    if options.scores:
+        results[SCORES] = out / f"{path.stem}_{SCORES}"
+    if not options.overwrite:
+        _check_ours(results)
+    read = inspect_image(path)
+    if read.orientation != 1:
+        warnings.warn(
+            f"{path}: turned upright by its EXIF orientation {read.orientation}", DataWarning,
+            stacklevel=2,
+        )
+    image = read.image if card.percentiles is None else stretch(read.image, card.percentiles)
+    scores = _scores(model, image)
+    if order is not None:
+        scores = scores[order]
+    labels = scores.argmax(axis=0).astype(np.uint8)
+    classes = card.named(model.n_class)
+    write_labels(results["labels.png"], labels, classes)
+    write_image(results["overlay.png"], overlay(image, labels, classes))
+    draw_legend(results["legend.png"], labels, classes)
+    if options.scores:
+        with atomic_write(results[SCORES]) as file:
+            np.save(file, scores)
+    return labels
+
+
+def _check_ours(results: dict[str, Path]) -> None:
+    """Raise ValueError if a file would be replaced that this program has not written."""
+    # An array has no place for a note: it is ours if the labels beside it are.
+    known = is_ours(results["labels.png"])
+    for kind, path in results.items():
+        if path.exists() and not (known if kind == SCORES else is_ours(path)):
+            raise ValueError(
+                f"{path} is there, and was not written by this program: choose another --out, or "
+                "--overwrite"
+            )
+
+
+def _scores(model: FCN, image: np.ndarray) -> np.ndarray:
     _, h, w = image.shape
     try:
-        scores = score_image(model, image)
+        return score_image(model, image)
     except MemoryError as error:
         raise ValueError(f"there is not enough memory for an image of {w} x {h}") from error
-    if not np.isfinite(scores).all():
-        raise ValueError("the scores are not finite: are these the weights of a broken training?")
-    return scores
 
 
 def _shares(labels: np.ndarray, classes: Classes) -> str:

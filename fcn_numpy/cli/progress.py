@@ -1,35 +1,101 @@
-"""The progress of a training run: one line that updates, or plain lines when piped."""
+"""How far a command is: one line that updates, or plain lines when piped."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TextIO
 
 from fcn_numpy.training import StepReport
 
 
-class ProgressLine:
-    """Write the progress of a run to a stream.
+class LiveLine:
+    """A line that says how far something is.
 
-    On a terminal one line updates in place. Elsewhere a line is written every `every` steps, after
-    half a minute without one, and at the end of a stage. The loss shown is a running mean.
+    On a terminal one line updates in place. Elsewhere a line is written when it is `due`, after
+    half a minute without one, and at the end.
 
     Parameters
     ----------
     stream : text file
-    every : int
     """
 
-    def __init__(self, stream: TextIO, every: int = 50):
+    def __init__(self, stream: TextIO):
         self.stream = stream
-        self.every = every
         self.live = stream.isatty()
+        self.shown = time.monotonic()
+        self.unfinished = False
+
+    def is_time(self, due: bool, finished: bool) -> bool:
+        """Return whether the line is to be written."""
+        waited = time.monotonic() - self.shown
+        return finished or waited > (0.1 if self.live else 30) or (due and not self.live)
+
+    def write(self, line: str, finished: bool) -> None:
+        """Write the line; after the last time, other text can follow."""
+        self.shown = time.monotonic()
+        if self.live:
+            line = f"\r{line}\033[K"  # over the line before, and clear what is left of that
+        self.unfinished = self.live and not finished
+        self.stream.write(line + ("" if self.unfinished else "\n"))
+        self.stream.flush()
+
+    def close(self) -> None:
+        """End a line that is being updated, so that other text can follow."""
+        if self.unfinished:
+            self.unfinished = False
+            self.stream.write("\n")
+            self.stream.flush()
+
+
+class Counter:
+    """Write how many of a known number of images are done.
+
+    Parameters
+    ----------
+    line : LiveLine
+    total : int
+    name : callable
+        Returns what to write after the numbers of an image, counted from 1.
+    every : int
+        Where lines do not update, how often one is written.
+    """
+
+    def __init__(
+        self, line: LiveLine, total: int, name: Callable[[int], str], every: int = 50
+    ):
+        self.line = line
+        self.total = total
+        self.name = name
+        self.every = every
+        self.written = 0
+
+    def __call__(self, done: int) -> None:
+        """Take note of the number of images done, and show it if it is time to."""
+        finished = done == self.total
+        if self.line.is_time(done // self.every > self.written // self.every, finished):
+            self.written = done
+            self.line.write(f"{done}/{self.total} {self.name(done)}", finished)
+
+
+class TrainingProgress:
+    """Write the progress of a training. The loss shown is a running mean.
+
+    Parameters
+    ----------
+    line : LiveLine
+    every : int
+        Where lines do not update, how often one is written, in steps.
+    """
+
+    def __init__(self, line: LiveLine, every: int = 50):
+        self.line = line
+        self.every = every
         self.stage = ""
         self.loss = 0.0
         self.images = 0
-        self.started = self.stage_started = self.shown = time.monotonic()
+        self.started = self.stage_started = time.monotonic()
         self.work_before: float | None = None
-        self.unfinished = False
 
     def __call__(self, progress: StepReport) -> None:
         """Take note of a step, and show it if it is time to."""
@@ -44,12 +110,8 @@ class ProgressLine:
             self.loss += 0.1 * (progress.loss - self.loss)
             self.images += progress.images
         finished = progress.step == progress.steps
-        due = now - self.shown > (0.1 if self.live else 30)
-        if not self.live:
-            due = due or progress.step % self.every == 0
-        if not (finished or due):
+        if not self.line.is_time(progress.step % self.every == 0, finished):
             return
-        self.shown = now
         rate = self.images / max(now - self.stage_started, 1e-9)
         digits = 0 if rate >= 10 else 1
         done = max(progress.work_done - self.work_before, 1.0)
@@ -58,18 +120,7 @@ class ProgressLine:
             f"{progress.stage:<10}  step {progress.step:>4}/{progress.steps}  "
             f"loss {self.loss:.3f}  {rate:4.{digits}f} images/s  {_clock(left)} left"
         )
-        if self.live:
-            line = f"\r{line}\033[K"  # over the line before, and clear what is left of that
-        self.unfinished = self.live and not finished
-        self.stream.write(line + ("" if self.unfinished else "\n"))
-        self.stream.flush()
-
-    def close(self) -> None:
-        """End a line that is being updated, so that other text can follow."""
-        if self.unfinished:
-            self.unfinished = False
-            self.stream.write("\n")
-            self.stream.flush()
+        self.line.write(line, finished)
 
 
 def _clock(seconds: float) -> str:

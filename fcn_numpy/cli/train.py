@@ -11,8 +11,18 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from fcn_numpy import plotting, training
-from fcn_numpy.cli.options import add_classes, given, number, parse_classes, whole_number
-from fcn_numpy.cli.progress import ProgressLine
+from fcn_numpy.cli.options import (
+    add_classes,
+    add_mask_suffix,
+    add_stretch,
+    given,
+    number,
+    parse_classes,
+    percentiles_of,
+    whole_number,
+)
+from fcn_numpy.cli.output import complain, typed
+from fcn_numpy.cli.progress import Counter, LiveLine, TrainingProgress
 from fcn_numpy.data import Classes
 from fcn_numpy.metrics import Scores, score_table
 from fcn_numpy.models import BACKBONES, VGG
@@ -24,9 +34,13 @@ single shapes; its layers, made convolutional, become FCN-32s; FCN-16s starts fr
 and FCN-8s from FCN-16s. This takes about two minutes on two cores.
 
 With --data DIR, train on your own images: DIR/images/NAME.jpg (or .png ...), each with
-DIR/masks/NAME.png, whose pixels are class numbers, or colors that DIR/classes.csv lists
-as name,red,green,blue; or on a folder of PASCAL VOC (JPEGImages, SegmentationClass,
-ImageSets/Segmentation). All files are checked before training starts.
+DIR/masks/NAME.png; or on a folder of PASCAL VOC (JPEGImages, SegmentationClass,
+ImageSets/Segmentation). DIR/classes.csv lists the classes, and what stands for them in
+masks: `name`, one class per line, for masks of class numbers from 0; `name,number` for
+other numbers; `name,red,green,blue` for colors. Several lines of one name are one class,
+and lines named `ignore` are pixels that do not count. Lists DIR/train.txt and DIR/val.txt,
+or folders images/train, masks/train, images/val and masks/val, say which images are held
+out; without them a fifth is drawn. All files are checked before training starts.
 
 The folder --out receives predictions.png (look at this first), curves.png, history.csv
 (the loss of each step), the weights of every stage (.npz), scores.json and config.json.
@@ -91,16 +105,20 @@ def _add_general(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 def _add_own_images(group: argparse._ArgumentGroup) -> list[argparse.Action]:
     return [
-        add_classes(group, "DIR/classes.csv; for PASCAL VOC its 21"),
+        add_classes(group, "DIR/classes.csv; for PASCAL VOC without one, its 21"),
+        add_mask_suffix(group),
         group.add_argument(
             "--split", metavar="NAME",
-            help="PASCAL VOC: list of images to train on (default: train, and val to score on)",
+            help="the images to train on: a list (DIR/NAME.txt, for PASCAL VOC "
+            "ImageSets/Segmentation/NAME.txt, or the path of a list), or a folder in images and "
+            "masks (default: train, with val to score on, if there are such; or else all)",
         ),
         group.add_argument(
             "--validation", type=SHARE, metavar="X",
-            help="share of images to hold out for scoring, drawn by --seed (default: 0.2; for "
-            "PASCAL VOC without --split, its list val)",
+            help="share of images to hold out for scoring, drawn by --seed (default: 0.2, or the "
+            "split val)",
         ),
+        add_stretch(group),
         group.add_argument(
             "--crop", type=whole_number(0), metavar="N",
             help="cut out squares of N pixels at random places; 0: whole images (default: 128, "
@@ -169,24 +187,34 @@ def run(options: argparse.Namespace) -> int:
         if data is not None:
             _read_all(data)
         settings = settings_from(options, data)
+    command = typed(["fcn-numpy", "train", "--resume", "--out", str(out)])
     try:
-        with (
-            contextlib.closing(ProgressLine(sys.stdout)) as progress,
-            _stop_on_ctrl_c() as should_stop,
-        ):
+        with contextlib.closing(LiveLine(sys.stdout)) as line, _stop_on_ctrl_c() as should_stop:
             scores = training.train(
-                out, settings, data=data, resume=options.resume, report=progress,
-                should_stop=should_stop,
+                out, settings, data=data, resume=options.resume, report=TrainingProgress(line),
+                report_scoring=_scoring(line), should_stop=should_stop,
             )
     except training.TrainingStopped as stop:
-        command = f"fcn-numpy train --resume --out {out}"
         print(f"{str(stop).capitalize()} and saved. Continue with: {command}")
         return 130
+    except training.TrainingInterrupted as error:
+        complain(options.command, error, f". What was trained is saved; continue with: {command}")
+        return 1
     classes = training.read_classes_of(out)
     _draw(out, scores, classes)
     print(score_table(scores, classes.names))
     print(f"\nImages and weights are in {out}; look at {out / 'predictions.png'} first.")
     return 0
+
+
+def _scoring(line: LiveLine) -> Callable[[str, int], None]:
+    """Return what writes how far scoring is; where lines do not update, now and then."""
+
+    def report(network: str, done: int) -> None:
+        if line.is_time(due=False, finished=False):
+            line.write(f"{network}: {done} images scored", finished=False)
+
+    return report
 
 
 def own_data(options: argparse.Namespace) -> OwnData | None:
@@ -209,7 +237,8 @@ def own_data(options: argparse.Namespace) -> OwnData | None:
     classes, colored = parse_classes(options.classes)
     return OwnData.open(
         options.data, classes=classes, coloured=colored, split=options.split,
-        validation=options.validation, seed=options.seed or 0,
+        validation=options.validation, seed=options.seed or 0, mask_suffix=options.mask_suffix,
+        percentiles=percentiles_of(options),
     )
 
 
@@ -222,7 +251,10 @@ def _read_all(data: OwnData) -> None:
     print(
         f"Reading {len(data.train)} images to train on, {len(data.test)} to score on.", flush=True
     )
-    train, test = (counts / max(counts.sum(), 1) for counts in data.counts)
+    total = len(data.train) + len(data.test)
+    with contextlib.closing(LiveLine(sys.stdout)) as line:
+        both = data.check(Counter(line, total, lambda done: "checked"))
+    train, test = (counts / max(counts.sum(), 1) for counts in both)
     print(f"{'share of the pixels':22} {'to train':>9} {'to score':>9}")
     for name, *shares in zip(data.classes.names, train, test):
         print(f"  {name:20} " + " ".join(f"{share:9.2%}" for share in shares))

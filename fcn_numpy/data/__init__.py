@@ -1,30 +1,19 @@
-"""Pictures with a label for each pixel: drawn, or read from files."""
+"""Images with a label for each pixel: drawn, or read from files."""
 
-from fcn_numpy.data.classes import (
-    TOY_CLASSES,
-    VOC_CLASSES,
-    Classes,
-    read_classes,
-    voc_palette,
-    write_classes,
-)
-from fcn_numpy.data.folders import (
-    DataFaults,
-    Folder,
-    is_voc,
-    named_folder,
-    open_folder,
-    own_folder,
-    voc_folder,
-)
+from fcn_numpy.data.class_files import read_classes, write_classes
+from fcn_numpy.data.classes import TOY_CLASSES, VOC_CLASSES, Classes, voc_palette
+from fcn_numpy.data.faults import DataFaults, DataWarning
+from fcn_numpy.data.folders import Folder, open_folder, own_folder, voc_folder
 from fcn_numpy.data.images import (
     normalise,
     read_image,
-    read_mask,
+    stretch,
     subtract_mean,
     write_image,
     write_labels,
 )
+from fcn_numpy.data.layouts import is_voc
+from fcn_numpy.data.masks import read_mask
 from fcn_numpy.data.scenes import SCENE_CLASSES, toy_scenes
 from fcn_numpy.data.shapes import CLASSES, IGNORE, single_shapes, toy_shapes
 
@@ -36,9 +25,9 @@ __all__ = [
     "VOC_CLASSES",
     "Classes",
     "DataFaults",
+    "DataWarning",
     "Folder",
     "is_voc",
-    "named_folder",
     "normalise",
     "open_folder",
     "own_folder",
@@ -46,6 +35,7 @@ __all__ = [
     "read_image",
     "read_mask",
     "single_shapes",
+    "stretch",
     "subtract_mean",
     "toy_scenes",
     "toy_shapes",

@@ -1,30 +1,30 @@
-"""Lists of classes: their names, and the colours that they are shown in."""
+"""Classes: their names, their colors, and what stands for them in masks."""
 
 from __future__ import annotations
 
-import csv
-import io
-import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from fcn_numpy.data.shapes import CLASSES, IGNORE
-from fcn_numpy.files import atomic_write
+from fcn_numpy.files import shown
 
-COLUMNS = ("name", "red", "green", "blue")
-# A row of this name is no class: pixels of its colour are labelled 255.
+# A row of this name is no class: its pixels are labeled 255.
 IGNORE_NAME = "ignore"
-LARGEST_FILE = 100_000
+LONGEST_NAME = 100
+# Masks have at most 16 bits.
+LARGEST_NUMBER = 65_535
+
+Colour = tuple[int, int, int]
 
 
 def voc_palette() -> np.ndarray:
-    """Return the 256 colours of PASCAL VOC's label pictures.
+    """Return the 256 colors of PASCAL VOC's labels.
 
-    The bits of a class number are dealt to red, green and blue in turn, and within a colour to
-    its highest bit first: so neighbouring numbers look far apart.
+    The bits of a class number go to red, green and blue in turn, and within a color to its
+    highest bit first, so that neighboring numbers look far apart.
 
     Returns
     -------
@@ -39,21 +39,26 @@ def voc_palette() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Classes:
-    """What the numbers in a label picture mean.
+    """What the class numbers of labels mean, and what stands for them in masks.
 
     Attributes
     ----------
     names : tuple of str
-        Number 0 first, which is the background as a rule.
+        Number 0 first, usually the background.
     colours : tuple of (int, int, int)
         Red, green and blue of each class, from 0 to 255.
     ignore_colour : (int, int, int), optional
-        Colour of pixels that count for nothing; they are labelled 255.
+        Color of pixels that do not count; they are labeled 255.
+    codes : tuple of (int or (int, int, int), int)
+        What else stands for a class in masks: a number in the mask or a color, and the class
+        number or 255. Colors are additional. With numbers, only those listed stand for a class;
+        without any, each class has its own number. 255 is ignored unless it is listed.
     """
 
     names: tuple[str, ...]
-    colours: tuple[tuple[int, int, int], ...]
-    ignore_colour: tuple[int, int, int] | None = None
+    colours: tuple[Colour, ...]
+    ignore_colour: Colour | None = None
+    codes: tuple[tuple[int | Colour, int], ...] = ()
 
     def __post_init__(self):
         if not 2 <= len(self.names) <= IGNORE:
@@ -61,22 +66,28 @@ class Classes:
         for name in self.names:
             if not name or name != name.strip() or not name.isprintable():
                 raise ValueError(f"expected a class to have a printable name, got {name!r:.80}")
+            if len(name) > LONGEST_NAME:
+                raise ValueError(
+                    f"expected class names of at most {LONGEST_NAME} characters, got "
+                    f"{shown(name, 80)}"
+                )
             if name.lower() == IGNORE_NAME:
                 raise ValueError(
-                    f"expected no class to be named {name!r}: in a list of colours such a row is "
-                    f"none, and among class numbers it is {IGNORE}"
+                    f"expected no class named {name!r}: the name is for pixels that do not count"
                 )
-            if self.names.count(name) > 1:
+        plain = [same_name(name) for name in self.names]
+        for number, name in enumerate(plain):
+            if name in plain[:number]:
                 raise ValueError(f"expected each class once, got {name!r:.80} twice")
         if len(self.colours) != len(self.names):
             raise ValueError(
-                f"expected a colour for each of {len(self.names)} classes, got "
+                f"expected a color for each of {len(self.names)} classes, got "
                 f"{len(self.colours)}"
             )
 
     @classmethod
     def named(cls, names: Sequence[str]) -> Classes:
-        """Return classes of these names in the colours of PASCAL VOC."""
+        """Return classes of these names in the colors of PASCAL VOC."""
         colours = voc_palette()[: len(names)].tolist()
         return cls(tuple(names), tuple((red, green, blue) for red, green, blue in colours))
 
@@ -84,7 +95,7 @@ class Classes:
         return len(self.names)
 
     def palette(self) -> np.ndarray:
-        """Return 256 colours, shape (256, 3), uint8: the classes', and VOC's for the rest."""
+        """Return 256 colors, shape (256, 3), uint8: of the classes, and of VOC for the rest."""
         palette = voc_palette()
         palette[: len(self)] = self.colours
         if self.ignore_colour is not None:
@@ -92,26 +103,88 @@ class Classes:
         return palette
 
     def numbers(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the class number of each pixel of a coloured mask.
+        """Return the class number of each pixel of a mask.
 
         Parameters
         ----------
-        pixels : ndarray, shape (H, W, 3), uint8
+        pixels : ndarray of int
+            Colors, shape (H, W, 3), or numbers from 0 to 65535, shape (H, W).
 
         Returns
         -------
         ndarray, shape (H, W), int64
-            255 for the ignored colour, -1 for a colour that no class has.
+            255 for an ignored color or number, -1 for one that stands for no class.
         """
+        if pixels.ndim == 2:
+            numbers = np.full(LARGEST_NUMBER + 1, -1)
+            numbers[IGNORE] = IGNORE
+            for code, number in self.number_codes or ((n, n) for n in range(len(self))):
+                numbers[code] = number
+            return numbers[pixels]
         values = {_code(colour): number for number, colour in enumerate(self.colours)}
+        values |= {_code(c): number for c, number in self.codes if isinstance(c, tuple)}
         if self.ignore_colour is not None:
             values[_code(self.ignore_colour)] = IGNORE
         known = np.array(sorted(values), np.int32)
-        numbers = np.array([values[code] for code in known.tolist()])
+        of_known = np.array([values[code] for code in known.tolist()])
         codes = _code(np.moveaxis(pixels, -1, 0).astype(np.int32))
         place = np.searchsorted(known, codes)
         np.minimum(place, len(known) - 1, out=place)
-        return np.where(known[place] == codes, numbers[place], -1)
+        return np.where(known[place] == codes, of_known[place], -1)
+
+    @property
+    def number_codes(self) -> tuple[tuple[int, int], ...]:
+        """The numbers among `codes`."""
+        return tuple((code, number) for code, number in self.codes if isinstance(code, int))
+
+    @property
+    def wanted_numbers(self) -> str:
+        """The numbers that a mask may have, in words."""
+        if not self.number_codes:
+            return f"class numbers from 0 to {len(self) - 1} or 255 (ignored)"
+        listed = sorted(code for code, _ in self.number_codes)
+        some = ", ".join(map(str, listed[:12])) + (", ..." if len(listed) > 12 else "")
+        return f"one of the {len(listed)} numbers of the list of classes ({some}) or 255"
+
+    def numbers_in(self, other: Classes) -> np.ndarray:
+        """Return the number that each of these classes has in another list of the same names.
+
+        Parameters
+        ----------
+        other : Classes
+
+        Returns
+        -------
+        ndarray, shape (n_class,), int64
+
+        Raises
+        ------
+        ValueError
+            If the two lists do not have the same names. Their order may differ.
+
+        Examples
+        --------
+        >>> pets = Classes.named(["background", "cat", "dog"])
+        >>> pets.numbers_in(Classes.named(["background", "dog", "cat"]))
+        array([0, 2, 1])
+        """
+        places = {same_name(name): number for number, name in enumerate(other.names)}
+        missing = [name for name in self.names if same_name(name) not in places]
+        if missing or len(self) != len(other):
+            raise ValueError(
+                f"expected the same {len(self)} classes, {_some(self.names)}; got {len(other)}: "
+                f"{_some(other.names)}"
+            )
+        return np.array([places[same_name(name)] for name in self.names])
+
+
+def same_name(name: str) -> str:
+    """Return a name as it is compared: systems write the same letters in different code points."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _some(names):
+    return shown(", ".join(names[:8]) + (", ..." if len(names) > 8 else ""), 120)
 
 
 def _code(colour):
@@ -128,93 +201,3 @@ VOC_CLASSES = Classes.named((
     "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
     "train", "tvmonitor",
 ))
-
-
-def read_classes(path: str | os.PathLike) -> tuple[Classes, bool]:
-    """Read a list of classes from a CSV file.
-
-    Its first row reads ``name,red,green,blue`` or only ``name``; each further row is a class, in
-    the order of their numbers from 0. A row named ``ignore`` gives the colour of pixels that are
-    to count for nothing.
-
-    Parameters
-    ----------
-    path : path-like
-
-    Returns
-    -------
-    classes : Classes
-        In VOC's colours if the file has none.
-    coloured : bool
-        Whether it has colours.
-
-    Raises
-    ------
-    FileNotFoundError
-    ValueError
-        For anything else than the above, with the number of the line.
-    """
-    with open(path, "rb") as file:
-        data = file.read(LARGEST_FILE + 1)
-    try:
-        if len(data) > LARGEST_FILE:
-            raise ValueError(f"expected at most {LARGEST_FILE} bytes")
-        reader = csv.reader(io.StringIO(data.decode("utf-8-sig")), strict=True)
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
-        return _classes_of(rows)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{os.fspath(path)} is no list of classes: expected a text in UTF-8, {error}"
-        ) from error
-    except (ValueError, csv.Error) as error:
-        raise ValueError(f"{os.fspath(path)} is no list of classes: {error}") from error
-
-
-def _classes_of(rows):
-    head = tuple(cell.lower() for cell in rows[0][1]) if rows else ()
-    if head not in (COLUMNS, COLUMNS[:1]):
-        raise ValueError(
-            f"expected the first line to be {','.join(COLUMNS)} or name, got {','.join(head)!r:.80}"
-        )
-    coloured = head == COLUMNS
-    names, colours, ignored = [], [], None
-    for line, (name, *values) in rows[1:]:
-        if len(values) != len(head) - 1:
-            raise ValueError(f"line {line}: expected {','.join(head)}")
-        colour = tuple(_byte(value, line) for value in values)
-        if coloured and (colour in colours or colour == ignored):
-            raise ValueError(f"line {line}: the colour {colour} is there already")
-        if name.lower() != IGNORE_NAME:
-            names.append(name)
-            colours.append(colour)
-        elif not coloured:
-            raise ValueError(
-                f"line {line}: expected {IGNORE_NAME} only where there are colours; among class "
-                f"numbers it is {IGNORE}"
-            )
-        elif ignored is not None:
-            raise ValueError(f"line {line}: {IGNORE_NAME} is there already")
-        else:
-            ignored = colour
-    if coloured:
-        return Classes(tuple(names), tuple(colours), ignored), True
-    return Classes.named(names), False
-
-
-def _byte(text, line):
-    if not (text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= 255):
-        raise ValueError(f"line {line}: expected colours from 0 to 255, got {text[:20]!r}")
-    return int(text)
-
-
-def write_classes(path: str | os.PathLike, classes: Classes) -> None:
-    """Write a list of classes as a CSV file that `read_classes` takes."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for name, colour in zip(classes.names, classes.colours):
-        writer.writerow((name, *colour))
-    if classes.ignore_colour is not None:
-        writer.writerow((IGNORE_NAME, *classes.ignore_colour))
-    with atomic_write(Path(path)) as file:
-        file.write(text.getvalue().encode())

@@ -1,104 +1,143 @@
-"""Folders of pictures with a mask each: your own, and those of PASCAL VOC."""
+"""Folders of images with a mask each: your own, and those of PASCAL VOC."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fcn_numpy.data.classes import VOC_CLASSES, Classes, read_classes
-from fcn_numpy.data.images import read_image, read_mask
+from fcn_numpy.data.classes import VOC_CLASSES, Classes
+from fcn_numpy.data.faults import DataFaults, DataWarning, listed
+from fcn_numpy.data.images import inspect_image, stretch
+from fcn_numpy.data.layouts import TRAIN, Pair, classes_for, layout_of
+from fcn_numpy.data.masks import inspect_mask
 from fcn_numpy.data.shapes import IGNORE
+from fcn_numpy.files import shown
+from fcn_numpy.seeds import stream
 
-PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-VOC_SPLITS = Path("ImageSets", "Segmentation")
+# An image of 16 bits that fills less of their range is mostly one gray for a network.
+SMALL_RANGE = 0.1
 
 
-class DataFaults(ValueError):
-    """What is wrong with a folder of pictures and masks.
+@dataclass
+class Survey:
+    """What was found in the images and masks of a folder.
 
-    Parameters
+    Attributes
     ----------
+    counts : ndarray, shape (256,), int64
+        Pixels of each label.
     faults : list of str
-        All that was found, one file or pair in each.
+    turned, dark, reordered : list of str
+        Images that were turned by their EXIF orientation, images of 16 bits that use little of
+        their range, and masks whose palette was in another order.
+    only_ignored : list of str
+        Masks with 255 and class 0 and nothing else.
+    ignored_with_others : int
+        Masks with 255 and any other class.
     """
 
-    def __init__(self, faults: list[str]):
-        self.faults = faults
-        many = f"{len(faults)} faults" if len(faults) > 1 else "1 fault"
-        super().__init__("\n".join([f"{many} in the pictures and masks:", *faults]))
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    faults: list[str] = field(default_factory=list)
+    turned: list[str] = field(default_factory=list)
+    dark: list[str] = field(default_factory=list)
+    reordered: list[str] = field(default_factory=list)
+    only_ignored: list[str] = field(default_factory=list)
+    ignored_with_others: int = 0
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Pictures, each with a mask of its labels, read when they are asked for.
+    """Images, each with a mask of its labels, read when they are asked for.
 
     Attributes
     ----------
     pairs : tuple of (path, path)
-        Picture and mask.
+        Image and mask.
     classes : Classes
     coloured : bool
-        Whether masks are read by their colours.
+        Whether masks are read by their colors.
     faults : tuple of str
         What was found wrong when the folder was listed; `check` raises it.
+    percentiles : (float, float), optional
+        What `fcn_numpy.data.stretch` does to each image; by default nothing.
     """
 
-    pairs: tuple[tuple[Path, Path], ...]
+    pairs: tuple[Pair, ...]
     classes: Classes
     coloured: bool = False
     faults: tuple[str, ...] = ()
+    percentiles: tuple[float, float] | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return a picture, RGB from 0 to 1, (3, H, W), and its labels, (H, W), uint8."""
-        faults: list[str] = []
-        image, labels = self._read(index, faults)
-        if faults:
-            raise DataFaults(faults)
+        """Return an image, RGB from 0 to 1, (3, H, W), and its labels, (H, W), uint8."""
+        survey = Survey()
+        image, labels = self._read(index, survey)
+        if survey.faults:
+            raise DataFaults(survey.faults)
         return image, labels
 
-    def _read(self, index, faults):
-        """Return a picture and its labels; note what is wrong with either."""
-        picture, mask = self.pairs[index]
-        both = []
-        for read, arguments in (
-            (read_image, (picture,)), (read_mask, (mask, self.classes, self.coloured))
-        ):
-            try:
-                both.append(read(*arguments))
-            except (ValueError, OSError) as error:
-                faults.append(str(error))
-        if len(both) == 2 and both[0].shape[1:] != both[1].shape:
-            faults.append(
-                f"expected {mask} to be of the size of its picture, "
-                f"{_size(both[0].shape[1:])}, got {_size(both[1].shape)}"
+    def _read(self, index, survey):
+        """Return an image and its labels; add what is wrong or odd to the survey."""
+        path, mask = self.pairs[index]
+        read = labels = None
+        try:
+            read = inspect_image(path)
+        except (ValueError, OSError) as error:
+            survey.faults.append(_what(error, path))
+        try:
+            labels, reordered = inspect_mask(mask, self.classes, self.coloured)
+        except (ValueError, OSError) as error:
+            survey.faults.append(_what(error, mask))
+        if read is None or labels is None:
+            return None, None
+        if read.orientation != 1:
+            survey.turned.append(path.name)
+        if reordered:
+            survey.reordered.append(mask.name)
+        if read.image.shape[1:] != labels.shape:
+            why = ""
+            if read.orientation >= 5 and read.size == labels.shape:
+                why = (
+                    f"; the image was turned upright by its EXIF orientation {read.orientation}, "
+                    "the mask was drawn on the image as it was before: turn the mask too"
+                )
+            survey.faults.append(
+                f"expected {shown(mask)} to be of the size of its image, "
+                f"{_size(read.image.shape[1:])}, got {_size(labels.shape)}{why}"
             )
-        return both if len(both) == 2 else (None, None)
+            return None, None
+        image = read.image
+        if self.percentiles is not None:
+            image = stretch(image, self.percentiles)
+        elif read.bits == 16 and np.ptp(np.percentile(image, (1, 99))) < SMALL_RANGE:
+            survey.dark.append(path.name)
+        return image, labels
 
     @property
     def names(self) -> list[str]:
-        """Names of the pictures, without folder and ending."""
-        return [picture.stem for picture, _ in self.pairs]
+        """Names of the images, without folder and ending."""
+        return [image.stem for image, _ in self.pairs]
 
     def subset(self, indices: Iterable[int]) -> Folder:
-        """Return some of the pictures."""
+        """Return some of the images."""
         return replace(self, pairs=tuple(self.pairs[i] for i in indices))
 
     def split(self, share: float, seed: int) -> tuple[Folder, Folder]:
-        """Draw a share of the pictures to be held out.
+        """Draw a share of the images to be held out.
 
-        Which ones depends on the number of pictures and the seed alone.
+        Which ones depends only on the number of images and the seed.
 
         Parameters
         ----------
         share : float
-            Above 0 and below 1; rounded so that each part has at least one picture.
+            Above 0 and below 1; rounded so that each part has at least one image.
         seed : int
 
         Returns
@@ -110,216 +149,220 @@ class Folder:
             raise ValueError(f"expected a share above 0 and below 1, got {share}")
         n = len(self)
         if n < 2:
-            raise ValueError("expected at least 2 pictures, to train on and to score on, got 1")
-        drawn = np.random.default_rng((seed, n)).permutation(n)
+            raise ValueError(f"expected at least 2 images, to train on and to score on, got {n}")
+        drawn = np.random.default_rng(stream("held-out images", seed, n)).permutation(n)
         held_out = min(max(1, round(share * n)), n - 1)
         return self.subset(sorted(drawn[held_out:])), self.subset(sorted(drawn[:held_out]))
 
-    def check(self) -> tuple[np.ndarray, int]:
+    def survey(self, report: Callable[[int], None] = lambda done: None) -> Survey:
+        """Read everything once, and note what is found.
+
+        Parameters
+        ----------
+        report : callable
+            Called after each image with the number of images done.
+
+        Returns
+        -------
+        Survey
+        """
+        survey = Survey(faults=list(self.faults))
+        for index in range(len(self)):
+            _, labels = self._read(index, survey)
+            if labels is not None:
+                counts = np.bincount(labels.ravel(), minlength=256)
+                survey.counts += counts
+                if counts[IGNORE]:
+                    objects = counts[1 : len(self.classes)].any()
+                    survey.ignored_with_others += bool(objects)
+                    if counts[0] and not objects:
+                        survey.only_ignored.append(self.pairs[index][1].name)
+            report(index + 1)
+        return survey
+
+    def check(
+        self, report: Callable[[int], None] = lambda done: None
+    ) -> tuple[np.ndarray, int]:
         """Read everything once, and count pixels.
+
+        Parameters
+        ----------
+        report : callable
+            Called after each image with the number of images done.
 
         Returns
         -------
         counts : ndarray, shape (n_class,), int64
             Pixels of each class.
         ignored : int
-            Pixels that are labelled 255.
+            Pixels that are labeled 255.
 
         Raises
         ------
         DataFaults
-            With all that is wrong in any file: missing partners, pictures and masks that cannot
-            be read or differ in size, pixels that are no class.
+            With everything that is wrong (`judge`).
         """
-        counts, faults = np.zeros(256, np.int64), list(self.faults)
-        for index in range(len(self)):
-            _, labels = self._read(index, faults)
-            if labels is not None:
-                counts += np.bincount(labels.ravel(), minlength=256)
-        if faults:
-            raise DataFaults(faults)
-        return counts[: len(self.classes)], int(counts[IGNORE])
+        survey = self.survey(report)
+        judge({"images": survey}, self.classes, self.coloured)
+        return survey.counts[: len(self.classes)], int(survey.counts[IGNORE])
+
+
+def _what(error, path):
+    if isinstance(error, OSError):
+        return f"{shown(path)}: {error.strerror or error}"
+    return str(error)
 
 
 def _size(size):
     return f"{size[1]} x {size[0]}"
 
 
-def is_voc(root: str | os.PathLike) -> bool:
-    """Return whether a folder has the layout of PASCAL VOC."""
-    return (Path(root) / "JPEGImages").is_dir()
+def judge(surveys: Mapping[str, Survey], classes: Classes, coloured: bool) -> None:
+    """Raise what makes labels useless, and warn of what is odd.
+
+    Every command that reads labels asks here.
+
+    Parameters
+    ----------
+    surveys : dict of str to Survey
+        Of the parts of a folder, by what messages call them: "images to train on".
+    classes : Classes
+    coloured : bool
+        Whether masks are read by their colors.
+
+    Raises
+    ------
+    DataFaults
+        If any file has a fault; if no pixel of the first part has a class; if 255, which is
+        ignored, seems to be what objects are labeled.
+
+    Warns
+    -----
+    DataWarning
+        For classes without a pixel, images turned by EXIF, images of 16 bits that use a tenth of
+        their range or less, and masks whose palette was in another order.
+    """
+    parts = list(surveys.values())
+    faults = [fault for part in parts for fault in part.faults]
+    if faults:
+        raise DataFaults(faults)
+    total = np.sum([part.counts for part in parts], axis=0)
+    first, survey = next(iter(surveys.items()))
+    n_class = len(classes)
+    if not survey.counts[:n_class].any():
+        raise DataFaults([f"no pixel of the {first} has a class"])
+    declared = coloured or IGNORE in dict(classes.number_codes)
+    only_ignored = [name for part in parts for name in part.only_ignored]
+    if total[IGNORE] and not total[1:n_class].any():
+        raise DataFaults([
+            f"all pixels of all masks are {classes.names[0]} (0) or ignored (255): "
+            + ("the colors of the other classes are missing" if coloured else _mend(classes))
+        ])
+    if only_ignored and not declared:
+        words = f"{listed(only_ignored)}: nothing but {classes.names[0]} (0) and ignored (255)"
+        if not any(part.ignored_with_others for part in parts):
+            raise DataFaults([f"{words}: {_mend(classes)}"])
+        _warn(f"{words} in these masks")
+    for where, part in surveys.items():
+        absent = [name for name, n in zip(classes.names, part.counts) if not n]
+        if absent:
+            _warn(f"no pixel of the {where} is {listed(absent)}: is this the list of these masks?")
+    turned, dark, reordered = (
+        [name for part in parts for name in getattr(part, what)]
+        for what in ("turned", "dark", "reordered")
+    )
+    if turned:
+        _warn(
+            f"turned upright by its EXIF orientation: {listed(turned)}. A mask must be drawn on "
+            "the image as it looks then"
+        )
+    if dark:
+        _warn(
+            f"less than a tenth of the 16-bit range is used by {listed(dark)}: --stretch spreads "
+            "the values of each image"
+        )
+    if reordered:
+        _warn(
+            f"read by color, because the palette is in another order than the list of classes: "
+            f"{listed(reordered)}"
+        )
+
+
+def _mend(classes):
+    names = ", ".join(f"{name},{n}" for n, name in enumerate(classes.names[:1]))
+    return (
+        f"if 255 is a class, say so in classes.csv (name,number in the first line, then {names} "
+        f"and {classes.names[1]},255); if it is to be ignored, with a line ignore,255"
+    )
+
+
+def _warn(words):
+    warnings.warn(words, DataWarning, stacklevel=4)
+
+
+# ---------------------------------------------------------------- opening
 
 
 def voc_folder(
     root: str | os.PathLike, split: str, classes: Classes = VOC_CLASSES, coloured: bool = False
 ) -> Folder:
-    """Return the pictures of a list of PASCAL VOC.
-
-    Parameters
-    ----------
-    root : path-like
-        Folder (such as VOCdevkit/VOC2012) with JPEGImages/NAME.jpg, SegmentationClass/NAME.png
-        and ImageSets/Segmentation/SPLIT.txt.
-    split : str
-        Which list: "train", "val", "trainval" or one of your own.
-    classes : Classes
-    coloured : bool
-        Whether masks are read by their colours; VOC's own are class numbers.
-
-    Returns
-    -------
-    Folder
-        Its `faults` name each picture and mask of the list that is not there.
-
-    Raises
-    ------
-    ValueError
-        If there is no such list, or it is empty.
-    """
-    root = Path(root)
-    path = root / VOC_SPLITS / f"{split}.txt"
-    if not path.is_file():
-        there = sorted(p.stem for p in path.parent.glob("*.txt"))
-        raise ValueError(
-            f"expected a list of pictures {path}; there are {', '.join(there) or 'none'}"
-        )
-    try:
-        names = list(dict.fromkeys(path.read_text("utf-8-sig").split()))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"expected a text of names in {path}: {error}") from error
-    if not names:
-        raise ValueError(f"expected names of pictures in {path}, got none")
-    return _voc_pictures(root, names, classes, coloured)
-
-
-def _voc_pictures(root, names, classes, coloured):
-    pairs = [
-        (root / "JPEGImages" / f"{name}.jpg", root / "SegmentationClass" / f"{name}.png")
-        for name in names
-    ]
-    missing = [path for pair in pairs for path in pair if not os.path.isfile(path)]
-    complete = tuple(pair for pair in pairs if not set(missing) & set(pair))
-    return Folder(complete, classes, coloured, tuple(f"{path} is missing" for path in missing))
+    """Return the images of a list of PASCAL VOC. Parameters and result as for `open_folder`."""
+    return open_folder(root, split, classes, coloured)
 
 
 def own_folder(
     root: str | os.PathLike, classes: Classes | None = None, coloured: bool = False
 ) -> Folder:
-    """Return the pictures of a folder of your own.
+    """Return all images of a folder of your own. Parameters and result as for `open_folder`."""
+    faults: list[str] = []
+    pairs = layout_of(root).pairs(None, faults)
+    return _folder(root, pairs, faults, classes, coloured)
+
+
+def open_folder(
+    root: str | os.PathLike, split: str | None = None, classes: Classes | None = None,
+    coloured: bool = False, *, mask_suffix: str = "",
+    percentiles: tuple[float, float] | None = None,
+) -> Folder:
+    """Return the images of a folder, or those of one of its splits.
 
     Parameters
     ----------
     root : path-like
-        Folder with images/NAME.jpg (or another ending) and masks/NAME.png of the same names.
+        Holds images/NAME.jpg (or another ending) and masks/NAME.png; or, as PASCAL VOC,
+        JPEGImages and SegmentationClass.
+    split : str, optional
+        The name of a list (ROOT/train.txt, for PASCAL VOC ImageSets/Segmentation/train.txt) or of
+        folders (images/train and masks/train), or the path of a list. By default train if there
+        is one, and everything in a folder without splits.
     classes : Classes, optional
-        If not given, classes.csv in the folder says them (`fcn_numpy.data.read_classes`).
+        By default those that classes.csv lists (or CVAT's labelmap.txt, labelme's
+        class_names.txt); without a list, PASCAL VOC's for its layout.
     coloured : bool
-        With `classes`: whether masks are read by their colours. classes.csv says it by having
-        colours or not.
+        With `classes`: whether masks are read by their colors. A list in the folder says it by
+        having colors or not.
+    mask_suffix : str
+        What the names of masks have after those of the images.
+    percentiles : (float, float), optional
+        What `fcn_numpy.data.stretch` does to each image; by default nothing.
 
     Returns
     -------
     Folder
-        Its `faults` name each file that has no partner, and each name that is there twice.
+        Its `faults` name each image and mask that has no partner.
 
     Raises
     ------
     ValueError
-        If a folder or the list of classes is missing.
+        If a folder, the list of images or the list of classes is missing, or damaged.
     """
-    root = Path(root)
-    for part in ("images", "masks"):
-        if not (root / part).is_dir():
-            raise ValueError(
-                f"expected {root} to hold the folders images and masks (or, as PASCAL VOC, "
-                f"JPEGImages and SegmentationClass); there is no {part}"
-            )
-    if classes is None:
-        if not (root / "classes.csv").is_file():
-            raise ValueError(
-                f"expected the names of the classes: there is no {root / 'classes.csv'}"
-            )
-        classes, coloured = read_classes(root / "classes.csv")
+    layout = layout_of(root, mask_suffix)
     faults: list[str] = []
-    pictures, masks = (
-        _by_name(root / "images", PICTURES, faults), _by_name(root / "masks", (".png",), faults)
-    )
-    for name in sorted(pictures.keys() - masks.keys()):
-        faults.append(f"{pictures[name]} has no mask {root / 'masks' / f'{name}.png'}")
-    for name in sorted(masks.keys() - pictures.keys()):
-        faults.append(f"{masks[name]} has no picture in {root / 'images'}")
-    if not faults and not pictures:
-        faults.append(f"{root / 'images'} is empty")
-    pairs = tuple((pictures[n], masks[n]) for n in sorted(pictures.keys() & masks.keys()))
-    return Folder(pairs, classes, coloured, tuple(faults))
+    pairs = layout.pairs(layout.usual(TRAIN) if split is None else split, faults)
+    return _folder(root, pairs, faults, classes, coloured, percentiles)
 
 
-def open_folder(
-    root: str | os.PathLike, split: str = "train", classes: Classes | None = None,
-    coloured: bool = False,
-) -> Folder:
-    """Return the pictures of a folder in either layout.
-
-    Parameters
-    ----------
-    root : path-like
-        A folder as `voc_folder` or `own_folder` takes it.
-    split : str
-        For PASCAL VOC: which list.
-    classes : Classes, optional
-        By default those of PASCAL VOC, or those that classes.csv lists.
-    coloured : bool
-        Whether masks are read by their colours.
-
-    Returns
-    -------
-    Folder
-    """
-    if is_voc(root):
-        return voc_folder(root, split, VOC_CLASSES if classes is None else classes, coloured)
-    return own_folder(root, classes, coloured)
-
-
-def named_folder(
-    root: str | os.PathLike, names: Sequence[str], classes: Classes, coloured: bool
-) -> Folder:
-    """Return some pictures of a folder in either layout, by name.
-
-    Parameters
-    ----------
-    root : path-like
-    names : sequence of str
-        Without folder and ending.
-    classes : Classes
-    coloured : bool
-        Whether masks are read by their colours.
-
-    Returns
-    -------
-    Folder
-        Its `faults` name the pictures that are not there.
-    """
-    if is_voc(root):
-        return _voc_pictures(Path(root), names, classes, coloured)
-    folder = own_folder(root, classes, coloured)
-    places = {name: index for index, name in enumerate(folder.names)}
-    there = folder.subset(places[name] for name in names if name in places)
-    missing = tuple(f"{name} is missing" for name in names if name not in places)
-    return replace(there, faults=missing)
-
-
-def _by_name(folder, endings, faults):
-    """Return the files under their names without ending; note those that should not be there."""
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name in ("Thumbs.db", "desktop.ini"):
-            continue  # what file managers leave behind
-        if path.is_dir():
-            faults.append(f"{path} is a folder, expected files alone")
-        elif path.suffix.lower() not in endings:
-            faults.append(f"{path}: expected a file with the ending {', '.join(endings)}")
-        elif path.stem in files:
-            faults.append(f"{path} and {files[path.stem].name} have the same name")
-        else:
-            files[path.stem] = path
-    return files
+def _folder(root, pairs, faults, classes, coloured, percentiles=None):
+    if classes is None:
+        classes, coloured = classes_for(root)
+    return Folder(pairs, classes, coloured, tuple(faults), percentiles)

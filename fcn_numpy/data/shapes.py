@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fcn_numpy.checks import Pair, pair, whole_number
@@ -33,7 +35,7 @@ REACH = {1: 1.0} | {kind: INNER_RADIUS[kind] / np.cos(np.pi / n) for kind, n in 
 def toy_shapes(
     n: int,
     size: int = 128,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     *,
     rim: bool = False,
     shapes: int | Pair = (2, 5),
@@ -49,7 +51,7 @@ def toy_shapes(
         How many pictures.
     size : int
         Height and width in pixels, at least 16.
-    seed : int
+    seed : int or sequence of int
         At least 0.
     rim : bool
         Whether the pixels around each shape, one wide, are labelled 255 (ignore), as PASCAL VOC
@@ -76,7 +78,7 @@ def toy_shapes(
     >>> [CLASSES[label] for label in np.unique(labels[0])]
     ['background', 'circle', 'square']
     """
-    n, size, seed = _check(n, size, seed)
+    n, size, seeds = _check(n, size, seed)
     least, most = pair(shapes, "shapes")
     if least > most:
         raise ValueError(f"expected shapes to be (least, largest), got {shapes}")
@@ -86,13 +88,15 @@ def toy_shapes(
     images = np.empty((n, 3, size, size), np.float32)
     labels = np.zeros((n, size, size), np.uint8)
     for i in range(n):
-        rng = np.random.default_rng((seed, i))
+        rng = np.random.default_rng((*seeds, i))
         kinds = rng.integers(1, len(CLASSES), size=rng.integers(least, most + 1))
         _draw(images[i], labels[i], kinds, radius, rim, rng)
     return images, labels
 
 
-def single_shapes(n: int, size: int = 72, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def single_shapes(
+    n: int, size: int = 72, seed: int | Sequence[int] = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw n pictures of one shape each, or none, to pre-train a classifier.
 
     At the size 72 the shapes are about as many pixels large as those of `toy_shapes` at 128, and
@@ -102,7 +106,9 @@ def single_shapes(n: int, size: int = 72, seed: int = 0) -> tuple[np.ndarray, np
 
     Parameters
     ----------
-    n, size, seed : int
+    n, size : int
+        As for `toy_shapes`.
+    seed : int or sequence of int
         As for `toy_shapes`.
 
     Returns
@@ -111,12 +117,12 @@ def single_shapes(n: int, size: int = 72, seed: int = 0) -> tuple[np.ndarray, np
     classes : ndarray, shape (n,), uint8
         0 background alone, 1 circle, 2 square, 3 triangle (`CLASSES`).
     """
-    n, size, seed = _check(n, size, seed)
+    n, size, seeds = _check(n, size, seed)
     images = np.empty((n, 3, size, size), np.float32)
     classes = np.empty(n, np.uint8)
     labels = np.zeros((size, size), np.uint8)
     for i in range(n):
-        rng = np.random.default_rng((seed, i))
+        rng = np.random.default_rng((*seeds, i))
         classes[i] = rng.integers(len(CLASSES))
         kinds = classes[i : i + 1] if classes[i] else classes[:0]
         _draw(images[i], labels, kinds, (0.16, 0.34), False, rng, middle=True)
@@ -124,8 +130,10 @@ def single_shapes(n: int, size: int = 72, seed: int = 0) -> tuple[np.ndarray, np
 
 
 def _check(n, size, seed):
+    seeds = seed if isinstance(seed, (tuple, list)) else (seed,)
     return (
-        whole_number(n, "n", 1), whole_number(size, "size", 16), whole_number(seed, "seed", 0)
+        whole_number(n, "n", 1), whole_number(size, "size", 16),
+        [whole_number(value, "seed", 0) for value in seeds],
     )
 
 

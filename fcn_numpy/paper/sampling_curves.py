@@ -15,9 +15,7 @@ from fcn_numpy.models import TINY, FCN8s
 from fcn_numpy.nn import LossSampling, SoftmaxCrossEntropy
 from fcn_numpy.optim import SGD
 from fcn_numpy.plotting import plot_convergence
-
-# Seeds of toy pictures that no other training uses.
-TRAIN_SEED, TEST_SEED = 4_000_000_000, 5_000_000_000
+from fcn_numpy.seeds import stream
 
 
 class Curve(NamedTuple):
@@ -84,16 +82,16 @@ def sampling_curves(
     """
     whole_number(steps, "steps", 1)
     whole_number(every, "every", 1)
-    images, labels = toy_shapes(n_train, size, TRAIN_SEED + seed)
-    held_out = toy_shapes(n_test, size, TEST_SEED + seed)
+    images, labels = toy_shapes(n_train, size, stream("training shapes", seed))
+    held_out = toy_shapes(n_test, size, stream("held-out shapes", seed))
     data = normalise(images), labels, normalise(held_out[0]), held_out[1]
     return {p: _curve(p, steps, batch, lr, every, seed, data) for p in probabilities}
 
 
 def _curve(p, steps, batch, lr, every, seed, data):
     images, labels, test_images, test_labels = data
-    model = FCN8s(len(CLASSES), TINY, dropout=0, rng=np.random.default_rng((seed, 0)))
-    rng = np.random.default_rng((seed, 1))
+    model = FCN8s(len(CLASSES), TINY, dropout=0, rng=np.random.default_rng(stream("weights", seed)))
+    rng = np.random.default_rng(stream("batches", seed))
     loss_of = SoftmaxCrossEntropy(IGNORE, sampling=LossSampling(p, rng))
     optimizer = SGD(model.parameters(), lr, weight_decay=5e-4, clip_gradients=0.5)
     n = max(1, round(batch / p))

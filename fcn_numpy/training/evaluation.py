@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +17,12 @@ from fcn_numpy.training.images import classes_of, images_of
 from fcn_numpy.training.networks import load_fcn
 from fcn_numpy.training.part import Part
 from fcn_numpy.training.run_folder import read_run
-from fcn_numpy.training.settings import Settings
 from fcn_numpy.training.stages import SEGMENTERS
 
 
 def evaluate(
-    out: str | os.PathLike, n: int | None = None, seed: int | None = None
+    out: str | os.PathLike, n: int | None = None, seed: int | None = None,
+    report: Callable[[str, int], None] = lambda network, done: None,
 ) -> dict[str, Scores]:
     """Score the three networks of a run on its held-out images.
 
@@ -32,6 +34,8 @@ def evaluate(
         Number of images; by default that of the run's settings, for a folder all of them.
     seed : int, optional
         Decides which toy images, 0 by default. No seed gives images that were trained on.
+    report : callable
+        Called with the name of a network and the number of images it was scored on so far.
 
     Returns
     -------
@@ -40,20 +44,26 @@ def evaluate(
     Raises
     ------
     ValueError
-        If there is no run, the weights of a network are missing or damaged, or a seed is given
-        for the images of a folder.
+        If there is no run, a file of it is missing or damaged, or a seed is given for the images
+        of a folder.
+    DataFaults
+        If an image or a mask cannot be read.
     """
     out = Path(out)
-    settings, data = read_run(out)
+    settings, _, data = read_run(out)
     if data is not None and seed is not None:
         raise ValueError("expected no seed: the held-out images of a folder are fixed")
-    check_networks(out, settings, len(classes_of(data)))
+    for name in SEGMENTERS:
+        load_fcn(out, name, settings, len(classes_of(data)))  # all are there, and not damaged
+    if data is not None:
+        data.test.subset(range(len(data.test))[:n]).check()
     with gradients_for(settings, data) as gradients:
-        return score_networks(gradients, out, n, seed or 0)
+        return score_networks(gradients, out, n, seed or 0, report)
 
 
 def score_networks(
-    gradients: SerialGradients | ParallelGradients, out: Path, n: int | None, seed: int
+    gradients: SerialGradients | ParallelGradients, out: Path, n: int | None, seed: int,
+    report: Callable[[str, int], None],
 ) -> dict[str, Scores]:
     """Return the scores of the three networks of a run.
 
@@ -66,30 +76,26 @@ def score_networks(
         Number of images, as for `SerialGradients.confusion_matrix`.
     seed : int
         Decides which toy images.
+    report : callable
+        See `evaluate`.
 
     Returns
     -------
     dict of str to Scores
     """
     return {
-        name: segmentation_scores(gradients.confusion_matrix(out, name, n, seed))
+        name: segmentation_scores(
+            gradients.confusion_matrix(out, name, n, seed, functools.partial(report, name))
+        )
         for name in SEGMENTERS
     }
-
-
-def check_networks(out: Path, settings: Settings, n_class: int) -> None:
-    """Raise ValueError if the weights of one of the three networks are missing or damaged."""
-    for name in SEGMENTERS:
-        if not (out / f"{name}.npz").exists():
-            raise ValueError(f"{out} has no {name}.npz: the run is not finished, resume it")
-        load_fcn(out, name, settings, n_class)
 
 
 def example_predictions(
     out: str | os.PathLike, n: int = 6
 ) -> tuple[list[np.ndarray], list[np.ndarray], dict[str, list[np.ndarray]]]:
     """Return held-out images, their labels, and the labels that each network of a run predicts."""
-    settings, data = read_run(out)
+    settings, _, data = read_run(out)
     held_out = images_of(settings, data, Part()).held_out(n, seed=0)
     images, labels = map(list, zip(*itertools.islice(held_out, n)))
     predictions = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from fcn_numpy import fast
 from fcn_numpy.models import BACKBONES, Classifier
 from fcn_numpy.nn import Dropout2d, LossSampling
 from fcn_numpy.prediction import prepare
+from fcn_numpy.seeds import stream
 from fcn_numpy.training.images import classes_of, images_of
 from fcn_numpy.training.networks import Network, load_fcn, make_loss, make_model
 from fcn_numpy.training.own_data import OwnData
@@ -23,6 +26,8 @@ from fcn_numpy.training.workers import WorkerPool
 # Number of processes that split a batch, whatever the number of cores: so a run gives the same
 # result to the bit on machines with any number of cores.
 PARTS = 2
+# Images between two reports of how far scoring is.
+SCORED_AT_ONCE = 4
 
 
 def gradients_for(
@@ -79,7 +84,9 @@ class PartGradients:
             return None
         # All random numbers of a step follow from its number, so a checkpoint need not store the
         # state of a generator.
-        rng = np.random.default_rng((self.settings.seed, stage.number, step, self.part.number))
+        rng = np.random.default_rng(
+            stream("step", self.settings.seed, stage.number, step, self.part.number)
+        )
         for module in (*model.modules(), *loss_of.modules()):
             if isinstance(module, (Dropout2d, LossSampling)):
                 module.rng = rng
@@ -94,10 +101,15 @@ class PartGradients:
             model.backward(loss_of.backward())
         return loss, loss_of.total
 
-    def confusion_matrix(self, out: Path, name: str, n: int | None, seed: int) -> np.ndarray:
-        """Return the confusion matrix of a trained network on this part of the held-out images."""
-        model = load_fcn(out, name, self.settings, self.n_class)
-        return score_images(model, self.images.held_out(n, seed))
+    def begin_scoring(self, out: Path, name: str, n: int | None, seed: int) -> None:
+        """Prepare for scoring a trained network on this part of the held-out images."""
+        self.scored = load_fcn(out, name, self.settings, self.n_class)
+        self.left = iter(self.images.held_out(n, seed))
+
+    def score_some(self) -> tuple[np.ndarray, int]:
+        """Return the confusion matrix of the next few images, and how many they were."""
+        images = list(itertools.islice(self.left, SCORED_AT_ONCE))
+        return score_images(self.scored, images), len(images)
 
 
 class SerialGradients:
@@ -135,7 +147,10 @@ class SerialGradients:
                 p.grad /= divisor
         return loss / (total or 1.0)
 
-    def confusion_matrix(self, out: Path, name: str, n: int | None, seed: int) -> np.ndarray:
+    def confusion_matrix(
+        self, out: Path, name: str, n: int | None, seed: int,
+        report: Callable[[int], None] = lambda done: None,
+    ) -> np.ndarray:
         """Return the confusion matrix of a trained network on held-out images.
 
         Parameters
@@ -148,12 +163,15 @@ class SerialGradients:
             Number of images; None for all images of a folder, or `Settings.n_test` toy images.
         seed : int
             Decides which toy images.
+        report : callable
+            Called now and then with the number of images done.
 
         Returns
         -------
         ndarray, shape (n_class, n_class), int64
         """
-        return self._whole.confusion_matrix(out, name, n, seed)
+        self._whole.begin_scoring(out, name, n, seed)
+        return _sum_of(lambda: [self._whole.score_some()], report)
 
 
 class ParallelGradients:
@@ -193,12 +211,30 @@ class ParallelGradients:
         _unpack(gradient, [p.grad for p in self._model.parameters()])
         return sum(losses) / (total or 1.0)
 
-    def confusion_matrix(self, out: Path, name: str, n: int | None, seed: int) -> np.ndarray:
+    def confusion_matrix(
+        self, out: Path, name: str, n: int | None, seed: int,
+        report: Callable[[int], None] = lambda done: None,
+    ) -> np.ndarray:
         """Return the confusion matrix of a trained network on held-out images.
 
         Parameters and result as for `SerialGradients.confusion_matrix`.
         """
-        return sum(self._pool.call(PartWorker.confusion_matrix, out, name, n, seed))
+        self._pool.call(PartWorker.begin_scoring, out, name, n, seed)
+        return _sum_of(lambda: self._pool.call(PartWorker.score_some), report)
+
+
+def _sum_of(
+    score_some: Callable[[], list[tuple[np.ndarray, int]]], report: Callable[[int], None]
+) -> np.ndarray:
+    """Add up confusion matrices until no image is left."""
+    parts, done = [], 0
+    while True:
+        matrices, counts = zip(*score_some())
+        parts += matrices
+        if not sum(counts):
+            return np.sum(parts, axis=0)
+        done += sum(counts)
+        report(done)
 
 
 def gradient_divisor(stage: Stage, total: float) -> float:
@@ -245,9 +281,13 @@ class PartWorker:
         sums = self.gradients.compute(step)
         return None if sums is None else (*sums, _packed([p.grad for p in parameters]))
 
-    def confusion_matrix(self, out: Path, name: str, n: int | None, seed: int) -> np.ndarray:
-        """Return `PartGradients.confusion_matrix`."""
-        return self.gradients.confusion_matrix(out, name, n, seed)
+    def begin_scoring(self, out: Path, name: str, n: int | None, seed: int) -> None:
+        """Prepare for scoring a trained network, as `PartGradients.begin_scoring`."""
+        self.gradients.begin_scoring(out, name, n, seed)
+
+    def score_some(self) -> tuple[np.ndarray, int]:
+        """Return `PartGradients.score_some`."""
+        return self.gradients.score_some()
 
 
 def _packed(arrays: list[np.ndarray]) -> np.ndarray:

@@ -11,13 +11,12 @@ from fcn_numpy.data import TOY_CLASSES, Classes, single_shapes, toy_shapes
 from fcn_numpy.data.framing import extend, extend_labels, random_crop, random_window
 from fcn_numpy.models import FCN
 from fcn_numpy.prediction import fitting_size
+from fcn_numpy.seeds import stream
 from fcn_numpy.training.own_data import OwnData
 from fcn_numpy.training.part import Part
 from fcn_numpy.training.settings import Settings
 
-# Toy images have separate ranges of seeds, so that no held-out image is ever trained on.
 TEST_SIZE = 128
-TEST_SEED, TRAIN_SEED, SINGLE_SEED = 1_000_000_000, 2_000_000_000, 3_000_000_000
 # How much memory each process uses to keep images of a folder, in bytes.
 LOADED_BYTES = 500_000_000
 
@@ -36,20 +35,22 @@ class ToyImages:
     def __init__(self, settings: Settings, part: Part):
         self.settings = settings
         self.part = part
-        self.seed = settings.seed * part.count + part.number
 
     @functools.cached_property
     def single(self) -> Batch:
         """Images of one shape each, and its class."""
         n = -(-self.settings.n_single // self.part.count)
-        return single_shapes(n, self.settings.single_size, SINGLE_SEED + self.seed)
+        return single_shapes(n, self.settings.single_size, self._seed("single shapes"))
 
     @functools.cached_property
     def whole(self) -> Batch:
         """Images of several shapes, and the class of each pixel."""
         n = -(-self.settings.n_train // self.part.count)
-        size, seed = self.settings.fixed_size, TRAIN_SEED + self.seed
-        return toy_shapes(n, size, seed, rim=self.settings.rim)
+        seed = self._seed("training shapes")
+        return toy_shapes(n, self.settings.fixed_size, seed, rim=self.settings.rim)
+
+    def _seed(self, purpose):
+        return stream(purpose, self.settings.seed, self.part.number, self.part.count)
 
     def windows(self, size: int, rng: np.random.Generator) -> Batch:
         """Draw images for the classifier, and the class of each."""
@@ -72,7 +73,8 @@ class ToyImages:
     def held_out(self, n: int | None, seed: int) -> Iterator[Batch]:
         """Yield this part of n held-out images, by default `n_test`, with each pixel's class."""
         n = self.settings.n_test if n is None else n
-        images, labels = toy_shapes(n, TEST_SIZE, TEST_SEED + seed, rim=self.settings.rim)
+        seeds = stream("held-out shapes", seed)
+        images, labels = toy_shapes(n, TEST_SIZE, seeds, rim=self.settings.rim)
         yield from zip(images[self.part.items], labels[self.part.items])
 
 

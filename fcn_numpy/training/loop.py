@@ -7,20 +7,27 @@ number of the step, losses so far), and is replaced as a whole.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fcn_numpy import weights
-from fcn_numpy.data import write_classes
-from fcn_numpy.files import errors_name
+from fcn_numpy.card import Card, card_of
+from fcn_numpy.data import DataFaults, DataWarning, write_classes
+from fcn_numpy.data.faults import listed
+from fcn_numpy.files import errors_name, message_of, shown
 from fcn_numpy.metrics import Scores
 from fcn_numpy.models import BACKBONES, FCN, start_from
-from fcn_numpy.models.files import for_caffe_images
+from fcn_numpy.models.files import check_finite, for_caffe_images
 from fcn_numpy.optim import SGD
+from fcn_numpy.seeds import stream
+from fcn_numpy.training.checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
 from fcn_numpy.training.evaluation import score_networks
 from fcn_numpy.training.gradients import ParallelGradients, SerialGradients, gradients_for
 from fcn_numpy.training.images import classes_of
@@ -30,6 +37,8 @@ from fcn_numpy.training.run_folder import (
     CLASSES_FILE,
     SCORES,
     check_new,
+    claimed,
+    read_config,
     read_run,
     read_scores,
     write_config,
@@ -38,8 +47,7 @@ from fcn_numpy.training.run_folder import (
 )
 from fcn_numpy.training.settings import Settings
 from fcn_numpy.training.stages import STAGES, Stage
-
-CHECKPOINT = "checkpoint.npz"
+from fcn_numpy.training.workers import WorkerFailed
 
 # Estimates of the remaining time assume this size for whole images of a folder.
 TYPICAL_SIZE = 500
@@ -51,6 +59,10 @@ class TrainingDiverged(ValueError):
 
 class TrainingStopped(Exception):
     """The run was asked to stop, and has saved its state."""
+
+
+class TrainingInterrupted(Exception):
+    """Something outside of the run has failed: it can be resumed from its last checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,7 @@ def train(
     data: OwnData | None = None,
     resume: bool = False,
     report: Callable[[StepReport], None] = lambda step: None,
+    report_scoring: Callable[[str, int], None] = lambda network, done: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Scores]:
     """Train the classifier and the three FCNs, on toy images or on the images of a folder.
@@ -95,7 +108,8 @@ def train(
     ----------
     out : path-like
         Folder of the run. It gets config.json, classes.csv, history.csv, the weights of each
-        stage (such as fcn8s.npz), scores.json, and during the run checkpoint.npz.
+        stage (such as fcn8s.npz), scores.json, and during the run checkpoint.npz. Only one
+        process at a time can train in it.
     settings : Settings, optional
         Read from config.json when resuming.
     data : OwnData, optional
@@ -104,6 +118,8 @@ def train(
         Continue the run in `out`, with the same result as without the interruption.
     report : callable
         Called with a `StepReport` after each step.
+    report_scoring : callable
+        Called with the name of a network and the number of images it was scored on so far.
     should_stop : callable
         Called after each step; if it returns True, the run saves and raises TrainingStopped.
 
@@ -115,30 +131,55 @@ def train(
     Raises
     ------
     ValueError
-        If `out` already has a run, or has none to resume; if images or masks have faults
-        (DataFaults); if the pretrained weights do not fit.
+        If `out` already has a run, or has none to resume; if another process trains in it; if a
+        file of the run is damaged; if images or masks have faults (DataFaults); if the pretrained
+        weights do not fit.
+    TrainingInterrupted
+        If a file cannot be read or written, or memory ends, or a worker process does, after
+        training has begun.
     TrainingDiverged, TrainingStopped
     """
     out = Path(out)
     if resume:
         if settings is not None or data is not None:
             raise ValueError("a resumed run keeps its settings: expected none, got some")
-        settings, data = read_run(out)
+        read_config(out)  # before a folder is made
     else:
-        settings = Settings() if settings is None else settings
         check_new(out)
-    if not (out / SCORES).exists():
-        _check_data(settings, data)
-        with gradients_for(settings, data) as gradients:
-            run = _Run(out, settings, data, gradients, report, should_stop)
-            if not resume:
-                out.mkdir(parents=True, exist_ok=True)
-                write_classes(out / CLASSES_FILE, classes_of(data))
-                write_config(out, settings, None if data is None else data.source)
-            run.train_stages()
-            write_scores(out, score_networks(gradients, out, n=None, seed=0))
-    (out / CHECKPOINT).unlink(missing_ok=True)
-    return read_scores(out)
+    with claimed(out):
+        if resume:
+            settings, classes, data = read_run(out)
+        else:
+            check_new(out)  # it may have got a run before it was claimed
+            settings, classes = Settings() if settings is None else settings, classes_of(data)
+        if not (out / SCORES).exists():
+            _check_data(settings, data)
+            with gradients_for(settings, data) as gradients:
+                run = _Run(out, settings, data, gradients, report, should_stop)
+                if not resume:
+                    source = None if data is None else data.source
+                    write_config(out, settings, classes, source)
+                with _interruptions():
+                    # What follows from other files is written anew: a run that was killed may
+                    # have left it behind them.
+                    write_classes(out / CLASSES_FILE, classes)
+                    run.write_history()
+                    run.train_stages()
+                    scores = score_networks(gradients, out, None, 0, report_scoring)
+                    write_scores(out, scores)
+        (out / CHECKPOINT).unlink(missing_ok=True)
+        return read_scores(out)
+
+
+@contextlib.contextmanager
+def _interruptions() -> Iterator[None]:
+    """Turn what files, memory and worker processes do to a run into TrainingInterrupted."""
+    try:
+        yield
+    except BrokenPipeError:  # nobody reads what the run reports
+        raise
+    except (OSError, MemoryError, DataFaults, WorkerFailed) as error:
+        raise TrainingInterrupted(message_of(error)) from error
 
 
 def _check_data(settings: Settings, data: OwnData | None) -> None:
@@ -175,15 +216,11 @@ class _Run:
         self.gradients = gradients
         self.report = report
         self.should_stop = should_stop
-        self.checkpoint: dict[str, np.ndarray] = {}
-        if (out / CHECKPOINT).exists():
-            self.checkpoint = weights.load(out / CHECKPOINT)
-        # Number of the stage, step, learning rate, loss.
-        self.history = [tuple(row) for row in self.checkpoint.get("history", ())]
-        self.finished = int(self.checkpoint.get("finished", 0))
+        self.card = Card(classes_of(data), None if data is None else data.train.percentiles)
+        self.state = read_checkpoint(out, settings.stages)
         # The weights that the next stage starts from: those of the stage before, or pretrained.
         self.previous: Mapping[str, np.ndarray] = {}
-        if settings.pretrained is not None and not self.checkpoint:
+        if settings.pretrained is not None and not self.state.history:
             self.previous = self._read_pretrained(settings.pretrained)
 
     def _read_pretrained(self, path: str) -> Mapping[str, np.ndarray]:
@@ -191,24 +228,52 @@ class _Run:
         state: Mapping[str, np.ndarray] = weights.load(path)
         with errors_name(path):
             state = for_caffe_images(state, self.settings.pretrained_on)
-            self._check_fit(state)
-        return state
+            model = make_fcn(self.settings.stages[0], self.backbone, self.n_class)
+            start_from(model, state, assign=True)
+            return self._own_scores(path, state)
 
-    def _check_fit(self, state):
-        """Raise ValueError unless the first network can start from these weights."""
-        model = make_fcn(self.settings.stages[0], self.backbone, self.n_class)
-        start_from(model, state, assign=True)
+    def _own_scores(self, path, state):
+        """Return weights whose score layers are for the classes of this run, or left out."""
+        scores = [name for name in state if name.startswith("score_")]
+        classes = self.card.classes
+        assert classes is not None  # a run knows its classes
+        if not scores:
+            return state
+        n_class = len(np.atleast_1d(state[scores[0]]))
+        card = card_of(path, n_class, self.backbone)
+        rest = {name: value for name, value in state.items() if name not in scores}
+        if card.classes is None:
+            why = "nobody has said which classes they are for (a classes.csv beside it would)"
+        else:
+            try:
+                numbers = classes.numbers_in(card.classes)
+                return rest | {
+                    name: state[name][numbers] for name in scores if len(state[name]) == n_class
+                }
+            except ValueError:
+                why = f"they are for {listed(card.classes.names)}"
+        warnings.warn(
+            f"the score layers of {shown(path)} are left out, and start at zero: {why}",
+            DataWarning, stacklevel=2,
+        )
+        return rest
+
+    def write_history(self) -> None:
+        """Write history.csv, which follows from the checkpoint."""
+        write_history(self.out, [
+            (STAGES[int(n)], int(step), lr, loss) for n, step, lr, loss in self.state.history
+        ])
 
     def train_stages(self) -> None:
         """Train all stages that are not finished."""
-        for stage in self.settings.stages[self.finished:]:
+        for stage in self.settings.stages[self.state.finished:]:
             self._train(stage)
 
     def _train(self, stage: Stage) -> None:
         """Train a stage from its start, or from the checkpoint if that was made within it."""
-        model, optimizer, done = self._begin(stage)
+        model, optimizer = self._begin(stage)
         self.gradients.begin(stage, model)
-        for step in range(done, stage.steps):
+        for step in range(self.state.step, stage.steps):
             optimizer.lr = stage.learning_rate(step)
             loss = self.gradients.compute(step)
             if not np.isfinite(loss):
@@ -217,69 +282,67 @@ class _Run:
                     f"learning rate than {stage.lr:g} for this stage"
                 )
             optimizer.step()
-            self.history.append((stage.number, step + 1, optimizer.lr, loss))
+            self.state.history.append((stage.number, step + 1, optimizer.lr, loss))
             self.report(self._step_report(stage, step + 1, loss))
-            stop = self.should_stop()
+            stop = self.should_stop() and step + 1 < stage.steps
             due = (step + 1) % self.settings.checkpoint_every == 0 and step + 1 < stage.steps
             if stop or due:
-                self._save_step(step + 1, model, optimizer)
+                state = {name: p.data for name, p in model.named_parameters()}
+                self._save(self.state.finished, step + 1, state, optimizer.velocities)
             if stop:
                 raise TrainingStopped(f"stopped in {stage.name} after step {step + 1}")
-        weights.save(self.out / f"{stage.name}.npz", model.state_dict())
-        self.finished += 1
-        self._save({})
+        self._finish(stage, model)
 
-    def _begin(self, stage: Stage) -> tuple[Network, SGD, int]:
-        """Return the network and the optimizer of a stage, and the number of steps done."""
-        restoring = "step" in self.checkpoint
-        rng = np.random.default_rng((self.settings.seed, stage.number))
+    def _finish(self, stage: Stage, model: Network) -> None:
+        """Write the weights of a stage, and that it is finished."""
+        state = model.state_dict()
+        try:
+            check_finite(state)
+        except ValueError as error:
+            raise TrainingDiverged(
+                f"{stage.name} has diverged: try a lower learning rate than {stage.lr:g} for it"
+            ) from error
+        kind = type(model).__name__
+        metadata = self.card.metadata(kind, self.backbone)
+        weights.save(self.out / f"{stage.name}.npz", state, metadata)
+        self._save(self.state.finished + 1)
+        if self.should_stop():
+            raise TrainingStopped(f"stopped in {stage.name} after step {stage.steps}")
+
+    def _begin(self, stage: Stage) -> tuple[Network, SGD]:
+        """Return the network and the optimizer of a stage, as far as they are."""
+        rng = np.random.default_rng(stream("weights", self.settings.seed, stage.number))
         model = make_model(stage, self.backbone, self.n_class, rng)
-        if isinstance(model, FCN) and not restoring:
+        if isinstance(model, FCN) and not self.state.step:
             start_from(model, self._take_previous(), assign=True)
         optimizer = SGD(
             model.parameters(), stage.lr, stage.momentum, stage.weight_decay, stage.clip_gradients
         )
-        return model, optimizer, self._restore(model, optimizer) if restoring else 0
+        if self.state.step:
+            self.state.restore(model, optimizer, self.out / CHECKPOINT)
+            self.state.weights, self.state.velocities = {}, ()  # they take memory
+        return model, optimizer
 
     def _take_previous(self):
         """Return the weights that the next stage starts from; this releases their memory."""
         state, self.previous = self.previous, {}
         if state:
             return state
-        stage = self.settings.stages[self.finished - 1]
+        stage = self.settings.stages[self.state.finished - 1]
         return weights.load(self.out / f"{stage.name}.npz")
 
-    def _save_step(self, step, model, optimizer):
-        """Write a checkpoint within a stage."""
-        state = {"step": np.array(step, np.int64)}
-        for name, p in model.named_parameters():
-            state[f"weight.{name}"] = p.data
-        for number, velocity in enumerate(optimizer.velocities):
-            state[f"velocity.{number}"] = velocity
-        self._save(state)
-
-    def _save(self, state):
-        """Write a checkpoint: how many stages are finished, the history, and the given arrays."""
-        finished, history = np.array(self.finished, np.int64), np.array(self.history, np.float64)
-        weights.save(self.out / CHECKPOINT, {"finished": finished, "history": history, **state})
-        write_history(self.out, [
-            (STAGES[int(n)], int(step), float(lr), float(loss))
-            for n, step, lr, loss in self.history
-        ])
-
-    def _restore(self, model, optimizer):
-        """Load weights and velocities of the checkpoint; return the number of steps done."""
-        state, self.checkpoint = self.checkpoint, {}
-        own = {n.removeprefix("weight."): v for n, v in state.items() if n.startswith("weight.")}
-        model.load_state_dict(own)
-        for number, velocity in enumerate(optimizer.velocities):
-            velocity[...] = state[f"velocity.{number}"]
-        return int(state["step"])
+    def _save(self, finished, step=0, state=None, velocities=()):
+        """Write a checkpoint and, from it, history.csv."""
+        self.state.finished, self.state.step = finished, step
+        write_checkpoint(
+            self.out, dataclasses.replace(self.state, weights=state or {}, velocities=velocities)
+        )
+        self.write_history()
 
     def _step_report(self, stage, step, loss):
         stages = self.settings.stages
         work = sum(s.steps * self._step_work(s) for s in stages)
-        before = sum(s.steps * self._step_work(s) for s in stages[: self.finished])
+        before = sum(s.steps * self._step_work(s) for s in stages[: self.state.finished])
         step_work = self._step_work(stage)
         return StepReport(
             stage.name, step, stage.steps, loss, before + step * step_work, work, step_work,

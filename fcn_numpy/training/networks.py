@@ -9,7 +9,9 @@ import numpy as np
 
 from fcn_numpy import weights
 from fcn_numpy.data import IGNORE
+from fcn_numpy.files import errors_name, shown
 from fcn_numpy.models import BACKBONES, FCN, VGG, Classifier
+from fcn_numpy.models.files import check_finite
 from fcn_numpy.nn import LossSampling, SoftmaxCrossEntropy, skip_init
 from fcn_numpy.training.settings import Settings
 from fcn_numpy.training.stages import SEGMENTERS, Stage
@@ -50,7 +52,13 @@ def make_loss(stage: Stage) -> SoftmaxCrossEntropy:
 
 
 def load_fcn(out: str | os.PathLike, name: str, settings: Settings, n_class: int) -> FCN:
-    """Return the trained FCN of a stage of a run."""
-    model = make_fcn(settings.stage(name), BACKBONES[settings.backbone], n_class)
-    model.load_state_dict(weights.load(Path(out) / f"{name}.npz"), assign=True)
+    """Return the trained FCN of a stage of a run, or raise ValueError."""
+    path = Path(out) / f"{name}.npz"
+    if not path.exists():
+        raise ValueError(f"{shown(out)} has no {path.name}: the run is not finished, resume it")
+    state = weights.load(path)
+    with errors_name(path):
+        check_finite(state)
+        model = make_fcn(settings.stage(name), BACKBONES[settings.backbone], n_class)
+        model.load_state_dict(state, assign=True)
     return model

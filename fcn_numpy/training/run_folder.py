@@ -1,45 +1,133 @@
-"""The files that a run leaves in its folder, apart from weights: how they are written and read."""
+"""The folder of a run: who may write to it, and the files in it apart from weights."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fcn_numpy import __version__
-from fcn_numpy.data import Classes, read_classes
-from fcn_numpy.files import write_text
+from fcn_numpy.checks import is_number
+from fcn_numpy.data import Classes
+from fcn_numpy.data.class_files import classes_text, parse_classes
+from fcn_numpy.files import (
+    errors_name,
+    lock,
+    read_json,
+    read_text,
+    remove_leftovers,
+    shown,
+    write_text,
+)
 from fcn_numpy.metrics import Scores
+from fcn_numpy.training.checkpoint import CHECKPOINT
 from fcn_numpy.training.own_data import OwnData
 from fcn_numpy.training.settings import Settings
-from fcn_numpy.training.stages import Stage
+from fcn_numpy.training.stages import SEGMENTERS, STAGES, Stage
 
 CONFIG = "config.json"
 CLASSES_FILE = "classes.csv"
 HISTORY = "history.csv"
 SCORES = "scores.json"
+LOCK = "run.lock"
+# What a run writes, and what the command line draws of it.
+FILES = (
+    CONFIG, CLASSES_FILE, HISTORY, SCORES, CHECKPOINT, "predictions.png", "curves.png",
+    *(f"{stage}.npz" for stage in STAGES),
+)
+# Names of a million images take 100 MB.
+LARGEST_FILE = 200_000_000
+HISTORY_COLUMNS = ("stage", "step", "learning_rate", "loss")
+
+
+# ---------------------------------------------------------------- whose it is
+
+
+@contextlib.contextmanager
+def claimed(out: str | os.PathLike) -> Iterator[None]:
+    """Keep other processes from writing to the folder of a run while the block runs.
+
+    The folder is made if it is missing, and removed afterwards if it is still empty. What killed
+    processes left half-written in it is removed. The claim ends with the process, however that
+    ends.
+
+    Parameters
+    ----------
+    out : path-like
+
+    Raises
+    ------
+    ValueError
+        If another process has claimed it.
+    """
+    out = Path(out)
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with _locked(out / LOCK):
+            remove_leftovers(out)
+            yield
+    finally:
+        with contextlib.suppress(OSError):  # one of them is not empty
+            for folder in made:
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def _locked(path):
+    while True:
+        file = open(path, "a+b")
+        if not lock(file):
+            file.close()
+            raise ValueError(f"another process is training in {shown(path.parent)}")
+        # The file that was opened may be one that another process has just removed.
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+            break
+        file.close()
+    try:
+        yield
+    finally:
+        if os.name != "nt":  # removed while it is locked: who opens it later sees that it is gone
+            path.unlink(missing_ok=True)
+        file.close()
+        if os.name == "nt":
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def check_new(out: str | os.PathLike) -> None:
-    """Raise ValueError if a folder already holds a run."""
+    """Raise ValueError if a folder holds a run, or files that a run would replace."""
     if (Path(out) / CONFIG).exists():
-        raise ValueError(f"{out} holds a run already: resume it, or choose another folder")
+        raise ValueError(f"{shown(out)} holds a run already: resume it, or choose another folder")
+    for name in FILES:
+        if (Path(out) / name).exists():
+            raise ValueError(
+                f"{shown(out)} holds a file {name}, which a run would replace: choose another "
+                "folder"
+            )
 
 
-def write_config(out: Path, settings: Settings, source: dict | None) -> None:
+# ---------------------------------------------------------------- config.json
+
+
+def write_config(
+    out: Path, settings: Settings, classes: Classes, source: dict | None
+) -> None:
     """Write config.json, from which a run is resumed.
 
     Parameters
     ----------
     out : path
     settings : Settings
+    classes : Classes
     source : dict, optional
         `OwnData.source`; None for toy images.
     """
@@ -47,12 +135,13 @@ def write_config(out: Path, settings: Settings, source: dict | None) -> None:
         "fcn_numpy": __version__,
         "numpy": np.__version__,
         "settings": dataclasses.asdict(settings),
+        "classes": classes_text(classes),
         "data": source,
     }
     write_text(out / CONFIG, json.dumps(config, indent=2) + "\n")
 
 
-def read_config(out: str | os.PathLike) -> tuple[Settings, dict | None]:
+def read_config(out: str | os.PathLike) -> tuple[Settings, Classes, Any]:
     """Read config.json.
 
     Parameters
@@ -63,27 +152,33 @@ def read_config(out: str | os.PathLike) -> tuple[Settings, dict | None]:
     Returns
     -------
     settings : Settings
+    classes : Classes
     source : dict or None
-        `OwnData.source`; None for toy images.
+        For `OwnData.found_again`, which checks it; None for toy images.
 
     Raises
     ------
     ValueError
-        If there is no run, or its config.json is damaged or has another layout.
+        If there is no run, or its config.json is damaged or has another layout. The message names
+        the field.
     """
     path = Path(out) / CONFIG
-    try:
-        config = json.loads(path.read_text())
-        values = dict(config["settings"])
-        values["stages"] = tuple(_made(Stage, stage) for stage in values.get("stages", ()))
-        return _made(Settings, values), config.get("data")
-    except FileNotFoundError:
-        raise ValueError(f"{out} holds no run: there is no {CONFIG} in it") from None
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is no {CONFIG} of a run: {error}") from error
+    if not path.exists():
+        raise ValueError(f"{shown(out)} holds no run: there is no {CONFIG} in it")
+    with errors_name(path):
+        config = _fields(
+            read_json(path, LARGEST_FILE), ("fcn_numpy", "numpy", "settings", "classes", "data")
+        )
+        with errors_name("settings"):
+            settings = _settings(config["settings"])
+        with errors_name("classes"):
+            if not isinstance(config["classes"], str):
+                raise ValueError(f"expected a text, got {_quoted(config['classes'])}")
+            classes, _ = parse_classes(config["classes"])
+    return settings, classes, config["data"]
 
 
-def read_run(out: str | os.PathLike) -> tuple[Settings, OwnData | None]:
+def read_run(out: str | os.PathLike) -> tuple[Settings, Classes, OwnData | None]:
     """Read what a run was started with, and find its images.
 
     Parameters
@@ -94,6 +189,7 @@ def read_run(out: str | os.PathLike) -> tuple[Settings, OwnData | None]:
     Returns
     -------
     settings : Settings
+    classes : Classes
     data : OwnData or None
         None for toy images.
 
@@ -102,22 +198,43 @@ def read_run(out: str | os.PathLike) -> tuple[Settings, OwnData | None]:
     ValueError
         As `read_config`, or if images are missing.
     """
-    settings, source = read_config(out)
+    settings, classes, source = read_config(out)
     if source is None:
-        return settings, None
-    return settings, OwnData.found_again(source, read_classes_of(out))
+        return settings, classes, None
+    with errors_name(Path(out) / CONFIG), errors_name("data"):
+        return settings, classes, OwnData.found_again(source, classes)
 
 
-def _made(kind: type, values: dict[str, Any]) -> Any:
-    """Make a dataclass from its fields in JSON, which turns tuples into lists."""
-    fields = [field.name for field in dataclasses.fields(kind)]
-    unknown = [name for name in values if name not in fields]
-    if unknown:
-        raise ValueError(
-            f"it has another layout, expected {kind.__name__} with {', '.join(fields)}, got "
-            f"{', '.join(unknown)}"
-        )
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+def _settings(values):
+    names = [field.name for field in dataclasses.fields(Settings)]
+    values = dict(_fields(values, names))
+    if not isinstance(values["stages"], list):
+        raise ValueError(f"stages: expected a list, got {_quoted(values['stages'])}")
+    names = [field.name for field in dataclasses.fields(Stage)]
+    stages = []
+    for number, stage in enumerate(values["stages"]):
+        with errors_name(f"stage {number}"):
+            stage = dict(_fields(stage, names))
+            if isinstance(stage["class_weights"], list):
+                stage["class_weights"] = tuple(stage["class_weights"])
+            stages.append(Stage(**stage))
+    return Settings(**{**values, "stages": tuple(stages)})
+
+
+def _fields(values, names):
+    """Return an object of JSON that has exactly these fields."""
+    if not isinstance(values, dict):
+        raise ValueError(f"expected an object with {', '.join(names)}, got {_quoted(values)}")
+    for name in (*names, *values):
+        if name not in values:
+            raise ValueError(f"expected a field {name}, got none: it has another layout")
+        if name not in names:
+            raise ValueError(f"expected no field {shown(name, 80)}: it has another layout")
+    return values
+
+
+def _quoted(value):
+    return shown(repr(value), 80)
 
 
 def read_settings(out: str | os.PathLike) -> Settings:
@@ -127,43 +244,94 @@ def read_settings(out: str | os.PathLike) -> Settings:
 
 def read_classes_of(out: str | os.PathLike) -> Classes:
     """Return the classes of the run in a folder, or raise ValueError."""
-    path = Path(out) / CLASSES_FILE
-    if not path.is_file():
-        raise ValueError(f"{out} holds no complete run: there is no {CLASSES_FILE} in it")
-    return read_classes(path)[0]
+    return read_config(out)[1]
+
+
+# ---------------------------------------------------------------- history.csv
 
 
 def write_history(out: Path, rows: Iterable[tuple[str, int, float, float]]) -> None:
     """Write history.csv: stage, step, learning rate and loss of each step."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("stage", "step", "learning_rate", "loss"))
+    writer.writerow(HISTORY_COLUMNS)
     for stage, step, lr, loss in rows:
         writer.writerow((stage, step, repr(lr), repr(loss)))
     write_text(out / HISTORY, text.getvalue())
 
 
 def read_history(out: str | os.PathLike) -> list[tuple[str, int, float]]:
-    """Return (stage, step, loss) of each step that a run has done."""
-    with open(Path(out) / HISTORY, newline="") as file:
-        return [
-            (row["stage"], int(row["step"]), float(row["loss"])) for row in csv.DictReader(file)
-        ]
+    """Return (stage, step, loss) of each step that a run has done, or raise ValueError."""
+    path = Path(out) / HISTORY
+    with errors_name(path):
+        if not path.exists():
+            raise ValueError("there is no such file: the run has not trained yet")
+        reader = csv.reader(io.StringIO(read_text(path, LARGEST_FILE)), strict=True)
+        try:
+            rows = list(reader)
+        except csv.Error as error:
+            raise ValueError(f"line {reader.line_num}: {error}") from error
+        if not rows or tuple(rows[0]) != HISTORY_COLUMNS:
+            raise ValueError(f"expected the first line {','.join(HISTORY_COLUMNS)}")
+        return [_step(line, row) for line, row in enumerate(rows[1:], 2)]
+
+
+def _step(line, row):
+    try:
+        stage, step, _, loss = row[0], int(row[1]), float(row[2]), float(row[3])
+    except (ValueError, IndexError):
+        stage, step, loss = "", 0, np.nan
+    if len(row) != 4 or stage not in STAGES or step < 1 or not np.isfinite(loss):
+        raise ValueError(f"line {line}: expected {','.join(HISTORY_COLUMNS)}, got {_quoted(row)}")
+    return stage, step, loss
+
+
+# ---------------------------------------------------------------- scores.json
 
 
 def write_scores(out: Path, scores: Mapping[str, Scores]) -> None:
-    """Write scores.json, with which a run is finished."""
-    text = {name: {**s._asdict(), "iu": s.iu.tolist()} for name, s in scores.items()}
+    """Write scores.json, with which a run is finished. JSON has no NaN: null stands for it."""
+    text = {
+        name: {
+            **{field: _or_null(value) for field, value in s._asdict().items() if field != "iu"},
+            "iu": [_or_null(value) for value in s.iu.tolist()],
+        }
+        for name, s in scores.items()
+    }
     write_text(out / SCORES, json.dumps(text, indent=2) + "\n")
+
+
+def _or_null(value):
+    return None if np.isnan(value) else value
 
 
 def read_scores(out: str | os.PathLike) -> dict[str, Scores]:
     """Return the scores of a finished run, or raise ValueError."""
     path = Path(out) / SCORES
-    try:
-        values = json.loads(path.read_text())
-        return {
-            name: Scores(**{**v, "iu": np.array(v["iu"], np.float64)}) for name, v in values.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} holds no scores of a run: {error}") from error
+    n_class = len(read_classes_of(out))
+    with errors_name(path):
+        if not path.exists():
+            raise ValueError("there is no such file: the run is not finished, resume it")
+        values = _fields(read_json(path, LARGEST_FILE), tuple(SEGMENTERS))
+        scores = {}
+        for name, fields in values.items():
+            with errors_name(name):
+                scores[name] = _scores(_fields(fields, Scores._fields), n_class)
+    return scores
+
+
+def _scores(fields: Mapping[str, Any], n_class: int) -> Scores:
+    iu = fields["iu"]
+    if not isinstance(iu, list) or len(iu) != n_class:
+        raise ValueError(f"iu: expected a list of {n_class} numbers, got {_quoted(iu)}")
+    numbers = {name: value for name, value in fields.items() if name != "iu"}
+    numbers |= {f"iu[{n}]": value for n, value in enumerate(iu)}
+    for name, value in numbers.items():
+        if value is not None and not (is_number(value) and 0 <= value <= 1):
+            raise ValueError(f"{name}: expected a number from 0 to 1, got {_quoted(value)}")
+    four = {name: _number(value) for name, value in numbers.items() if "[" not in name}
+    return Scores(**four, iu=np.array([_number(value) for value in iu]))
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

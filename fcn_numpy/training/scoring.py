@@ -16,6 +16,7 @@ def score_images(
     model: FCN,
     images: Iterable[tuple[np.ndarray, np.ndarray]],
     report: Callable[[int], None] = lambda done: None,
+    order: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the confusion matrix of a network on labelled images.
 
@@ -27,6 +28,8 @@ def score_images(
         RGB from 0 to 1, (3, H, W), of any size, and its labels, (H, W).
     report : callable
         Called after each image with the number of images done.
+    order : ndarray of int, shape (n_class,), optional
+        The number that each class of the labels has in the network; by default the same.
 
     Returns
     -------
@@ -34,7 +37,8 @@ def score_images(
     """
     hist = np.zeros((model.n_class, model.n_class), np.int64)
     for done, (image, labels) in enumerate(images, 1):
-        predicted = score_image(model, image).argmax(axis=0)
+        scores = score_image(model, image)
+        predicted = (scores if order is None else scores[order]).argmax(axis=0)
         hist += confusion_matrix(labels, predicted, model.n_class, IGNORE)
         report(done)
     return hist

@@ -10,13 +10,17 @@ from fcn_numpy.checks import whole_number
 from fcn_numpy.models import BACKBONES
 from fcn_numpy.training.stages import (
     CLASSIFIER,
+    MOST,
     SEGMENTERS,
     STAGES,
     Stage,
+    bounded,
     effective_learning_rate,
 )
 
 PRETRAINED_ON = ("caffe", "torchvision")
+# A square of more pixels is larger than any image that is read.
+LARGEST_SIZE = 7071
 
 # The most steps and images per step of each stage in `Settings.quick`.
 QUICK = {"classifier": (12, 8), "fcn32s": (6, 2), "fcn16s": (4, 2), "fcn8s": (6, 2)}
@@ -72,15 +76,21 @@ class Settings:
 
     def __post_init__(self):
         whole_number(self.seed, "seed", 0)
-        for name in ("n_train", "n_single", "n_test", "single_size", "checkpoint_every"):
-            whole_number(getattr(self, name), name, 1)
-        if self.size is not None:
-            whole_number(self.size, "size", 1)
+        for name in ("n_train", "n_single", "n_test", "checkpoint_every"):
+            bounded(getattr(self, name), name, 1, MOST)
+        for name in ("single_size", "size"):
+            if name != "size" or self.size is not None:
+                bounded(getattr(self, name), name, 1, LARGEST_SIZE)
+        for name in ("rim", "flip"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"expected {name} True or False, got {getattr(self, name)!r:.80}")
+        if not isinstance(self.pretrained, (str, type(None))):
+            raise ValueError(f"expected pretrained to be a path, got {self.pretrained!r:.80}")
         for name, choices in (("backbone", BACKBONES), ("pretrained_on", PRETRAINED_ON)):
             value = getattr(self, name)
-            if value not in choices:
+            if value not in tuple(choices):
                 expected = " or ".join(map(repr, choices))
-                raise ValueError(f"expected {name} {expected}, got {value!r}")
+                raise ValueError(f"expected {name} {expected}, got {value!r:.80}")
         self._check_stages()
 
     def _check_stages(self):
@@ -170,7 +180,7 @@ class Settings:
     def scaled(self, *, steps: float = 1.0, lr: float = 1.0) -> Settings:
         """Return the same run with each stage's number of steps and learning rate multiplied."""
         return self._replace_stages(
-            dataclasses.replace(stage, steps=max(1, round(steps * stage.steps)), lr=lr * stage.lr)
+            dataclasses.replace(stage, steps=_scaled(stage.steps, steps), lr=lr * stage.lr)
             for stage in self.stages
         )
 
@@ -246,6 +256,11 @@ class Settings:
         return dataclasses.replace(self, stages=tuple(stages))
 
 
+def _scaled(steps, factor):
+    # A stage refuses more than MOST, and infinity is no whole number.
+    return max(1, round(min(steps * factor, MOST + 1)))
+
+
 def _regrouped(stage, batch, momentum, reduction, pixels):
     batch = stage.batch if batch is None else batch
     momentum = stage.momentum if momentum is None else momentum
@@ -255,7 +270,7 @@ def _regrouped(stage, batch, momentum, reduction, pixels):
     )
     unit = effective_learning_rate(1.0, momentum, batch, reduction, pixels)
     return dataclasses.replace(
-        stage, steps=max(1, round(stage.steps * stage.batch / batch)), batch=batch, lr=rate / unit,
+        stage, steps=_scaled(stage.steps, stage.batch / batch), batch=batch, lr=rate / unit,
         momentum=momentum, reduction=reduction,
         clip_gradients=None if reduction == "sum" else stage.clip_gradients,
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from fcn_numpy.checks import is_number, whole_number
+from fcn_numpy.files import shown
 from fcn_numpy.models import FCN8s, FCN16s, FCN32s
 
 CLASSIFIER = "classifier"
 SEGMENTERS = {"fcn32s": FCN32s, "fcn16s": FCN16s, "fcn8s": FCN8s}
 STAGES = (CLASSIFIER, *SEGMENTERS)
+# The most steps of a stage, and images of a step.
+MOST = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -59,15 +63,17 @@ class Stage:
         if self.name not in STAGES:
             raise ValueError(f"expected a stage named {', '.join(STAGES)}, got {self.name!r}")
         for name, minimum in (("steps", 1), ("batch", 1), ("warmup", 0)):
-            whole_number(getattr(self, name), name, minimum)
+            bounded(getattr(self, name), name, minimum, MOST)
         for name in ("lr", "weight_decay"):
             value = getattr(self, name)
-            _expect(is_number(value) and value >= 0, f"{name} of at least 0", value)
+            good = is_number(value) and 0 <= value < math.inf
+            _expect(good, f"{name} of at least 0 and finite", value)
         check_momentum(self.momentum)
         check_reduction(self.reduction)
         clip, p, dropout = self.clip_gradients, self.loss_sampling, self.dropout
         _expect(
-            clip is None or (is_number(clip) and clip > 0), "clip_gradients above 0 or None", clip
+            clip is None or (is_number(clip) and 0 < clip < math.inf),
+            "clip_gradients above 0 and finite, or None", clip,
         )
         _expect(
             is_number(dropout) and 0 <= dropout < 1, "dropout of at least 0 and below 1", dropout
@@ -148,6 +154,13 @@ def effective_learning_rate(
     return lr / (1 - momentum) * (pixels if reduction == "sum" else 1 / batch)
 
 
+def bounded(value: int, name: str, minimum: int, maximum: int) -> int:
+    """Return an int within limits, or raise ValueError."""
+    number = whole_number(value, name, minimum)
+    _expect(number <= maximum, f"{name} of at most {maximum:,}", value)
+    return number
+
+
 def check_momentum(momentum: float) -> None:
     """Raise ValueError unless momentum is at least 0 and below 1."""
     good = is_number(momentum) and 0 <= momentum < 1
@@ -162,12 +175,12 @@ def check_reduction(reduction: str) -> None:
 def check_class_weights(class_weights: tuple[float, ...]) -> None:
     """Raise ValueError unless the weights are a tuple of numbers of at least 0, not all 0."""
     good = isinstance(class_weights, tuple) and all(
-        is_number(weight) and weight >= 0 for weight in class_weights
+        is_number(weight) and 0 <= weight < math.inf for weight in class_weights
     )
-    _expect(good, "class_weights to be a tuple of numbers of at least 0", class_weights)
+    _expect(good, "class_weights to be a tuple of finite numbers of at least 0", class_weights)
     _expect(any(class_weights), "a class weight above 0", class_weights)
 
 
 def _expect(good, what, value):
     if not good:
-        raise ValueError(f"expected {what}, got {value!r}")
+        raise ValueError(f"expected {what}, got {shown(repr(value), 80)}")

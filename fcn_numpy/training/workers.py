@@ -11,15 +11,29 @@ that process ends.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Protocol
 
-# Not `python -m fcn_numpy.training.workers`, which would import this module twice.
-PROGRAM = "from fcn_numpy.training import workers; workers.main()"
+from fcn_numpy.files import reason_of
+
+# Run by `python -I -c`, isolated: a file of the current folder that has the name of a module is
+# never imported. This package is found by itself, as its folder may be the current one; everything
+# else is found where the parent finds it.
+PROGRAM = """
+import importlib.machinery, importlib.util, sys
+sys.path[:] = {paths!r}
+spec = importlib.machinery.PathFinder.find_spec("fcn_numpy", [{root!r}])
+sys.modules["fcn_numpy"] = package = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(package)
+from fcn_numpy.training import workers
+workers.main()
+"""
 
 ENVIRONMENT = {
     # One thread for each BLAS that NumPy may have been built with.
@@ -35,6 +49,41 @@ ENVIRONMENT = {
     # Large memory pages make strided copies faster.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
+
+
+def program() -> str:
+    """Return the program of a worker.
+
+    Returns
+    -------
+    str
+        It looks for modules where this process does, but not in the current folder. If the
+        standard library or NumPy is there, it is looked at last.
+    """
+    here = os.getcwd()
+    paths = [os.path.abspath(path) for path in sys.path]
+    kept = [path for path in paths if not _same_file(path, here)]
+    needed = {os.path.dirname(os.__file__), _root("numpy")}
+    kept += [path for path in needed if path in paths and path not in kept]
+    return PROGRAM.format(paths=kept, root=_root("fcn_numpy"))
+
+
+def _root(package):
+    """Return the folder, or the zip, that a package is in."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.origin is not None  # it is installed
+    return os.path.dirname(os.path.dirname(os.path.abspath(spec.origin)))
+
+
+def _same_file(path, other):
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False
+
+
+class WorkerFailed(RuntimeError):
+    """A worker process met an error, or ended."""
 
 
 class Job(Protocol):
@@ -55,13 +104,14 @@ class WorkerPool:
 
     def __init__(self, jobs: Sequence[Job]):
         self._processes: list[subprocess.Popen] = []
+        code = program()
         for _ in jobs:
             self._processes.append(subprocess.Popen(
-                [sys.executable, "-c", PROGRAM],
+                [sys.executable, "-I", "-c", code],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pipesize=1 << 20,  # a message has some MB; not every system uses this
-                env={**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(sys.path)},
+                env={**os.environ, **ENVIRONMENT},
                 # Only the parent gets Ctrl-C from the terminal, on POSIX and on Windows.
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
@@ -98,12 +148,17 @@ class WorkerPool:
 
         Raises
         ------
-        RuntimeError
-            If a worker has ended; its own message is on the standard error.
+        WorkerFailed
+            If a call raised ValueError, OSError or MemoryError, with what that said; or if a
+            worker has ended.
         """
         for process in self._processes:
             self._send(process, (method, arguments))
-        return [self._receive(process) for process in self._processes]
+        answers = [self._receive(process) for process in self._processes]
+        for answer in answers:
+            if isinstance(answer, WorkerFailed):
+                raise answer
+        return answers
 
     def _send(self, process, message):
         try:
@@ -119,8 +174,22 @@ class WorkerPool:
             self._fail(process)
 
     def _fail(self, process: subprocess.Popen) -> NoReturn:
-        process.kill()
-        raise RuntimeError(f"a worker process ended with exit status {process.wait()}") from None
+        try:
+            status = process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            status = process.wait()
+        how = f"was ended by {_signal_name(-status)}" if status < 0 else f"ended ({status})"
+        raise WorkerFailed(f"a worker process {how}") from None
+
+
+def _signal_name(number):
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+    # The system ends processes so when memory is short.
+    return f"{name}: was there too little memory?" if name == "SIGKILL" else name
 
 
 def main() -> None:
@@ -132,7 +201,11 @@ def main() -> None:
         target = pickle.load(messages).start()
         while True:
             method, arguments = pickle.load(messages)
-            answer = method(target, *arguments)
+            try:
+                answer = method(target, *arguments)
+            except (ValueError, OSError, MemoryError) as error:
+                # Files change while a run reads them, and memory ends: nothing to trace.
+                answer = WorkerFailed(reason_of(error))
             pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
             answers.flush()
     except (EOFError, BrokenPipeError):

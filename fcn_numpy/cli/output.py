@@ -1,0 +1,94 @@
+"""What the command line writes: to any terminal, in lines, without a traceback.
+
+Nothing here imports NumPy: it takes part before anything else is loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shlex
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
+
+from fcn_numpy.files import message_of, shown
+
+LONGEST_LINE = 500
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that reports a mistake in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Write the message to stderr and exit with status 2."""
+        words = shown(" ".join(message.split()), LONGEST_LINE)
+        self.exit(2, f"{self.prog}: error: {words} (try {self.prog} --help)\n")
+
+
+def open_streams() -> None:
+    """Make stdout and stderr take any character, and be there.
+
+    A character that the terminal's encoding lacks is escaped. A stream that was closed before the
+    program began takes everything and shows nothing.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def close_streams() -> None:
+    """Send to nowhere what is still to be written, when nobody takes it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def complain(command: str, error: BaseException, hint: str = "") -> None:
+    """Write an error to stderr in one line; the faults of a folder follow in a line each.
+
+    Parameters
+    ----------
+    command : str
+    error : BaseException
+    hint : str
+        What to do, after the message.
+    """
+    faults = getattr(error, "faults", None)
+    message = shown(message_of(error), LONGEST_LINE)
+    if isinstance(faults, list):
+        message = str(error)  # its lines are escaped already
+    print(f"fcn-numpy {command}: error: {message}{hint}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def warnings_in_lines(command: str) -> Iterator[None]:
+    """Write the warnings of this package to stderr, in one line each."""
+    from fcn_numpy.data.faults import DataWarning
+
+    show = warnings.showwarning
+
+    def write(message, category, *place):
+        if issubclass(category, DataWarning):
+            words = shown(message, LONGEST_LINE)
+            print(f"fcn-numpy {command}: warning: {words}", file=sys.stderr, flush=True)
+        else:
+            show(message, category, *place)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = write
+        yield
+
+
+def typed(arguments: Sequence[str]) -> str:
+    """Return a command line as one types it: what needs quotes has them."""
+    return subprocess.list2cmdline(arguments) if os.name == "nt" else shlex.join(arguments)

@@ -1,0 +1,216 @@
+"""Lists of classes in files: our classes.csv, and those of labeling tools."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+
+from fcn_numpy.data.classes import (
+    IGNORE_NAME,
+    LARGEST_NUMBER,
+    Classes,
+    Colour,
+    same_name,
+    voc_palette,
+)
+from fcn_numpy.data.shapes import IGNORE
+from fcn_numpy.files import atomic_write, read_text, reason_of, shown
+
+COLOUR_COLUMNS = ("red", "green", "blue")
+COLUMNS = ("name", *COLOUR_COLUMNS)
+ALIASES = {"r": "red", "g": "green", "b": "blue"}
+LARGEST_FILE = 100_000
+
+
+def read_classes(path: str | os.PathLike) -> tuple[Classes, bool]:
+    """Read a list of classes from a CSV file.
+
+    The first row names the columns: ``name``, then optionally ``number`` (what stands for the
+    class in masks) or ``red,green,blue`` (its color), or both. Each further row is a class, in the
+    order of the class numbers from 0. Several rows of one name are one class. Pixels of rows named
+    ``ignore`` do not count.
+
+    Without the column ``number``, masks are read by their colors; without colors, the number in
+    masks is that of the row, from 0. With both, masks hold numbers, and colors are for display.
+
+    Parameters
+    ----------
+    path : path-like
+        Also read, if it ends in .txt: CVAT's labelmap.txt (``name:red,green,blue::``), and a list
+        with one name per line, as labelme writes class_names.txt.
+
+    Returns
+    -------
+    classes : Classes
+        In VOC's colors if the file has none.
+    coloured : bool
+        Whether masks are read by their colors.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it may not be read.
+    ValueError
+        For anything else than the above, with the number of the line.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
+    ...     text = "name,number\\nignore,0\\nroad,7\\nvehicle,26\\nvehicle,27\\n"
+    ...     _ = file.write(text), file.flush()
+    ...     classes, coloured = read_classes(file.name)
+    >>> classes.names, coloured, classes.codes
+    (('road', 'vehicle'), False, ((0, 255), (7, 0), (26, 1), (27, 1)))
+    """
+    path = Path(path)
+    try:
+        text = read_text(path, LARGEST_FILE)
+        if path.suffix.lower() == ".txt":
+            return _classes_of(*_text_rows(text))
+        return parse_classes(text)
+    except ValueError as error:
+        raise ValueError(f"{shown(path)} is no list of classes: {reason_of(error)}") from error
+
+
+def parse_classes(text: str) -> tuple[Classes, bool]:
+    """Return the classes in the text of a CSV file, as `read_classes` does, or raise ValueError."""
+    try:
+        return _classes_of(*_csv_rows(text))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+
+
+def _csv_rows(text):
+    """Return the columns of a CSV file, and its other rows: (line, cells)."""
+    first = text.lstrip().split("\n", 1)[0]
+    delimiter = next((d for d in ",;\t" if d in first), ",")
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    rows = [(line, cells) for line, cells in rows if any(cells)]  # Excel writes rows of commas
+    columns = [ALIASES.get(cell.lower(), cell.lower()) for cell in rows[0][1]] if rows else []
+    while columns and not columns[-1]:
+        columns.pop()
+    known = {"name", "number", *COLOUR_COLUMNS}
+    colours = set(COLOUR_COLUMNS) & set(columns)
+    if (
+        "name" not in columns or not set(columns) <= known or len(set(columns)) < len(columns)
+        or len(colours) not in (0, 3)
+    ):
+        raise ValueError(
+            "expected the first line to be name, name,number, name,red,green,blue or "
+            f"name,number,red,green,blue, got {shown(','.join(columns), 80)!r}"
+        )
+    for line, cells in rows[1:]:
+        while len(cells) > len(columns) and not cells[-1]:
+            cells.pop()
+        if len(cells) != len(columns):
+            raise ValueError(f"line {line}: expected {','.join(columns)}")
+    return columns, rows[1:]
+
+
+def _text_rows(text):
+    """Return the columns and rows of CVAT's labelmap.txt, or of a list of names."""
+    rows = [
+        (number, line.strip()) for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    if any(":" not in line for _, line in rows):
+        # labelme lists its name for ignored pixels too, which has no number: they are 255.
+        return ["name"], [(number, [line]) for number, line in rows if line != "__ignore__"]
+    table = []
+    for number, line in rows:
+        name, colour, *_ = line.split(":")
+        values = [value.strip() for value in colour.split(",")]
+        if len(values) != 3:
+            raise ValueError(f"line {number}: expected name:red,green,blue::, got {line!r:.80}")
+        table.append((number, [name.strip(), *values]))
+    return list(COLUMNS), table
+
+
+def _classes_of(columns, rows):
+    coloured = "red" in columns and "number" not in columns
+    names: list[str] = []
+    colours: list[Colour | None] = []
+    ignored: list[Colour] = []
+    codes: dict[int | Colour, int] = {}
+    for place, (line, cells) in enumerate(rows):
+        row = dict(zip(columns, cells))
+        name = same_name(row["name"])
+        colour = _colour_of(row, line, coloured)
+        number = place
+        if "number" in row:
+            number = _whole(row["number"], line, "a number", LARGEST_NUMBER)
+        if name.lower() == IGNORE_NAME:
+            kind = IGNORE
+            ignored += [] if colour is None else [colour]
+        elif name in names:
+            kind = names.index(name)
+        else:
+            kind = len(names)
+            names.append(name)
+            colours.append(colour)
+        code = colour if coloured else number
+        if code in codes:
+            what = "color" if coloured else "number"
+            raise ValueError(f"line {line}: the {what} {code} is there already")
+        codes[code] = kind
+    own = voc_palette()[: len(names)].tolist()
+    shades = tuple(tuple(own[n]) if c is None else c for n, c in enumerate(colours))
+    ignore_colour = ignored[0] if ignored else None
+    if coloured:
+        # What is said already by the colors of the classes.
+        rest = {c: n for c, n in codes.items() if c != ignore_colour and c not in shades}
+    else:
+        plain = IGNORE not in codes and all(code == n for code, n in codes.items())
+        rest = {} if plain else codes
+    return Classes(tuple(names), shades, ignore_colour, tuple(rest.items())), coloured
+
+
+def _colour_of(row, line, needed):
+    if "red" not in row:
+        return None
+    texts = [row[column] for column in COLOUR_COLUMNS]
+    if not any(texts) and not needed:
+        return None
+    red, green, blue = (_whole(text, line, "colors", 255) for text in texts)
+    return red, green, blue
+
+
+def _whole(text, line, what, largest):
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(largest))
+    if not digits or int(text) > largest:
+        raise ValueError(f"line {line}: expected {what} from 0 to {largest}, got {text[:20]!r}")
+    return int(text)
+
+
+def write_classes(path: str | os.PathLike, classes: Classes) -> None:
+    """Write a list of classes as a CSV file that `read_classes` takes."""
+    with atomic_write(Path(path)) as file:
+        file.write(classes_text(classes).encode())
+
+
+def classes_text(classes: Classes) -> str:
+    """Return the text of a CSV file that `read_classes` takes."""
+    rows: list[tuple] = []
+    if classes.number_codes:
+        columns: tuple[str, ...] = ("name", "number", *COLOUR_COLUMNS)
+        for value, number in classes.number_codes:
+            if number == IGNORE:
+                rows.append((IGNORE_NAME, value, *(classes.ignore_colour or ("", "", ""))))
+            else:
+                rows.append((classes.names[number], value, *classes.colours[number]))
+    else:
+        columns = COLUMNS
+        rows += [(name, *colour) for name, colour in zip(classes.names, classes.colours)]
+        if classes.ignore_colour is not None:
+            rows.append((IGNORE_NAME, *classes.ignore_colour))
+        for code, number in classes.codes:
+            name = IGNORE_NAME if number == IGNORE else classes.names[number]
+            assert isinstance(code, tuple)  # a color, as there are no numbers
+            rows.append((name, *code))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    return text.getvalue()

@@ -1,0 +1,43 @@
+"""What is wrong, or odd, with images and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fcn_numpy.files import shown
+
+MOST_SHOWN = 100
+LONGEST_FAULT = 500
+
+
+class DataFaults(ValueError):
+    """What is wrong with a folder of images and masks.
+
+    Parameters
+    ----------
+    faults : list of str
+        Everything that was found, one file or pair in each.
+    """
+
+    def __init__(self, faults: list[str]):
+        self.faults = faults
+        many = f"{len(faults)} faults" if len(faults) > 1 else "1 fault"
+        lines = [shown(fault, LONGEST_FAULT) for fault in faults[:MOST_SHOWN]]
+        if len(faults) > MOST_SHOWN:
+            lines.append(f"and {len(faults) - MOST_SHOWN} more")
+        super().__init__("\n".join([f"{many} in the images and masks:", *lines]))
+
+    def __reduce__(self):
+        return type(self), (self.faults,)
+
+
+class DataWarning(UserWarning):
+    """What may be meant so, but often is not."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names in a few words: "a.png", "a.png and b.png", "a.png and 3 more"."""
+    first = shown(names[0])
+    if len(names) < 3:
+        return " and ".join(map(shown, names))
+    return f"{first} and {len(names) - 1} more"

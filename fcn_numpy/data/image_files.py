@@ -1,0 +1,178 @@
+"""What image files hold, as Pillow reads them, and where Pillow must not be trusted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from fcn_numpy.files import open_file, reason_of, shown
+
+# With VGG16 a million pixels takes 0.65 GB of memory: more than these nobody can segment.
+MAX_PIXELS = 50_000_000
+# Of all that Pillow reads, those that hold images; others start programs or fetch files.
+FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+LARGEST_FILE = 1 << 30
+
+ORIENTATION = 0x0112
+# What turns an image upright, by the orientation in its EXIF data.
+TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1), 8: lambda a: np.rot90(a, 1),
+}
+# Pillow keeps the upper 8 of a color's 16 bits. Read in the other byte order, the same file
+# gives the lower 8.
+_NATIVE, _OTHER = ("16L", "16B") if sys.byteorder == "little" else ("16B", "16L")
+_SWAPPED = {
+    f"{mode};{order}": f"{mode};{other}" for mode in ("RGB", "RGBA")
+    for order, other in (("16L", "16B"), ("16B", "16L"), ("16N", _OTHER))
+}
+PLANAR, BITS, PHOTOMETRIC = 284, 258, 262  # tags of TIFF
+
+
+@contextlib.contextmanager
+def open_image(path: str | os.PathLike, formats: tuple[str, ...] = FORMATS) -> Iterator[Any]:
+    """Open an image file with Pillow; whatever is wrong with it becomes a ValueError.
+
+    Parameters
+    ----------
+    path : path-like
+    formats : tuple of str
+        Pillow's names of the formats to take.
+
+    Yields
+    ------
+    PIL.Image.Image
+        As it is in the file, not turned.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it may not be read.
+    ValueError
+        If it cannot be read as an image, or has more than 50 million pixels.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with open_file(path, LARGEST_FILE) as file, warnings.catch_warnings():
+            # Of doubtful metadata; what matters of them is an error as well.
+            warnings.simplefilter("ignore")
+            Image.init()
+            with Image.open(file, formats=[f for f in formats if f in Image.OPEN]) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise ValueError(
+                        f"expected at most {MAX_PIXELS:,} pixels, got {width} x {height}"
+                    )
+                _check_layout(image)
+                yield image
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:
+        # A decoder that meets a damaged file raises whatever it stumbles upon.
+        reason = reason_of(error)
+        if isinstance(error, UnidentifiedImageError):
+            reason = f"it is no image of a format taken ({', '.join(formats)})"
+        raise ValueError(f"cannot read {shown(path)}: {reason}") from error
+
+
+def _check_layout(image):
+    """Refuse the layouts that Pillow decodes wrongly without an error."""
+    if image.format == "TIFF":
+        many_bits = max(image.tag_v2.get(BITS, (1,))) > 8
+        if many_bits and image.tag_v2.get(PLANAR, 1) == 2:
+            raise ValueError(
+                "it is a TIFF of more than 8 bits whose color planes follow one another: save it "
+                "with interleaved colors (PlanarConfiguration 1), or as PNG"
+            )
+        if many_bits and image.tag_v2.get(PHOTOMETRIC, 1) == 0:
+            raise ValueError(
+                "it is a TIFF of more than 8 bits in which 0 is white: save it with black as 0 "
+                "(BlackIsZero), or as PNG"
+            )
+    arguments = _arguments(image.tile[0]) if image.tile else ()
+    deep_ppm = image.format == "PPM" and any(isinstance(a, int) and a > 255 for a in arguments)
+    if "LA;16B" in arguments or (deep_ppm and image.mode == "RGB"):
+        raise ValueError(
+            f"it has 16 bits in a layout of {image.format} of which 8 would be lost: save it as "
+            "16-bit gray or RGB, in PNG"
+        )
+
+
+def _arguments(tile):
+    return (tile[3],) if isinstance(tile[3], str) else tuple(tile[3] or ())
+
+
+def values_of(image: Any) -> np.ndarray:
+    """Return the values in an image file, with all their bits, not turned.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        From `open_image`, and not used before.
+
+    Returns
+    -------
+    ndarray, shape (H, W) or (H, W, channels), uint8 or uint16
+        uint16 for gray and color of 16 bits; of other modes what Pillow gives.
+
+    Raises
+    ------
+    ValueError
+        For values of more than 16 bits.
+    """
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image)
+        if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 65535:
+            raise ValueError(f"expected 8 or 16 bits a channel, got mode {image.mode}")
+        return values.astype(np.uint16)
+    if not image.tile or not all(map(_with_other_order, image.tile)):
+        return np.asarray(image)
+    from PIL import Image
+
+    file = image.fp
+    upper = np.asarray(image)
+    file.seek(0)
+    with Image.open(file, formats=[image.format]) as again:
+        again.tile = [_with_other_order(tile) for tile in again.tile]
+        return upper.astype(np.uint16) * 256 + np.asarray(again)
+
+
+def _with_other_order(tile):
+    """Return how to read a part of an image in the other byte order; None without 16 bits."""
+    arguments = _arguments(tile)
+    if not arguments or arguments[0] not in _SWAPPED:
+        return None
+    other = (_SWAPPED[arguments[0]], *arguments[1:])
+    return (*tile[:3], other) if type(tile) is tuple else tile._replace(args=other)
+
+
+def orientation_of(image: Any) -> int:
+    """Return the orientation that a camera noted, after the pixels were read; 1 is upright.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+
+    Returns
+    -------
+    int
+        From 1 to 8. Notes that cannot be read are no note: the pixels do not depend on them.
+    """
+    try:
+        orientation = image.getexif().get(ORIENTATION, 1)
+    except Exception:
+        return 1
+    return orientation if orientation in TURNS else 1
+
+
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Return pixels of shape (H, W) or (H, W, channels), turned as `orientation_of` says."""
+    return TURNS[orientation](pixels) if orientation in TURNS else pixels

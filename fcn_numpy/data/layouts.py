@@ -1,0 +1,324 @@
+"""Where images, masks and lists are in a folder, and which belong together.
+
+There are two layouts, with the same rules: images/ and masks/, with lists DIR/NAME.txt; and
+PASCAL VOC's JPEGImages/ and SegmentationClass/, with lists ImageSets/Segmentation/NAME.txt.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fcn_numpy.data.class_files import read_classes
+from fcn_numpy.data.classes import VOC_CLASSES, Classes, same_name
+from fcn_numpy.data.lists import IMAGES, MASKS, Entry, read_list
+from fcn_numpy.files import shown
+
+# Lists of classes that a folder may have: ours, CVAT's, labelme's.
+CLASS_FILES = ("classes.csv", "labelmap.txt", "class_names.txt")
+# Folders of masks beside images/.
+MASK_FOLDERS = ("masks", "annotations", "labels")
+# What splits are called, those of ADE20K last.
+TRAIN, VAL = ("train", "training"), ("val", "validation")
+
+Pair = tuple[Path, Path]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where images, masks and lists are in a folder.
+
+    Attributes
+    ----------
+    root, images, masks, lists : path
+        The folder, and those in it.
+    is_voc : bool
+        Whether it is PASCAL VOC's layout.
+    mask_suffix : str
+        What the names of masks have after those of the images: "_L" for a.jpg and a_L.png.
+    """
+
+    root: Path
+    images: Path
+    masks: Path
+    lists: Path
+    is_voc: bool
+    mask_suffix: str = ""
+
+    @property
+    def splits(self) -> list[str]:
+        """Names of the splits that the folder has.
+
+        Either folders in images/ and in masks/, such as images/train and masks/train, or lists.
+        """
+        folders = sorted(path.name for path in self.images.iterdir() if path.is_dir())
+        lists = sorted(path.stem for path in self.lists.glob("*.txt"))
+        # Beside images/ and masks/ there may be any other text.
+        return folders or [n for n in lists if self.is_voc or n in (*TRAIN, *VAL)]
+
+    def usual(self, names: Sequence[str]) -> str | None:
+        """Return the split to take where the user names none.
+
+        Parameters
+        ----------
+        names : sequence of str
+            What it is called: `TRAIN` or `VAL`.
+
+        Returns
+        -------
+        str or None
+            None for all images of a folder without splits.
+
+        Raises
+        ------
+        ValueError
+            If the folder has splits, but none of these names.
+        """
+        splits = self.splits
+        for name in names:
+            if name in splits:
+                return name
+        if splits:
+            raise ValueError(
+                f"{shown(self.root)} has no list {' or '.join(names)}: choose one of "
+                f"{shown(', '.join(splits))} with --split"
+            )
+        return None
+
+    def pairs(self, split: str | None, faults: list[str]) -> tuple[Pair, ...]:
+        """Return the images and masks of a split.
+
+        Parameters
+        ----------
+        split : str or None
+            The name of a list or of a folder, or the path of a list; None for everything.
+        faults : list of str
+            What is wrong is added to it.
+
+        Returns
+        -------
+        tuple of (path, path)
+
+        Raises
+        ------
+        ValueError
+            If there is no such split, or it is empty.
+        """
+        if split is None:
+            return self._everything(self.images, self.masks, faults)
+        if (self.images / split).is_dir():
+            return self._everything(self.images / split, self.masks / split, faults)
+        path = self.lists / f"{split}.txt"
+        if not path.is_file() and split.lower().endswith(".txt"):
+            path = Path(split)
+        if not path.is_file():
+            there = ", ".join(self.splits) or "none"
+            raise ValueError(f"expected a list of images {shown(path)}; there are {shown(there)}")
+        return self._listed(path, read_list(path), faults)
+
+    def _everything(self, images, masks, faults):
+        """Return all images of a folder and their masks; each must have the other."""
+        for folder in (images, masks):
+            if not folder.is_dir():
+                raise ValueError(f"there is no folder {shown(folder)}")
+        found: list[str] = []
+        pictures = files_by_name(images, IMAGES, found)
+        labels = files_by_name(masks, MASKS, found)
+        wanted = {name: name + same_name(self.mask_suffix) for name in pictures}
+        lonely = labels.keys() - set(wanted.values())
+        pairs = tuple(
+            (pictures[name], labels[mask]) for name, mask in wanted.items() if mask in labels
+        )
+        suffix = _common_suffix(pictures, lonely) if not pairs else None
+        if suffix is not None:
+            found.append(
+                f"no image has a mask of its own name, but all masks in {shown(masks)} are named "
+                f"like an image with {shown(suffix)!r} after it: give --mask-suffix {shown(suffix)}"
+            )
+        else:
+            found += [
+                f"{shown(pictures[name])} has no mask {shown(masks / f'{mask}.png')}"
+                for name, mask in sorted(wanted.items()) if mask not in labels
+            ]
+            found += [f"{shown(labels[n])} has no image in {shown(images)}" for n in sorted(lonely)]
+        if not found and not pictures:
+            found.append(f"{shown(images)} is empty")
+        faults += found
+        return tuple(sorted(pairs))
+
+    def _listed(
+        self, path: Path, entries: Sequence[Entry], faults: list[str]
+    ) -> tuple[Pair, ...]:
+        """Return the images and masks of a list."""
+        images = files_by_name(self.images, IMAGES)
+        masks = files_by_name(self.masks, MASKS)
+        pairs, missing = [], []
+        for entry in entries:
+            names = list(map(same_name, entry.names))
+            image = self._at(entry.image) if entry.mask or "/" in entry.image else None
+            if image is None or not (entry.mask or os.path.isfile(image)):
+                image = next((images[name] for name in names if name in images), None)
+            stem = names[0] if image is None else same_name(image.stem)
+            name = f"{stem}{same_name(self.mask_suffix)}"
+            mask = masks.get(name, self.masks / f"{name}.png")
+            if entry.mask:
+                mask = self._at(entry.mask)
+            elif image is not None and self.images in image.parent.parents:
+                mask = self.masks / image.parent.relative_to(self.images) / f"{name}.png"
+            image = self.images / f"{names[0]}.jpg" if image is None else image
+            gone = [file for file in (image, mask) if not os.path.isfile(file)]
+            missing += [f"{shown(path)}: line {entry.line}: {shown(file)} is missing"
+                        for file in gone]
+            if not gone:
+                pairs.append((image, mask))
+        faults += missing
+        return tuple(dict.fromkeys(pairs))
+
+    def _at(self, path):
+        """Return the path in a list: of a file anywhere, or below the folder."""
+        return Path(path) if os.path.isfile(path) else self.root / path.lstrip("/")
+
+
+def _common_suffix(images: Iterable[str], masks: Iterable[str]) -> str | None:
+    """Return what all names of masks have after the name of an image, if it is the same."""
+    masks = list(masks)
+    if not masks:
+        return None
+    # Only with the right image is what follows the same for all: try those of one mask.
+    for image in sorted(images, key=len, reverse=True):
+        if masks[0].startswith(image) and masks[0] != image:
+            suffix = masks[0][len(image) :]
+            own = set(images)
+            if all(m.endswith(suffix) and m[: -len(suffix)] in own for m in masks):
+                return suffix
+    return None
+
+
+def files_by_name(
+    folder: Path, endings: tuple[str, ...], faults: list[str] | None = None
+) -> dict[str, Path]:
+    """Return the files of a folder by name, without ending, as names are compared.
+
+    Parameters
+    ----------
+    folder : path
+    endings : tuple of str
+    faults : list of str, optional
+        What should not be there is added to it; by default it is passed over.
+
+    Returns
+    -------
+    dict of str to path
+    """
+    files: dict[str, Path] = {}
+    wrong = []
+    for path in sorted(folder.iterdir()):
+        name = same_name(path.stem)
+        if path.name.startswith(".") or path.name in ("Thumbs.db", "desktop.ini"):
+            continue  # what file managers leave behind
+        if path.is_dir():
+            wrong.append(f"{shown(path)} is a folder, expected only files")
+        elif path.suffix.lower() not in endings:
+            hint = " (a JPEG changes the class numbers)" if endings == MASKS else ""
+            wrong.append(
+                f"{shown(path)}: expected a file with the ending {', '.join(endings)}{hint}"
+            )
+        elif name in files:
+            wrong.append(f"{shown(path)} and {shown(files[name].name)} have the same name")
+        else:
+            files[name] = path
+    if faults is not None:
+        faults += wrong
+    return files
+
+
+def is_voc(root: str | os.PathLike) -> bool:
+    """Return whether a folder has the layout of PASCAL VOC."""
+    return (Path(root) / "JPEGImages").is_dir()
+
+
+def layout_of(root: str | os.PathLike, mask_suffix: str = "") -> Layout:
+    """Return the layout of a folder.
+
+    Parameters
+    ----------
+    root : path-like
+    mask_suffix : str
+
+    Returns
+    -------
+    Layout
+
+    Raises
+    ------
+    ValueError
+        If it has none of the two.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise ValueError(f"there is no folder {shown(root)}")
+    if is_voc(root):
+        masks = root / "SegmentationClass"
+        older = root / "SegmentationClassPNG"  # labelme's, which had .npy in the other
+        if older.is_dir() and not any(masks.glob("*.png")):
+            masks = older
+        layout = Layout(
+            root, root / "JPEGImages", masks, root / "ImageSets" / "Segmentation", True, mask_suffix
+        )
+    else:
+        masks = next((root / n for n in MASK_FOLDERS if (root / n).is_dir()), root / "masks")
+        layout = Layout(root, root / "images", masks, root, False, mask_suffix)
+    for part in (layout.images, layout.masks):
+        if not part.is_dir():
+            raise ValueError(
+                f"expected {shown(root)} to hold the folders images and masks (or, as PASCAL VOC, "
+                f"JPEGImages and SegmentationClass); there is no {part.name}"
+            )
+    return layout
+
+
+def classes_in(root: str | os.PathLike) -> tuple[Classes, bool] | None:
+    """Return the list of classes that a folder has.
+
+    Parameters
+    ----------
+    root : path-like
+
+    Returns
+    -------
+    classes, coloured : Classes, bool
+        Of classes.csv, or of a list that CVAT or labelme wrote. None if there is none.
+    """
+    for name in CLASS_FILES:
+        if (Path(root) / name).is_file():
+            return read_classes(Path(root) / name)
+    return None
+
+
+def classes_for(root: str | os.PathLike) -> tuple[Classes, bool]:
+    """Return the list of classes that a folder has; those of PASCAL VOC for its layout.
+
+    Parameters
+    ----------
+    root : path-like
+
+    Returns
+    -------
+    classes, coloured : Classes, bool
+
+    Raises
+    ------
+    ValueError
+        If the folder has no list, and is not of PASCAL VOC's layout.
+    """
+    found = classes_in(root)
+    if found is not None:
+        return found
+    if is_voc(root):
+        return VOC_CLASSES, False
+    raise ValueError(
+        f"expected the names of the classes: there is no {shown(Path(root) / CLASS_FILES[0])}, and "
+        "no --classes"
+    )

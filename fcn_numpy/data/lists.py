@@ -1,0 +1,91 @@
+"""Lists of images in text files, as programs write them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from fcn_numpy.files import errors_name, read_text
+
+IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+MASKS = (".png",)
+LARGEST_FILE = 50_000_000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a list.
+
+    Attributes
+    ----------
+    line : int
+        Its number, from 1.
+    image : str
+        A name, or a path.
+    mask : str, optional
+        A path, if the line has two.
+    """
+
+    line: int
+    image: str
+    mask: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Names that the line may mean, without folder and ending, the likeliest first.
+
+        The last one leaves out a number at the end: lists of PASCAL VOC for one class say with
+        1, 0 or -1 whether the class is in the image.
+        """
+        name = self.image.rsplit("/", 1)[-1]
+        bare = name[: -len(_ending(name))] if _ending(name) else name
+        without = re.sub(r"\s+(-1|0|1)$", "", bare)
+        return list(dict.fromkeys((bare, name, without)))
+
+
+def _ending(name):
+    return next((ending for ending in IMAGES if name.lower().endswith(ending)), "")
+
+
+def read_list(path: Path) -> list[Entry]:
+    """Read a list: one image per line, by its name, with or without folder and ending.
+
+    A line with the paths of an image and of a mask means these two files.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    list of Entry
+        Each image once.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it may not be read.
+    ValueError
+        If it is not a text, or empty.
+    """
+    with errors_name(path):
+        text = read_text(path, LARGEST_FILE)
+        entries: dict[tuple[str, str | None], Entry] = {}
+        for number, line in enumerate(text.splitlines(), 1):
+            line = line.strip().replace("\\", "/")
+            if line:
+                image, mask = _both(line)
+                entries.setdefault((image, mask), Entry(number, image, mask))
+        if not entries:
+            raise ValueError("expected names of images, got an empty list")
+    return list(entries.values())
+
+
+def _both(line):
+    """Return the image and the mask of a line; the blank between them is not one within a name."""
+    for blank in re.finditer(r"[\s,;]+", line):
+        image, mask = line[: blank.start()], line[blank.end() :]
+        if image.lower().endswith(IMAGES) and mask.lower().endswith(MASKS):
+            return image, mask
+    return line, None

@@ -1,0 +1,166 @@
+"""Masks: the class of each pixel, read from a file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import numpy as np
+
+from fcn_numpy.data.classes import Classes, voc_palette
+from fcn_numpy.data.image_files import open_image, orientation_of, upright, values_of
+from fcn_numpy.data.shapes import IGNORE
+
+
+def read_mask(path: str | os.PathLike, classes: Classes, coloured: bool = False) -> np.ndarray:
+    """Read the labels of an image from a PNG file.
+
+    Parameters
+    ----------
+    path : path-like
+        PNG alone: a JPEG changes the colors, and so the labels.
+    classes : Classes
+    coloured : bool
+        Whether the mask's colors are those of `classes`; if not, its pixels are numbers: gray
+        values (also as RGB of three equal values), or places in a palette as in PASCAL VOC. If a
+        palette has the colors of `classes` or of VOC in another order, its colors count.
+
+    Returns
+    -------
+    ndarray, shape (H, W), uint8
+        Class numbers, or 255 for pixels that do not count.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it may not be read.
+    ValueError
+        If it cannot be read; for a pixel of another color or number, with its place.
+    """
+    return inspect_mask(path, classes, coloured)[0]
+
+
+def inspect_mask(
+    path: str | os.PathLike, classes: Classes, coloured: bool = False
+) -> tuple[np.ndarray, bool]:
+    """Read a mask as `read_mask` does, and say whether its palette was in another order.
+
+    Parameters
+    ----------
+    path : path-like
+    classes : Classes
+    coloured : bool
+
+    Returns
+    -------
+    labels : ndarray, shape (H, W), uint8
+    reordered : bool
+        Whether numbers were expected, and the colors of the palette were taken instead.
+    """
+    reordered = False
+    with open_image(path, ("PNG",)) as picture:
+        values = values_of(picture)
+        palette = None
+        if picture.mode == "P":
+            palette = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        if coloured:
+            pixels = _colours(picture, values)
+            labels, wanted = classes.numbers(pixels), "a color of the list of classes"
+        else:
+            pixels = _numbers(path, picture, values)
+            labels, wanted = classes.numbers(pixels), classes.wanted_numbers
+            if palette is not None and not classes.number_codes:
+                by_colour = _by_palette(pixels, palette, classes)
+                reordered = by_colour is not None
+                labels = labels if by_colour is None else by_colour
+        _expect(labels >= 0, pixels, wanted)
+        labels = upright(labels, orientation_of(picture))
+    return np.ascontiguousarray(labels, np.uint8), reordered
+
+
+def _colours(picture, values):
+    """Return the colors of a mask, (H, W, 3), 8 bits."""
+    if values.dtype == np.uint16:
+        _expect(values % 257 == 0, values, "colors of 8 bits", "values of 16 bits ")
+        values = (values // 257).astype(np.uint8)
+        values = values if values.ndim == 3 else np.stack([values] * 3, axis=-1)
+        alpha = values[..., 3:]
+    else:
+        has_alpha = "transparency" in picture.info or picture.mode in ("RGBA", "LA")
+        values = np.asarray(picture.convert("RGBA" if has_alpha else "RGB"))
+        alpha = values[..., 3:]
+    _expect_opaque(alpha, 255)
+    return values[..., :3]
+
+
+def _numbers(path, picture, values):
+    """Return the numbers in a mask, (H, W)."""
+    if values.ndim == 3:  # the same number in each channel, and perhaps opaque alpha
+        n_colours = 3 if values.shape[2] >= 3 else 1
+        _expect_opaque(values[..., n_colours:], np.iinfo(values.dtype).max)
+        colours = values[..., :n_colours]
+        if (colours != colours[..., :1]).any():
+            raise ValueError(
+                f"expected class numbers (gray or with a palette), got mode {picture.mode}: masks "
+                "of colors need a list of classes with their colors (classes.csv with the columns "
+                "name,red,green,blue)"
+            )
+        values = colours[..., 0]
+    values = values.astype(np.int32)
+    if picture.mode == "L":
+        # Pillow stretches gray of 2 and 4 bits to 255: undo it.
+        values //= 255 // (2 ** _bits(path) - 1)
+    return values
+
+
+def _bits(path):
+    """Return the bits a channel of a PNG file, which are its 25th byte."""
+    with open(path, "rb") as file:
+        return file.read(25)[24]
+
+
+def _by_palette(pixels, palette, classes):
+    """Return the labels by the palette's colors if these are known, in another order; else None.
+
+    Programs that save a mask anew may reorder its palette: the numbers change, the colors stay.
+    """
+    used = np.unique(pixels)
+    if used[-1] >= len(palette):
+        return None
+    shown = palette[: used[-1] + 1]
+    if len(np.unique(shown, axis=0)) < len(shown):
+        return None  # colors that do not tell the numbers apart say nothing
+    colours = palette[used]
+    if any((own[used] == colours).all() for own in (classes.palette(), voc_palette())):
+        return None
+    red, green, blue = voc_palette()[IGNORE].tolist()
+    of_voc = replace(Classes.named(classes.names), ignore_colour=(red, green, blue))
+    for known in (classes, of_voc):
+        numbers = known.numbers(colours[None])[0]
+        if (numbers >= 0).all():
+            table = np.zeros(len(palette), np.int64)
+            table[used] = numbers
+            return table[pixels]
+    return None
+
+
+def _expect_opaque(alpha, opaque):
+    _expect(alpha == opaque, alpha, f"opaque pixels (alpha {opaque})", "alpha ")
+
+
+def _expect(right, pixels, wanted, what=""):
+    if right.all():
+        return
+    wrong = np.argwhere(~right)
+    row, column = map(int, wrong[0][:2])
+    others = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    raise ValueError(
+        f"expected {wanted}, got {what}{_plain(pixels[row, column])} in row {row}, column "
+        f"{column}{others}"
+    )
+
+
+def _plain(pixel):
+    if pixel.size == 1:
+        return int(pixel.reshape(()))
+    return tuple(pixel.tolist())

@@ -204,6 +204,22 @@ def test_a_missing_file(tmp_path):
         FCN8s.from_file(tmp_path / "no.npz")
 
 
+@pytest.mark.parametrize(("name", "kind", "expected"), [
+    ("fcn8s.npz", FCN8s, FCN8s), ("fcn8s.npz", FCN8sAtOnce, FCN8s),
+    ("fcn8s-AtOnce.npz", FCN8s, FCN8sAtOnce), ("fcn8s-at-once.npz", FCN8sAtOnce, FCN8sAtOnce),
+    ("atonce.npz", FCN16s, FCN16s),
+])
+def test_the_name_of_a_file_tells_what_its_weights_cannot(tmp_path, name, kind, expected):
+    assert type(from_file(saved(tmp_path, kind(3, TINY).state_dict(), name))) is expected
+
+
+def test_a_network_without_scores_is_an_error():
+    state = FCN8s(3, TINY).state_dict()
+    del state["score_fr.weight"]
+    with pytest.raises(ValueError, match=r"FCN-32s, FCN-16s or FCN-8s, with score_fr\.weight and"):
+        fcn_for(state, n_class=3)
+
+
 # ---------------------------------------------------------------- other networks of torchvision
 
 VGGS = {
@@ -386,5 +402,8 @@ def test_a_weight_that_is_not_taken_may_be_anything(tmp_path):
     assert FCN8s.from_file(saved(tmp_path, state), 3).n_class == 3
     state = filled(FCN8s(5, TINY)).state_dict()
     state["score_fr.weight"][...] = np.nan  # of another number of classes
-    state["upscore8.weight"][...] = np.nan  # stays bilinear
     assert "score_fr.weight" not in start_from(FCN8s(3, TINY), state)
+    state = filled(FCN8s(3, TINY)).state_dict()
+    state["upscore8.weight"][...] = np.nan  # upsampling stays bilinear
+    taken = start_from(FCN8s(3, TINY), state)
+    assert "score_fr.weight" in taken and "upscore8.weight" not in taken

@@ -137,6 +137,8 @@ FLOATS = bytes(8)
         (file_of({"w": entry("F32", [2**40], 0, 2**42)}, FLOATS), "'w' ends at byte"),
         (file_of({"w": entry("F32", [2] + [1] * 32, 0, 8)}, FLOATS), "whole numbers .* of 'w'"),
         (file_of({"w": entry("F32", "2", 0, 8)}, FLOATS), "whole numbers .* of 'w'"),
+        (file_of({"w": entry("F64", {}, 0, 8)}, FLOATS), "whole numbers .* of 'w'"),
+        (file_of({"w": entry("F64", None, 0, 8)}, FLOATS), "whole numbers .* of 'w'"),
         (file_of({"w": entry("C64", [1], 0, 8)}, FLOATS), "'w' of dtype .* got 'C64'"),
         (file_of({"w": entry(["F32"], [1], 0, 8)}, FLOATS), "'w' of dtype"),
         (file_of({"w": {"dtype": "F32", "shape": [2]}}, FLOATS), "data_offsets of 'w'"),

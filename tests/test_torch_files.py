@@ -414,6 +414,10 @@ def test_many_tensors_of_one_storage_are_an_error_before_they_are_made(tmp_path,
         (stream_of(state_of(w=tensor())) + b"x", "bytes, got"),
         (stream_of(state_of(w=tensor()), keys=["1"]), "storages that its tensors use"),
         (stream_of(state_of(w=tensor()), keys=["0", "0"]), "storages that its tensors use"),
+        (HEAD + state_of(w=tensor()) + b"\x80\x02" + text("0") + b"\x85." + stored("<f4", range(6)),
+         "a list of its storages"),
+        (HEAD + state_of(w=tensor()) + b"\x80\x02]" + whole(0) + b"a." + stored("<f4", range(6)),
+         "a list of its storages"),
         (stream_of(state_of(w=tensor(storage(count=-6))), {"0": struct.pack("<q", -6)}), "size of"),
         (HEAD.replace(b"M\xe9\x03.", b"M\xea\x03.", 1), "version 1001 of the format, got 1002"),
         (pickle.dumps({"w": [1.0]}, 2), "none that PyTorch writes"),
@@ -433,6 +437,24 @@ def test_a_zip_whose_members_are_compressed_or_twice_is_an_error(tmp_path):
     assert "stored" in refusal(tmp_path, buffer.getvalue())
     data = zip_of(state_of(w=tensor()), {"0": bytes(24), "1": bytes(24)})
     assert "twice" in refusal(tmp_path, data.replace(b"archive/data/1", b"archive/data/0"))
+
+
+def test_a_member_that_says_it_is_compressed_is_an_error(tmp_path):
+    data = bytearray(zip_of(state_of(w=tensor())))
+    place = data.index(b"PK\x01\x02")
+    data[place + 10] = 8  # deflated, though both its sizes are the same
+    assert "members of its zip to be stored" in refusal(tmp_path, bytes(data))
+
+
+def test_the_pickle_of_a_zip_is_one_folder_deep(tmp_path):
+    data = zip_of(state_of(w=tensor()), folder="a/b")
+    assert "'a/b/data.pkl' is not where it should be" in refusal(tmp_path, data)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:  # its pickle need not come first
+        archive.writestr("x/version", b"3\n")
+        archive.writestr("x/data/0", SIX.tobytes())
+        archive.writestr("x/data.pkl", state_of(w=tensor()))
+    assert_same(load_bytes(tmp_path, buffer.getvalue()), {"w": SIX})
 
 
 def test_a_zip_that_claims_more_than_the_file_has_is_an_error_at_once(tmp_path):

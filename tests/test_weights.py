@@ -318,6 +318,23 @@ def test_a_zip_of_other_things_is_an_error(tmp_path, name, content):
         weights.load(tmp_path / "w.npz")
 
 
+def test_an_array_under_another_ending_is_an_error(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive:
+        archive.writestr("w.txt", npy(np.arange(3.0)))
+    with pytest.raises(ValueError, match=r"'w\.txt' is not where it should be"):
+        weights.load(tmp_path / "w.npz")
+
+
+def test_a_table_in_another_order_than_its_members_is_an_error(tmp_path):
+    weights.save(tmp_path / "w.npz", {"a": np.zeros(3), "b": np.ones(3)})
+    data = (tmp_path / "w.npz").read_bytes()
+    first, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+    second = data.index(b"PK\x01\x02", first + 1)
+    turned = data[:first] + data[second:end] + data[first:second] + data[end:]
+    with pytest.raises(ValueError, match=r"'b\.npy' is not where it should be"):
+        load_bytes(tmp_path, turned)
+
+
 @pytest.mark.parametrize("value", [np.array(["a", "b"]), np.array([1j]), np.array([b"x"])])
 def test_arrays_of_no_numbers_are_an_error(tmp_path, value):
     np.savez(tmp_path / "w.npz", good=np.zeros(2), bad=value)

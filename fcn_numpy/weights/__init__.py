@@ -169,7 +169,9 @@ def _format_of(file: IO[bytes]) -> ModuleType:
     if start[:1] == b"\x80":
         return torch_files
     if start[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-        return torch_files if torch_files.is_zip(file) else npz
+        is_torch = torch_files.is_zip(file)
+        file.seek(0)
+        return torch_files if is_torch else npz
     kinds = (words for pattern, words in _OTHER_FILES.items() if re.match(pattern, start))
     came = next(kinds, f"a file that begins with {start[:8]!r}" if start else "an empty file")
     raise ValueError(f"expected .npz, PyTorch's .pth or .safetensors, got {came}")

@@ -73,6 +73,6 @@ def our_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _common_prefix(names):
     """Return the known prefix that all names have, or nothing."""
     for prefix in _PREFIXES:
-        if names and all(name.startswith(prefix) for name in names):
+        if all(name.startswith(prefix) for name in names):
             return prefix
     return ""

@@ -685,3 +685,17 @@ def test_the_best_step_counts_whatever_the_size_of_the_gradient(height):
     """A step of 1e-3 is off by 1e-3, relative to the gradient, and one of 1e-5 by 1e-7."""
     report = gradcheck(Wave(height), normal(2, 3), rng=rng())
     assert report.max_error <= 1e-7 and report.left_out == 0
+
+
+def test_the_message_about_a_curved_function_gives_its_slope():
+    class Twice(Wave):
+        def backward(self, grad):
+            return 2 * super().backward(grad)
+
+    with pytest.raises(GradientError) as info:
+        gradcheck(Twice(1.0), np.full((1, 1), 0.3), rng=rng())
+    words = str(info.value).replace(",", "").split()
+    ours, theirs = (
+        float(words[i + 1]) for i, word in enumerate(words) if word in ("gives", "give")
+    )
+    assert ours == pytest.approx(2 * theirs, rel=1e-6)

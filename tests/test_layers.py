@@ -236,7 +236,7 @@ POOLS = [
     ((1, 1, 6, 5), 3, 1, 0, False),
     ((1, 1, 2, 3), 4, 3, 2, True),
     ((1, 1, 9, 8), (2, 4), (3, 2), (1, 2), True),
-    ((1, 2, 5, 7), 2, 7, 1, False),
+    ((1, 2, 5, 6), 2, 7, 1, False),
 ]
 # The same, and dilation.
 DILATED_POOLS = [

@@ -216,9 +216,9 @@ def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
-        if isinstance(error, OSError) and error.filename in (None, name):
-            # The name that the user knows.
-            error.filename, error.filename2 = os.fspath(path), None
+        if isinstance(error, OSError) and error.errno is not None:
+            # With the name that the user knows.
+            raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
         raise
 
 

@@ -94,8 +94,8 @@ class SGD:
     def _gradient_scale(self):
         if self.clip_gradients is None:
             return 1.0
-        learnt = [p.grad for p in self.parameters if p.lr_mult != 0]
-        norm = np.sqrt(sum(np.sum(np.square(g, dtype=np.float64)) for g in learnt))
+        learned = [p.grad for p in self.parameters if p.lr_mult != 0]
+        norm = np.sqrt(sum(np.sum(np.square(g, dtype=np.float64)) for g in learned))
         return float(self.clip_gradients / norm) if norm > self.clip_gradients else 1.0
 
     def zero_grad(self) -> None:

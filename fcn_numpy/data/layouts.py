@@ -221,7 +221,8 @@ def files_by_name(
         if path.is_dir():
             wrong.append(f"{shown(path)} is a folder, expected only files")
         elif path.suffix.lower() not in endings:
-            hint = " (a JPEG changes the class numbers)" if endings == MASKS else ""
+            jpeg = endings == MASKS and path.suffix.lower() in (".jpg", ".jpeg")
+            hint = " (a JPEG changes the class numbers)" if jpeg else ""
             wrong.append(
                 f"{shown(path)}: expected a file with the ending {', '.join(endings)}{hint}"
             )

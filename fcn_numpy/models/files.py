@@ -204,8 +204,10 @@ def check_finite(state: State) -> None:
         value = np.asarray(value)
         if value.dtype.kind != "f" or not value.size:
             continue
-        # Both are NaN if one number is.
-        if not np.isfinite(value.min()) or not np.isfinite(value.max()):
+        # Both are NaN if one number is. Networks compute in float32, which ends earlier than others.
+        with np.errstate(over="ignore"):
+            ends = np.float32([value.min(), value.max()])
+        if not np.isfinite(ends).all():
             raise ValueError(
                 f"{shown(name)} holds NaN or infinity: are these the weights of a training that "
                 "diverged?"

@@ -31,7 +31,7 @@ class LossSampling(Module):
     -----
     Long et al., section 3.4, "Patchwise training is loss sampling", and figure 5. There, batches
     grow by 1 / p, so that as many pixels count in a step as without. It has no backward: what it
-    is given are factors, not something that is learnt.
+    is given are factors, not something that is learned.
     """
 
     def __init__(self, p: float, rng: np.random.Generator | None = None):

@@ -1,8 +1,20 @@
-"""Run the command line: ``python -m fcn_numpy`` is ``fcn-numpy``."""
+"""Start the command line: ``fcn-numpy``, or ``python -m fcn_numpy``."""
 
+import signal
 import sys
 
-from fcn_numpy.cli import main
+
+def main() -> int:
+    """Run the command line; return its exit status."""
+    # While modules are imported there is nothing to save: Ctrl-C ends the process as it stands,
+    # instead of leaving a traceback from the middle of an import.
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from fcn_numpy import cli
+
+    options = cli.parse(sys.argv[1:])
+    signal.signal(signal.SIGINT, handler)
+    return cli.run(options)
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -42,15 +42,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
+        The exit status, as `run` returns it.
+    """
+    return run(parse(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    options : Namespace
+        What `parse` returned.
+
+    Returns
+    -------
+    int
         Exit status: 0 for success; 1 if a check failed, an image could not be segmented, a run
         was interrupted, or the output was closed; 2 for a mistake in the request; 130 if Ctrl-C
         stopped the command.
     """
-    command = ""
     try:
-        open_streams()
-        options = parse(sys.argv[1:] if arguments is None else arguments)
-        command = f" {options.command}"
         with warnings_in_lines(options.command):
             status = options.run(options)
         sys.stdout.flush()
@@ -61,12 +73,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except (ValueError, OSError, MemoryError) as error:
         with contextlib.suppress(OSError):
-            complain(command.strip(), error)
+            complain(options.command, error)
         if isinstance(error, OSError) and error.filename is None:
             close_streams()  # it may be the output that cannot be written
         return 2
     except KeyboardInterrupt:
-        print(f"fcn-numpy{command}: stopped", file=sys.stderr)
+        print(f"fcn-numpy {options.command}: stopped", file=sys.stderr)
         return 130
 
 
@@ -88,6 +100,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     SystemExit
         With status 2 for wrong arguments, and with status 0 after --help and --version.
     """
+    open_streams()
     parser = Parser(
         prog="fcn-numpy",
         description="Fully convolutional networks for semantic segmentation, in NumPy.",

@@ -251,15 +251,15 @@ def judge(surveys: Mapping[str, Survey], classes: Classes, coloured: bool) -> No
     n_class = len(classes)
     if not survey.counts[:n_class].any():
         raise DataFaults([f"no pixel of the {first} has a class"])
-    declared = coloured or IGNORE in dict(classes.number_codes)
+    declared = coloured or any(IGNORE in code for code in classes.number_codes)
     only_ignored = [name for part in parts for name in part.only_ignored]
-    if total[IGNORE] and not total[1:n_class].any():
+    if total[IGNORE] and not total[1:n_class].any() and (coloured or not declared):
         raise DataFaults([
-            f"all pixels of all masks are {classes.names[0]} (0) or ignored (255): "
+            f"all pixels of all masks are {_first(classes)} or ignored (255): "
             + ("the colors of the other classes are missing" if coloured else _mend(classes))
         ])
     if only_ignored and not declared:
-        words = f"{listed(only_ignored)}: nothing but {classes.names[0]} (0) and ignored (255)"
+        words = f"{listed(only_ignored)}: nothing but {_first(classes)} and ignored (255)"
         if not any(part.ignored_with_others for part in parts):
             raise DataFaults([f"{words}: {_mend(classes)}"])
         _warn(f"{words} in these masks")
@@ -288,11 +288,19 @@ def judge(surveys: Mapping[str, Survey], classes: Classes, coloured: bool) -> No
         )
 
 
+def _first(classes):
+    return f"{classes.names[0]} ({_number_of_first(classes)})"
+
+
+def _number_of_first(classes):
+    return next((code for code, number in classes.number_codes if number == 0), 0)
+
+
 def _mend(classes):
-    names = ", ".join(f"{name},{n}" for n, name in enumerate(classes.names[:1]))
     return (
-        f"if 255 is a class, say so in classes.csv (name,number in the first line, then {names} "
-        f"and {classes.names[1]},255); if it is to be ignored, with a line ignore,255"
+        "if 255 is a class, say so in classes.csv (name,number in the first line, then "
+        f"{classes.names[0]},{_number_of_first(classes)} and {classes.names[1]},255); if it is to "
+        "be ignored, with a line ignore,255"
     )
 
 

@@ -33,7 +33,8 @@ _SWAPPED = {
     f"{mode};{order}": f"{mode};{other}" for mode in ("RGB", "RGBA")
     for order, other in (("16L", "16B"), ("16B", "16L"), ("16N", _OTHER))
 }
-PLANAR, BITS, PHOTOMETRIC = 284, 258, 262  # tags of TIFF
+# Tags of TIFF.
+BITS, PHOTOMETRIC, CHANNELS, PLANAR, SAMPLE_FORMAT = 258, 262, 277, 284, 339
 
 
 @contextlib.contextmanager
@@ -80,26 +81,46 @@ def open_image(path: str | os.PathLike, formats: tuple[str, ...] = FORMATS) -> I
         reason = reason_of(error)
         if isinstance(error, UnidentifiedImageError):
             reason = f"it is no image of a format taken ({', '.join(formats)})"
+            if "TIFF" in formats and _begins(path, b"II*\0", b"MM\0*"):
+                reason = (
+                    "it is a TIFF in a layout that Pillow does not read: save it as gray or RGB of "
+                    "8 or 16 bits, or as PNG"
+                )
         raise ValueError(f"cannot read {shown(path)}: {reason}") from error
+
+
+def _begins(path, *starts):
+    with open(path, "rb") as file:
+        return file.read(4) in starts
 
 
 def _check_layout(image):
     """Refuse the layouts that Pillow decodes wrongly without an error."""
     if image.format == "TIFF":
-        many_bits = max(image.tag_v2.get(BITS, (1,))) > 8
-        if many_bits and image.tag_v2.get(PLANAR, 1) == 2:
-            raise ValueError(
-                "it is a TIFF of more than 8 bits whose color planes follow one another: save it "
-                "with interleaved colors (PlanarConfiguration 1), or as PNG"
-            )
-        if many_bits and image.tag_v2.get(PHOTOMETRIC, 1) == 0:
+        bits, kind = image.tag_v2.get(BITS, (1,)), image.tag_v2.get(PHOTOMETRIC, 0)
+        if image.tag_v2.get(PLANAR, 1) == 2:
+            plain = (kind, image.tag_v2.get(CHANNELS, 1)) in ((1, 1), (2, 3))
+            if not plain or set(bits) != {8}:
+                raise ValueError(
+                    "it is a TIFF whose channels follow one another, and not RGB of 8 bits: save "
+                    "it with interleaved channels (PlanarConfiguration 1), or as PNG"
+                )
+        if max(bits) > 8 and kind == 0:
             raise ValueError(
                 "it is a TIFF of more than 8 bits in which 0 is white: save it with black as 0 "
                 "(BlackIsZero), or as PNG"
             )
+        if max(bits) <= 8 and 2 in image.tag_v2.get(SAMPLE_FORMAT, (1,)):
+            raise ValueError(
+                "it is a TIFF of signed values: save it with values from 0 to 255, or as PNG"
+            )
     arguments = _arguments(image.tile[0]) if image.tile else ()
     deep_ppm = image.format == "PPM" and any(isinstance(a, int) and a > 255 for a in arguments)
-    if "LA;16B" in arguments or (deep_ppm and image.mode == "RGB"):
+    halved = any(
+        isinstance(a, str) and ";16" in a and not a.startswith("I") and a not in _SWAPPED
+        for a in arguments
+    )
+    if halved or (deep_ppm and image.mode == "RGB"):
         raise ValueError(
             f"it has 16 bits in a layout of {image.format} of which 8 would be lost: save it as "
             "16-bit gray or RGB, in PNG"
@@ -121,7 +142,8 @@ def values_of(image: Any) -> np.ndarray:
     Returns
     -------
     ndarray, shape (H, W) or (H, W, channels), uint8 or uint16
-        uint16 for gray and color of 16 bits; of other modes what Pillow gives.
+        uint16 for gray and color of 16 bits, with alpha where one color is transparent; of other
+        modes what Pillow gives.
 
     Raises
     ------
@@ -132,7 +154,7 @@ def values_of(image: Any) -> np.ndarray:
         values = np.asarray(image)
         if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 65535:
             raise ValueError(f"expected 8 or 16 bits a channel, got mode {image.mode}")
-        return values.astype(np.uint16)
+        return _with_alpha(values.astype(np.uint16), image.info.get("transparency"))
     if not image.tile or not all(map(_with_other_order, image.tile)):
         return np.asarray(image)
     from PIL import Image
@@ -142,7 +164,17 @@ def values_of(image: Any) -> np.ndarray:
     file.seek(0)
     with Image.open(file, formats=[image.format]) as again:
         again.tile = [_with_other_order(tile) for tile in again.tile]
-        return upper.astype(np.uint16) * 256 + np.asarray(again)
+        values = upper.astype(np.uint16) * 256 + np.asarray(again)
+    return _with_alpha(values, image.info.get("transparency"))
+
+
+def _with_alpha(values, transparent):
+    """Return values of 16 bits as RGBA if one color, or gray, is transparent."""
+    if transparent is None or values.shape[2:] == (4,):
+        return values
+    colors = values if values.ndim == 3 else np.stack([values] * 3, axis=-1)
+    alpha = np.where((colors == transparent).all(axis=-1), 0, 65535)
+    return np.dstack([colors, alpha.astype(np.uint16)])
 
 
 def _with_other_order(tile):

@@ -110,8 +110,16 @@ def stretch(image: np.ndarray, percentiles: tuple[float, float] = PERCENTILES) -
     -------
     ndarray, shape and dtype of image
         Zeros, if a and b are the same.
+
+    Raises
+    ------
+    ValueError
+        If a value is NaN.
     """
+    check_array(image, "image", (3, "H", "W"))
     low, high = np.percentile(image, percentiles)
+    if np.isnan(low):
+        raise ValueError("expected an image without NaN")
     if not high > low:
         return np.zeros_like(image)
     return np.clip((image - low) / (high - low), 0, 1).astype(image.dtype)
@@ -170,6 +178,8 @@ def inspect_image(path: str | os.PathLike) -> ImageRead:
     from PIL import Image
 
     with open_image(path) as picture:
+        # Pillow turns a TIFF when it reads the pixels, and forgets the note.
+        turned = orientation_of(picture) if picture.format == "TIFF" else 1
         values = values_of(picture)
         orientation = orientation_of(picture)
         if values.dtype == np.uint8 or values.dtype == bool:
@@ -187,7 +197,9 @@ def inspect_image(path: str | os.PathLike) -> ImageRead:
     image = channels / np.float32(2**bits - 1)
     if len(image) == 4:
         image = image[:3] * image[3] + (1 - image[3])
-    return ImageRead(image, orientation, values.shape[:2], bits)
+    height, width = values.shape[:2]
+    size = (width, height) if turned >= 5 else (height, width)
+    return ImageRead(image, max(turned, orientation), size, bits)
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:

@@ -7,6 +7,7 @@ PASCAL VOC's JPEGImages/ and SegmentationClass/, with lists ImageSets/Segmentati
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,10 @@ class Layout:
 
         Either folders in images/ and in masks/, such as images/train and masks/train, or lists.
         """
-        folders = sorted(path.name for path in self.images.iterdir() if path.is_dir())
+        inside = [path for path in sorted(self.images.iterdir()) if path.name[0] != "."]
+        folders = [path.name for path in inside if path.is_dir()]
+        if any(path.suffix.lower() in IMAGES for path in inside if path.name not in folders):
+            folders = []  # a folder beside images is no split
         lists = sorted(path.stem for path in self.lists.glob("*.txt"))
         # Beside images/ and masks/ there may be any other text.
         return folders or [n for n in lists if self.is_voc or n in (*TRAIN, *VAL)]
@@ -131,12 +135,9 @@ class Layout:
         pairs = tuple(
             (pictures[name], labels[mask]) for name, mask in wanted.items() if mask in labels
         )
-        suffix = _common_suffix(pictures, lonely) if not pairs else None
-        if suffix is not None:
-            found.append(
-                f"no image has a mask of its own name, but all masks in {shown(masks)} are named "
-                f"like an image with {shown(suffix)!r} after it: give --mask-suffix {shown(suffix)}"
-            )
+        hint = None if pairs else _hint_of_suffix(masks, pictures, lonely)
+        if hint is not None:
+            found.append(hint)
         else:
             found += [
                 f"{shown(pictures[name])} has no mask {shown(masks / f'{mask}.png')}"
@@ -173,12 +174,29 @@ class Layout:
                         for file in gone]
             if not gone:
                 pairs.append((image, mask))
-        faults += missing
+        hint = None if pairs else _hint_of_suffix(self.masks, images, masks)
+        faults += missing if hint is None else [hint]
         return tuple(dict.fromkeys(pairs))
 
     def _at(self, path):
-        """Return the path in a list: of a file anywhere, or below the folder."""
-        return Path(path) if os.path.isfile(path) else self.root / path.lstrip("/")
+        """Return the path in a list: of a file below the folder, or anywhere."""
+        below = self.root / path.lstrip("/")
+        # The list's path may not be in the form in which the system writes the same letters.
+        forms = (path, *(unicodedata.normalize(form, path) for form in ("NFC", "NFD")))
+        places = [place for f in forms for place in (self.root / f.lstrip("/"), Path(f))]
+        return next((place for place in places if os.path.isfile(place)), below)
+
+
+def _hint_of_suffix(
+    folder: Path, images: Iterable[str], masks: Iterable[str]
+) -> str | None:
+    suffix = _common_suffix(images, masks)
+    if suffix is None:
+        return None
+    return (
+        f"no image has a mask of its own name, but all masks in {shown(folder)} are named like an "
+        f"image with {shown(suffix)!r} after it: give --mask-suffix={shown(suffix)}"
+    )
 
 
 def _common_suffix(images: Iterable[str], masks: Iterable[str]) -> str | None:

@@ -136,12 +136,23 @@ def _by_palette(pixels, palette, classes):
     red, green, blue = voc_palette()[IGNORE].tolist()
     of_voc = replace(Classes.named(classes.names), ignore_colour=(red, green, blue))
     for known in (classes, of_voc):
-        numbers = known.numbers(colours[None])[0]
-        if (numbers >= 0).all():
-            table = np.zeros(len(palette), np.int64)
-            table[used] = numbers
+        # Not only the colors used: else some masks of a folder with a palette of its own, which
+        # has a few of these colors, would be read by color and others by number.
+        table = known.numbers(_without_padding(palette, used[-1])[None])[0]
+        complete = len(palette) == 256 and _same_colours(palette, known.palette())
+        if (table[used] >= 0).all() and (complete or (table >= 0).all()):
             return table[pixels]
     return None
+
+
+def _without_padding(palette, last_used):
+    """Return a palette without the color that fills it up after the last one used."""
+    kept = np.flatnonzero((palette != palette[-1]).any(axis=1))
+    return palette[: max([last_used, *kept[-1:]]) + 1]
+
+
+def _same_colours(palette, other):
+    return np.array_equal(np.unique(palette, axis=0), np.unique(other, axis=0))
 
 
 def _expect_opaque(alpha, opaque):

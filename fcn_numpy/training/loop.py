@@ -281,7 +281,8 @@ class _Run:
                     f"the loss became {loss} in {stage.name} at step {step + 1}: try a lower "
                     f"learning rate than {stage.lr:g} for this stage"
                 )
-            optimizer.step()
+            with np.errstate(over="ignore", invalid="ignore"):  # the next loss shows it
+                optimizer.step()
             self.state.history.append((stage.number, step + 1, optimizer.lr, loss))
             self.report(self._step_report(stage, step + 1, loss))
             stop = self.should_stop() and step + 1 < stage.steps

@@ -34,7 +34,10 @@ _SWAPPED = {
     for order, other in (("16L", "16B"), ("16B", "16L"), ("16N", _OTHER))
 }
 # Tags of TIFF.
-BITS, PHOTOMETRIC, CHANNELS, PLANAR, SAMPLE_FORMAT = 258, 262, 277, 284, 339
+BITS, PHOTOMETRIC, CHANNELS, PLANAR, EXTRA, SAMPLE_FORMAT = 258, 262, 277, 284, 338, 339
+# Photometric interpretation, channels and what extra ones mean: gray, RGB and RGBA of 8 bits are
+# read right also where the channels follow one another.
+_PLANES = ((1, 1, ()), (2, 3, ()), (2, 4, (2,)))
 
 
 @contextlib.contextmanager
@@ -99,8 +102,8 @@ def _check_layout(image):
     if image.format == "TIFF":
         bits, kind = image.tag_v2.get(BITS, (1,)), image.tag_v2.get(PHOTOMETRIC, 0)
         if image.tag_v2.get(PLANAR, 1) == 2:
-            plain = (kind, image.tag_v2.get(CHANNELS, 1)) in ((1, 1), (2, 3))
-            if not plain or set(bits) != {8}:
+            planes = (kind, image.tag_v2.get(CHANNELS, 1), image.tag_v2.get(EXTRA, ()))
+            if planes not in _PLANES or set(bits) != {8}:
                 raise ValueError(
                     "it is a TIFF whose channels follow one another, and not RGB of 8 bits: save "
                     "it with interleaved channels (PlanarConfiguration 1), or as PNG"

@@ -2,11 +2,24 @@
 
 import io
 import os
+import signal
+import struct
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
+from tiff_files import (
+    GRAY,
+    GRAY_ALPHA,
+    ORIENTATION,
+    RGB,
+    RGBA,
+    SAMPLE_FORMAT,
+    write_png,
+    write_tiff,
+)
 
 from fcn_numpy.data import (
     VOC_CLASSES,
@@ -14,10 +27,12 @@ from fcn_numpy.data import (
     normalise,
     read_image,
     read_mask,
+    stretch,
     subtract_mean,
     write_image,
     write_labels,
 )
+from fcn_numpy.data.images import inspect_image, is_ours
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -106,15 +121,229 @@ def test_more_than_16_bits_are_refused(tmp_path, values):
         read_image(tmp_path / "x.tif")
 
 
-@pytest.mark.parametrize(("orientation", "upright"), [
-    (1, lambda p: p), (2, lambda p: p[:, ::-1]), (3, lambda p: p[::-1, ::-1]),
-    (6, lambda p: np.rot90(p, -1)), (8, np.rot90),
+# ---------------------------------------------------------------- 16 bits, and TIFF
+
+
+def expected(values, channels, extra, white_is_zero=False):
+    """Return what an image of these values looks like, on white, (3, H, W)."""
+    shares = values.reshape(*values.shape[:2], channels) / np.iinfo(values.dtype).max
+    colors = shares[..., :3] if channels >= 3 else np.repeat(shares[..., :1], 3, axis=2)
+    if white_is_zero:
+        colors = 1 - colors
+    if extra == (2,) or (channels == 4 and not extra):  # of four, the last is alpha
+        colors = colors * shares[..., -1:] + (1 - shares[..., -1:])
+    return colors.transpose(2, 0, 1)
+
+
+LAYOUTS = [(1, ()), (2, (0,)), (2, (2,)), (3, ()), (4, ()), (4, (0,)), (4, (2,))]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("planar", [1, 2])
+@pytest.mark.parametrize("deflate", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_tiff_is_read_right_or_refused(tmp_path, order, planar, deflate, dtype):
+    read = set()
+    for channels, extra in LAYOUTS:
+        for white in (False, True)[: 2 if channels < 3 else 1]:
+            shape = (13, 11) if channels == 1 else (13, 11, channels)
+            values = RNG.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+            path = write_tiff(tmp_path / "x.tif", values, order, planar, deflate, white, extra)
+            try:
+                image = read_image(path)
+            except ValueError as error:
+                assert "save it" in str(error) and "or as PNG" in str(error) or (
+                    "save it as 16-bit gray or RGB" in str(error)
+                ), error
+                continue
+            read.add((channels, extra, white))
+            # Pillow blends 8 bits with white in whole numbers; all else is exact.
+            blended = channels in (2, 4) and extra != (0,) and dtype == np.uint8
+            np.testing.assert_allclose(
+                image, expected(values, channels, extra, white), rtol=0,
+                atol=0.51 / 255 if blended else 2e-7,
+            )
+    common = {(1, (), False), (3, (), False), (4, (2,), False)}
+    if planar == 1:
+        assert common | {(4, (), False)} <= read
+        assert dtype == np.uint16 or (1, (), True) in read
+    elif dtype == np.uint8:
+        assert common <= read
+    else:
+        assert not read
+
+
+@pytest.mark.parametrize(("values", "options", "words"), [
+    (np.zeros((4, 4, 3), np.uint16), {"planar": 2}, r"interleaved channels \(Plan.*, or as PNG$"),
+    (np.zeros((4, 4), np.uint8), {"planar": 2, "white_is_zero": True}, "interleaved channels"),
+    (np.zeros((4, 4), np.uint16), {"white_is_zero": True}, r"black as 0 \(BlackIsZero\), or as"),
+    (np.zeros((4, 4, 4), np.uint16), {"extra": (0,)}, "8 would be lost: save it as 16-bit"),
+    (np.zeros((4, 4, 4), np.uint16), {"extra": (1,)}, "of which 8 would be lost"),
+    (np.zeros((4, 4, 2), np.uint16), {"extra": (2,)}, "layout that Pillow does not read: save"),
+    (np.zeros((4, 4), np.uint16), {"white_is_zero": True, "order": ">"}, "does not read: save it"),
+    (np.full((4, 4), -1, np.int8), {"more": [(SAMPLE_FORMAT, 2)]}, "signed values: save it with"),
+    (np.full((4, 4), -1, np.int16), {"more": [(SAMPLE_FORMAT, 2)]}, "expected 8 or 16 bits"),
 ])
-def test_a_camera_that_was_turned(tmp_path, orientation, upright):
+def test_a_tiff_that_is_refused_says_what_to_do(tmp_path, values, options, words):
+    with pytest.raises(ValueError, match=words):
+        read_image(write_tiff(tmp_path / "x.tif", values, **options))
+
+
+def test_premultiplied_alpha_is_undone_once(tmp_path):
+    values = np.array([[[100, 50, 0, 128], [0, 0, 0, 0], [7, 8, 9, 255]]], np.uint8)
+    image = read_image(write_tiff(tmp_path / "x.tif", values, extra=(1,)))
+    on_white = values[..., :3] + (255 - values[..., 3:])
+    np.testing.assert_allclose(image * 255, on_white.transpose(2, 0, 1), rtol=0, atol=1.01)
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize(("kind", "channels"), [(GRAY, 1), (RGB, 3), (RGBA, 4)])
+def test_16_bits_of_a_png_are_kept(tmp_path, kind, channels, interlaced):
+    shape = (9, 10) if channels == 1 else (9, 10, channels)
+    values = RNG.integers(0, 65536, shape, np.uint16)
+    image = read_image(write_png(tmp_path / "x.png", values, 16, kind, interlaced))
+    assert image.dtype == np.float32 and image.flags.c_contiguous
+    np.testing.assert_allclose(image, expected(values, channels, ()), rtol=0, atol=2e-7)
+    assert inspect_image(tmp_path / "x.png").bits == 16
+
+
+def test_a_transparent_color_of_16_bits_is_laid_on_white(tmp_path):
+    """It differs from the other pixels in the lower 8 bits alone."""
+    values = np.array([[1000, 1001, 5]], np.uint16)
+    key = struct.pack(">H", 1000)
+    image = read_image(write_png(tmp_path / "x.png", values, 16, GRAY, tRNS=key))
+    np.testing.assert_array_equal(image[1] * np.float32(65535), [[65535, 1001, 5]])
+    colors = np.array([[[1, 2, 3], [1, 2, 4]]], np.uint16)
+    key = struct.pack(">HHH", 1, 2, 3)
+    image = read_image(write_png(tmp_path / "x.png", colors, 16, RGB, tRNS=key))
+    np.testing.assert_allclose(image[:, 0].T * 65535, [[65535] * 3, [1, 2, 4]], rtol=1e-6)
+
+
+def test_layouts_of_which_half_the_bits_would_be_lost_are_refused(tmp_path):
+    write_png(tmp_path / "x.png", np.full((3, 4, 2), 777, np.uint16), 16, GRAY_ALPHA)
+    (tmp_path / "x.ppm").write_bytes(b"P6 2 1 65535\n" + bytes(range(12)))
+    (tmp_path / "plain.ppm").write_bytes(b"P3 1 1 4095\n1 2 3\n")
+    for name, kind in (("x.png", "PNG"), ("x.ppm", "PPM"), ("plain.ppm", "PPM")):
+        with pytest.raises(ValueError, match=(
+            f"{name}: it has 16 bits in a layout of {kind} of which 8 would be lost: save it as "
+            "16-bit gray or RGB, in PNG$"
+        )):
+            read_image(tmp_path / name)
+
+
+def test_16_bits_of_gray_in_a_pgm_are_kept(tmp_path):
+    values = np.array([[0, 1, 256, 65535]], ">u2")
+    (tmp_path / "x.pgm").write_bytes(b"P5 4 1 65535\n" + values.tobytes())
+    np.testing.assert_array_equal(read_image(tmp_path / "x.pgm")[0], values / np.float32(65535))
+
+
+# ---------------------------------------------------------------- metadata
+
+# What turns the image of a camera upright, by the definition in EXIF's words: where the first row
+# and the first column of the file are to be seen.
+UPRIGHT = {
+    1: lambda p: p, 2: lambda p: p[:, ::-1], 3: lambda p: p[::-1, ::-1], 4: lambda p: p[::-1],
+    5: lambda p: p.swapaxes(0, 1), 6: lambda p: p[::-1].swapaxes(0, 1),
+    7: lambda p: p[::-1, ::-1].swapaxes(0, 1), 8: lambda p: p[:, ::-1].swapaxes(0, 1),
+}
+
+
+def exif_of(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    image = read_back(tmp_path, Image.fromarray(PIXELS), exif=exif)
-    np.testing.assert_array_equal(image, chw(upright(PIXELS)))
+    return exif
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_camera_that_was_turned(tmp_path, orientation):
+    picture = Image.fromarray(PIXELS)
+    image = read_back(tmp_path, picture, exif=exif_of(orientation))
+    np.testing.assert_array_equal(image, chw(UPRIGHT[orientation](PIXELS)))
+    with Image.open(tmp_path / "x.png") as again:  # another witness
+        np.testing.assert_array_equal(image, chw(np.asarray(ImageOps.exif_transpose(again))))
+    read = inspect_image(tmp_path / "x.png")
+    assert (read.orientation, read.size, read.bits) == (orientation, (5, 7), 8)
+    jpeg = read_back(tmp_path, picture, "x.jpg", exif=exif_of(orientation), quality=95)
+    plain = read_back(tmp_path, picture, "plain.jpg", quality=95)
+    np.testing.assert_array_equal(jpeg, UPRIGHT[orientation](plain.transpose(1, 2, 0)).transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_tiff_of_a_camera_that_was_turned(tmp_path, orientation, dtype):
+    """Pillow turns it by itself: it must not be turned twice."""
+    values = RNG.integers(0, 256, (5, 7, 3)).astype(dtype)
+    path = write_tiff(tmp_path / "x.tif", values, more=[(ORIENTATION, orientation)])
+    read = inspect_image(path)
+    share = values / np.float32(np.iinfo(dtype).max)
+    np.testing.assert_array_equal(read.image, UPRIGHT[orientation](share).transpose(2, 0, 1))
+    assert (read.orientation, read.size) == (orientation, (5, 7))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_mask_is_turned_as_an_image_is(tmp_path, orientation):
+    labels = RNG.integers(0, 3, (4, 6), dtype=np.uint8)
+    Image.fromarray(labels).save(tmp_path / "m.png", exif=exif_of(orientation))
+    got = read_mask(tmp_path / "m.png", THREE)
+    np.testing.assert_array_equal(got, UPRIGHT[orientation](labels))
+    assert got.flags.c_contiguous
+
+
+def tiff_head(entries, data=b""):
+    body = b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + b"".join(entries)
+    return b"Exif\0\0" + body + struct.pack("<I", 0) + data
+
+
+BROKEN = {
+    "twice": b"Exif\0\0" + exif_of(1).tobytes(), "zeros": b"Exif\0\0" + b"\0" * 12,
+    "cut": b"Exif\0\0II*\0\x08\0\0\0\x06", "words": b"Exif\0\0not exif at all",
+    "nine": exif_of(9).tobytes(),
+}
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.webp"])
+@pytest.mark.parametrize("exif", BROKEN.values(), ids=BROKEN)
+def test_broken_exif_is_no_exif(tmp_path, name, exif):
+    options = {"x.jpg": {"quality": 95}, "x.png": {}, "x.webp": {"lossless": True}}[name]
+    plain = read_back(tmp_path, Image.fromarray(PIXELS), name, **options)
+    image = read_back(tmp_path, Image.fromarray(PIXELS), name, exif=exif, **options)
+    np.testing.assert_array_equal(image, plain)
+    assert inspect_image(tmp_path / name).orientation == 1
+
+
+def test_an_orientation_beside_broken_notes_counts(tmp_path):
+    """A resolution of 0/0 is no reason to show the image lying on its side."""
+    entries = [
+        struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0), struct.pack("<HHII", 0x011A, 5, 1, 38),
+    ]
+    exif = tiff_head(entries, struct.pack("<II", 0, 0))
+    read_back(tmp_path, Image.fromarray(PIXELS), "x.jpg", exif=exif)
+    read = inspect_image(tmp_path / "x.jpg")
+    assert (read.orientation, read.size, read.image.shape) == (6, (5, 7), (3, 7, 5))
+
+
+def test_other_broken_metadata(tmp_path):
+    picture = Image.fromarray(PIXELS)
+    plain = read_back(tmp_path, picture, "plain.jpg", quality=95)
+    data = (tmp_path / "plain.jpg").read_bytes()
+    xmp = b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta>\xa8\xff</x:xmpmeta>"
+    (tmp_path / "xmp.jpg").write_bytes(
+        data[:2] + b"\xff\xe1" + struct.pack(">H", len(xmp) + 2) + xmp + data[2:]
+    )
+    np.testing.assert_array_equal(read_image(tmp_path / "xmp.jpg"), plain)
+    for key, text in (
+        ("XML:com.adobe.xmp", "<x:xmpmeta>ok</x:xmpmeta>"),
+        ("Raw profile type exif", "\nexif\n  12\nzznothex"),
+    ):
+        note = PngInfo()
+        note.add_itxt(key, text)
+        np.testing.assert_array_equal(read_back(tmp_path, picture, pnginfo=note), chw(PIXELS))
+        note = PngInfo()
+        note.add_text(key, text)
+        np.testing.assert_array_equal(read_back(tmp_path, picture, pnginfo=note), chw(PIXELS))
+
+
+# ---------------------------------------------------------------- files that are no images
 
 
 def test_a_picture_that_memory_is_too_small_for(tmp_path, monkeypatch):
@@ -181,6 +410,36 @@ def test_what_is_written_comes_back(tmp_path):
     assert os.listdir(tmp_path) == ["x.png"]
 
 
+def test_a_named_pipe_is_refused_at_once(tmp_path):
+    def stop(*_):
+        raise TimeoutError("it waits")
+
+    os.mkfifo(tmp_path / "x.png")
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(10)
+    try:
+        for read in (read_image, lambda path: read_mask(path, THREE)):
+            with pytest.raises(ValueError, match=r"x\.png: expected a file, got a named pipe"):
+                read(tmp_path / "x.png")
+        assert not is_ours(tmp_path / "x.png")
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_what_this_package_wrote_is_known(tmp_path):
+    write_image(tmp_path / "image.png", chw(PIXELS))
+    write_labels(tmp_path / "labels.png", np.zeros((3, 4), np.uint8), THREE)
+    assert is_ours(tmp_path / "image.png") and is_ours(tmp_path / "labels.png")
+    Image.fromarray(PIXELS).save(tmp_path / "foreign.png")
+    note = PngInfo()
+    note.add_text("Software", "another")
+    Image.fromarray(PIXELS).save(tmp_path / "other.png", pnginfo=note)
+    (tmp_path / "words.png").write_bytes(b"words tEXtSoftware\0fcn_numpy 1.0")
+    for name in ("foreign.png", "other.png", "words.png", "missing.png", "."):
+        assert not is_ours(tmp_path / name)
+
+
 # ---------------------------------------------------------------- what networks see
 
 
@@ -202,6 +461,65 @@ def test_neither_changes_its_argument():
         np.testing.assert_array_equal(images, before)
         with pytest.raises(ValueError, match="images"):
             function(images[0])
+
+
+@pytest.mark.parametrize("function", [subtract_mean, normalise])
+@pytest.mark.parametrize(("value", "words"), [
+    (255, r"from 0 to 1, got 0 to 255; divide 8-bit values by 255$"),
+    (1.01, "got 0 to 1.01; divide"), (-0.01, r"got -0\.01 to 0$"), (np.nan, r"got nan to nan$"),
+    (np.inf, "got 0 to inf"),
+])
+def test_values_out_of_range_are_refused(function, value, words):
+    images = np.zeros((2, 3, 4, 5), np.float32)
+    images[1, 2, 3, 4] = value
+    with pytest.raises(ValueError, match=words):
+        function(images)
+
+
+@pytest.mark.parametrize("function", [subtract_mean, normalise])
+def test_values_that_are_rounded_out_of_range_are_taken(function):
+    images = np.zeros((1, 3, 4, 5), np.float32)
+    images[0, 0, 0, :2] = -1e-6, 1 + 1e-6
+    assert np.isfinite(function(images)).all()
+
+
+# ---------------------------------------------------------------- stretch
+
+
+def test_stretch_by_hand():
+    """Of 0, 10, ..., 100 the 10th percentile is 10, the 90th is 90."""
+    image = np.zeros((3, 1, 11), np.float32) + np.arange(0, 110, 10, dtype=np.float32) / 1000
+    got = stretch(image, (10, 90))
+    wanted = [0, 0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1, 1]
+    np.testing.assert_allclose(got, np.broadcast_to(wanted, got.shape), rtol=0, atol=1e-6)
+    assert got.dtype == np.float32
+    whole = stretch(image, (0, 100))
+    np.testing.assert_allclose(whole[1, 0], np.arange(11) / 10, rtol=0, atol=1e-6)
+    # The percentiles are of all colors together: a color cast stays.
+    image[2] += 0.1
+    assert stretch(image, (0, 100))[2].min() == pytest.approx(0.5)
+
+
+def test_stretch_takes_a_hundredth_off_each_end_by_default():
+    image = np.zeros((3, 1, 101), np.float64) + np.arange(101)
+    got = stretch(image)
+    np.testing.assert_allclose(got[0, 0, [0, 1, 50, 99, 100]], [0, 0, 0.5, 1, 1])
+    assert got.dtype == np.float64
+
+
+@pytest.mark.parametrize("value", [0, 0.3, 1])
+def test_stretch_of_one_value(value):
+    image = np.full((3, 4, 5), value, np.float32)
+    got = stretch(image)
+    assert got.dtype == np.float32 and not got.any()
+    assert (image == np.float32(value)).all()
+
+
+def test_stretch_refuses_nan_and_other_shapes():
+    with pytest.raises(ValueError, match="without NaN"):
+        stretch(np.full((3, 2, 2), np.nan, np.float32))
+    with pytest.raises(ValueError, match="image"):
+        stretch(np.zeros((2, 2), np.float32))
 
 
 # ---------------------------------------------------------------- masks
@@ -231,25 +549,6 @@ def test_class_numbers_of_1_and_of_16_bits(tmp_path):
     Image.fromarray(np.array([[0, 256]], np.uint16)).save(tmp_path / "two.png")
     with pytest.raises(ValueError, match="got 256 in row 0, column 1"):
         read_mask(tmp_path / "two.png", THREE)
-
-
-@pytest.mark.parametrize("bits", [1, 2, 4])
-def test_class_numbers_of_few_bits_are_those_in_the_file(tmp_path, bits):
-    """Pillow stretches them to 255."""
-    values = np.arange(2**bits, dtype=np.uint8)
-    rows = b"\0" + np.packbits(np.unpackbits(values[:, None], axis=1)[:, 8 - bits :]).tobytes()
-
-    def chunk(kind, data):
-        check = zlib.crc32(kind + data).to_bytes(4, "big")
-        return len(data).to_bytes(4, "big") + kind + data + check
-
-    head = len(values).to_bytes(4, "big") + (1).to_bytes(4, "big") + bytes([bits, 0, 0, 0, 0])
-    (tmp_path / "m.png").write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
-    classes = Classes.named([f"class {n}" for n in range(16)])
-    np.testing.assert_array_equal(read_mask(tmp_path / "m.png", classes), values[None])
 
 
 def test_a_number_that_is_no_class_is_named_with_its_place(tmp_path):

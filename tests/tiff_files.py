@@ -1,4 +1,4 @@
-"""A writer of TIFF files in the layouts that Pillow reads, but does not write."""
+"""TIFF and PNG files by hand, in layouts that Pillow reads but does not write."""
 
 import struct
 import zlib
@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 
 ORIENTATION, SAMPLE_FORMAT = 274, 339
+GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA = 0, 2, 3, 4, 6  # color types of PNG
 
 
 def write_tiff(
@@ -48,3 +49,29 @@ def write_tiff(
         + struct.pack(f"{order}H", len(tags)) + entries + bytes(4) + beyond
     )
     return path
+
+
+def write_png(path, values, bits, kind, interlaced=False, **chunks):
+    """Write an array as a PNG file; chunks such as PLTE=b"..." come before the pixels."""
+    passes = [values]
+    if interlaced:  # Adam7: first column and row, and the steps
+        passes = [values[y::dy, x::dx] for x, y, dx, dy in (
+            (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+            (0, 1, 1, 2),
+        )]
+    rows = b"".join(b"\0" + _packed(row, bits) for part in passes if part.size for row in part)
+    height, width = values.shape[:2]
+    head = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, interlaced)
+    parts = [("IHDR", head), *chunks.items(), ("IDAT", zlib.compress(rows)), ("IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name.encode() + data
+        + struct.pack(">I", zlib.crc32(name.encode() + data)) for name, data in parts
+    ))
+    return path
+
+
+def _packed(row, bits):
+    if bits == 16:
+        return row.astype(">u2").tobytes()
+    few = np.unpackbits(row.astype(np.uint8).reshape(-1, 1), axis=1)[:, 8 - bits :]
+    return np.packbits(few).tobytes()

@@ -22,8 +22,9 @@ def read_mask(path: str | os.PathLike, classes: Classes, coloured: bool = False)
     classes : Classes
     coloured : bool
         Whether the mask's colors are those of `classes`; if not, its pixels are numbers: gray
-        values (also as RGB of three equal values), or places in a palette as in PASCAL VOC. If a
-        palette has the colors of `classes` or of VOC in another order, its colors count.
+        values (also as RGB of three equal values), or places in a palette as in PASCAL VOC. If
+        all colors of a palette are those of `classes`, or of VOC's, in another order, its colors
+        count.
 
     Returns
     -------
@@ -146,9 +147,11 @@ def _by_palette(pixels, palette, classes):
 
 
 def _without_padding(palette, last_used):
-    """Return a palette without the color that fills it up after the last one used."""
-    kept = np.flatnonzero((palette != palette[-1]).any(axis=1))
-    return palette[: max([last_used, *kept[-1:]]) + 1]
+    """Return a palette without the color that, repeated, fills it up after the last one used."""
+    end = len(palette)
+    while end > last_used + 1 and (palette[end - 1] == palette[-1]).all():
+        end -= 1
+    return palette if end == len(palette) - 1 else palette[:end]
 
 
 def _same_colours(palette, other):

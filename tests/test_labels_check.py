@@ -1,0 +1,310 @@
+"""What is said of the labels of a folder before they are used: useless ones, and odd ones."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from failing_command import failed
+from PIL import Image
+
+from fcn_numpy import weights
+from fcn_numpy.data import Classes, DataFaults, DataWarning, open_folder, voc_palette
+from fcn_numpy.models import TINY, FCN8s
+from fcn_numpy.training import OwnData
+
+TWO, THREE = Classes.named(("ground", "thing")), Classes.named(("ground", "cat", "dog"))
+BOTH = [[0, 1, 0], [0, 1, 1]]
+
+
+def write(root, masks, images=None, palette=None, orientation=1):
+    """Write a folder of masks, each with an image of its size unless images are given."""
+    for part in ("images", "masks"):
+        (root / part).mkdir(parents=True, exist_ok=True)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for i, labels in enumerate(masks):
+        labels = np.array(labels, np.uint8)
+        image = np.zeros((*labels.shape, 3), np.uint8) if images is None else images[i]
+        Image.fromarray(image).save(root / "images" / f"{i}.png", exif=exif)
+        mask = Image.fromarray(labels)
+        if palette is not None:
+            mask.putpalette(palette.tobytes())
+        mask.save(root / "masks" / f"{i}.png")
+    return root
+
+
+def said(folder):
+    """Return the warnings of a check, as text."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        folder.check()
+    assert all(warning.category is DataWarning for warning in caught)
+    return [str(warning.message) for warning in caught]
+
+
+def faults_of(folder):
+    with pytest.raises(DataFaults) as caught:
+        folder.check()
+    return caught.value.faults
+
+
+# ---------------------------------------------------------------- 255 as a class
+
+
+BLACK_WHITE = [[0, 255, 0], [0, 0, 255]]
+ADVICE = (
+    "if 255 is a class, say so in classes.csv (name,number in the first line, then ground,0 and "
+    "thing,255); if it is to be ignored, with a line ignore,255"
+)
+
+
+def test_masks_of_0_and_255_are_useless(tmp_path):
+    write(tmp_path, [BLACK_WHITE] * 3)
+    wanted = [f"all pixels of all masks are ground (0) or ignored (255): {ADVICE}"]
+    assert faults_of(open_folder(tmp_path, classes=TWO)) == wanted
+    assert faults_of(OwnData.open(tmp_path, classes=TWO)) == wanted
+
+
+def test_evaluate_refuses_them_too(tmp_path, capsys):
+    write(tmp_path / "data", [BLACK_WHITE] * 2)
+    weights.save(tmp_path / "w.npz", FCN8s(2, TINY).state_dict())
+    err = failed(
+        capsys, "evaluate", "--weights", tmp_path / "w.npz", "--data", tmp_path / "data",
+        "--classes", "ground,thing",
+    )
+    assert ADVICE in err
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_good_mask_among_them_does_not_hide_them(tmp_path, place):
+    masks = [BLACK_WHITE] * 2
+    masks.insert(place, BOTH)
+    write(tmp_path, masks)
+    names = [f"{i}.png" for i in range(3) if i != place]
+    words = f": nothing but ground (0) and ignored (255): {ADVICE}"
+    fault, = faults_of(open_folder(tmp_path, classes=TWO))
+    assert fault == f"{names[0]} and {names[1]}{words}"
+    fault, = faults_of(OwnData.open(tmp_path, classes=TWO))
+    assert fault.endswith(words) and all(name in fault for name in names)
+
+
+def test_many_of_them_are_counted(tmp_path):
+    write(tmp_path, [BOTH, *[BLACK_WHITE] * 9])
+    assert faults_of(open_folder(tmp_path, classes=TWO))[0].startswith("1.png and 8 more: nothing")
+
+
+@pytest.mark.parametrize("masks", [[BLACK_WHITE] * 3, [BLACK_WHITE, BLACK_WHITE, [[0, 0], [0, 0]]]])
+def test_255_is_a_class_if_the_list_says_so(tmp_path, masks):
+    """The advice, followed."""
+    write(tmp_path, masks)
+    (tmp_path / "classes.csv").write_text("name,number\nground,0\nthing,255\n")
+    folder = open_folder(tmp_path)
+    assert said(folder) == []
+    assert folder[0][1].tolist() == [[0, 1, 0], [0, 0, 1]]
+
+
+def test_255_is_ignored_if_the_list_says_so(tmp_path):
+    """The advice, followed: no fault, but a class without a pixel remains worth a word."""
+    write(tmp_path, [BOTH, BLACK_WHITE, BLACK_WHITE])
+    (tmp_path / "classes.csv").write_text("name,number\nground,0\nthing,1\nignore,255\n")
+    assert said(open_folder(tmp_path)) == []
+    (tmp_path / "masks" / "0.png").unlink()
+    (tmp_path / "images" / "0.png").unlink()
+    folder = open_folder(tmp_path)
+    assert said(folder) == ["no pixel of the images is thing: is this the list of these masks?"]
+    numbers, ignored = folder.check()
+    assert numbers.tolist() == [8, 0] and ignored == 4
+
+
+def test_another_number_that_is_ignored_is_no_255(tmp_path):
+    """ADE20K ignores 0: a mask of walls alone is no mask of two colors."""
+    write(tmp_path, [[[0, 1, 1]], [[0, 1, 2]], [[1, 2, 2]]])
+    (tmp_path / "classes.csv").write_text("name,number\nignore,0\nwall,1\nbuilding,2\n")
+    assert said(open_folder(tmp_path)) == []
+    write(tmp_path, [[[0, 1, 1]], [[0, 1, 1]], [[1, 2, 2]]])
+    assert said(open_folder(tmp_path)) == []
+
+
+def test_the_numbers_of_the_list_are_named(tmp_path):
+    write(tmp_path, [[[7, 255]]] * 2)
+    (tmp_path / "classes.csv").write_text("name,number\nroad,7\ncar,26\n")
+    fault, = faults_of(open_folder(tmp_path))
+    assert fault.startswith("all pixels of all masks are road (7) or ignored (255): if 255 is a")
+    assert "then road,7 and car,255)" in fault
+
+
+def test_borders_of_255_around_objects_are_usual(tmp_path):
+    write(tmp_path, [[[0, 255, 1], [0, 255, 2]], [[0, 0, 0], [0, 0, 0]], [[1, 2, 255], [1, 2, 0]]])
+    assert said(open_folder(tmp_path, classes=THREE)) == []
+
+
+def test_a_mask_of_ground_and_255_among_those_is_worth_a_word(tmp_path):
+    write(tmp_path, [[[0, 255, 1]], [[0, 255, 0]], [[0, 1, 255]]])
+    assert said(open_folder(tmp_path, classes=TWO)) == [
+        "1.png: nothing but ground (0) and ignored (255) in these masks"
+    ]
+
+
+def test_colors_of_ground_and_ignored_alone(tmp_path):
+    write(tmp_path, [BLACK_WHITE] * 2)
+    text = "name,red,green,blue\nground,0,0,0\nthing,9,9,9\nignore,255,255,255\n"
+    (tmp_path / "classes.csv").write_text(text)
+    assert faults_of(open_folder(tmp_path)) == [
+        "all pixels of all masks are ground (0) or ignored (255): the colors of the other classes "
+        "are missing"
+    ]
+    write(tmp_path, [BLACK_WHITE, [[9, 9, 9]], BLACK_WHITE])
+    assert said(open_folder(tmp_path)) == []
+
+
+# ---------------------------------------------------------------- classes without a pixel
+
+
+def test_a_class_without_a_pixel_is_named_for_each_part(tmp_path):
+    write(tmp_path, [[[0, 1, 0]], [[0, 1, 1]], [[0, 0, 2]]])
+    for name, lines in (("train", "0\n1\n"), ("val", "2\n")):
+        (tmp_path / f"{name}.txt").write_text(lines)
+    assert said(OwnData.open(tmp_path, classes=THREE)) == [
+        "no pixel of the images to train on is dog: is this the list of these masks?",
+        "no pixel of the images to score on is cat: is this the list of these masks?",
+    ]
+    four = Classes.named(("ground", "cat", "dog", "cow", "hen"))
+    assert said(OwnData.open(tmp_path, classes=four)) == [
+        "no pixel of the images to train on is dog and 2 more: is this the list of these masks?",
+        "no pixel of the images to score on is cat and 2 more: is this the list of these masks?",
+    ]
+    assert said(open_folder(tmp_path, "val", THREE)) == [
+        "no pixel of the images is cat: is this the list of these masks?"
+    ]
+
+
+def test_nothing_is_labeled(tmp_path):
+    write(tmp_path, [[[255, 255]]] * 2)
+    assert faults_of(open_folder(tmp_path, classes=TWO)) == ["no pixel of the images has a class"]
+    write(tmp_path, [[[255, 255]], [[0, 1]]])
+    (tmp_path / "train.txt").write_text("0\n")
+    (tmp_path / "val.txt").write_text("1\n")
+    assert faults_of(OwnData.open(tmp_path, classes=TWO)) == [
+        "no pixel of the images to train on has a class"
+    ]
+
+
+# ---------------------------------------------------------------- what images are like
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_images_that_were_turned_are_named(tmp_path, orientation):
+    """Where the size stays the same, nothing else would tell of it."""
+    square = [[0, 1], [1, 1]]
+    write(tmp_path, [square] * 3, orientation=orientation)
+    write(tmp_path, [square])
+    assert said(open_folder(tmp_path, classes=TWO)) == [
+        "turned upright by its EXIF orientation: 1.png and 2.png. A mask must be drawn on the "
+        "image as it looks then"
+    ]
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_a_mask_of_the_image_before_it_was_turned(tmp_path, orientation):
+    write(tmp_path, [BOTH], orientation=orientation)
+    assert faults_of(open_folder(tmp_path, classes=TWO)) == [
+        f"expected {tmp_path / 'masks' / '0.png'} to be of the size of its image, 2 x 3, got 3 x 2"
+        f"; the image was turned upright by its EXIF orientation {orientation}, the mask was drawn "
+        "on the image as it was before: turn the mask too"
+    ]
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(1, (3, 2)), (6, (4, 4)), (3, (3, 2))])
+def test_a_mask_of_another_size_for_another_reason(tmp_path, orientation, size):
+    image = np.zeros((*size, 3), np.uint8)
+    write(tmp_path, [BOTH], [image], orientation=orientation)
+    fault, = faults_of(open_folder(tmp_path, classes=TWO))
+    assert fault.endswith(f"to be of the size of its image, {size[1]} x {size[0]}, got 3 x 2")
+
+
+def counts(low, high):
+    return np.linspace(low, high, 2 * 3).reshape(2, 3).astype(np.uint16)
+
+
+def test_images_of_16_bits_that_use_little_of_them_are_named(tmp_path):
+    write(tmp_path, [BOTH] * 3, [counts(100, 600), counts(0, 65535), counts(30000, 36000)])
+    assert said(open_folder(tmp_path, classes=TWO)) == [
+        "less than a tenth of the 16-bit range is used by 0.png and 2.png: --stretch spreads the "
+        "values of each image"
+    ]
+    stretched = open_folder(tmp_path, classes=TWO, percentiles=(0, 100))
+    assert said(stretched) == []
+    np.testing.assert_allclose(stretched[0][0][0].ravel(), np.linspace(0, 1, 6), atol=2e-3)
+
+
+@pytest.mark.parametrize(("high", "dark"), [(6400, True), (6900, False)])
+def test_little_is_less_than_a_tenth_of_the_range(tmp_path, high, dark):
+    values = np.repeat([0, high], 100).reshape(10, 20).astype(np.uint16)
+    write(tmp_path, [np.arange(200).reshape(10, 20) % 2], [values])
+    assert bool(said(open_folder(tmp_path, classes=TWO))) == dark
+
+
+def test_dark_images_of_8_bits_are_as_they_are(tmp_path):
+    write(tmp_path, [BOTH], [np.full((2, 3, 3), 7, np.uint8)])
+    assert said(open_folder(tmp_path, classes=TWO)) == []
+
+
+def test_palettes_in_another_order_are_named(tmp_path):
+    palette = voc_palette()[[0, 2, 1]]
+    write(tmp_path, [[[0, 1, 2]]] * 2, palette=palette)
+    write(tmp_path, [[[0, 1, 2]]])
+    folder = open_folder(tmp_path, classes=THREE)
+    assert said(folder) == [
+        "read by color, because the palette is in another order than the list of classes: 1.png"
+    ]
+    assert [folder[i][1].tolist() for i in range(2)] == [[[0, 1, 2]], [[0, 2, 1]]]
+
+
+# ---------------------------------------------------------------- how it is told
+
+
+def test_a_hundred_faults_are_shown(tmp_path):
+    write(tmp_path, [[[9]]] * 101)
+    for name in ("0.png", "1.png"):
+        (tmp_path / "masks" / name).unlink()
+    folder = open_folder(tmp_path, classes=TWO)
+    for n, more in ((101, "and 1 more"), (100, None)):
+        with pytest.raises(DataFaults) as caught:
+            folder.check()
+        lines = str(caught.value).splitlines()
+        assert lines[0] == f"{n} faults in the images and masks:"
+        assert lines[101:] == ([more] if more else [])
+        assert lines[1:101] == caught.value.faults[:100] and len(caught.value.faults) == n
+        folder = folder.subset(range(1, len(folder)))
+
+
+def test_one_fault_is_one(tmp_path):
+    assert str(DataFaults(["x.png"])) == "1 fault in the images and masks:\nx.png"
+    assert len(str(DataFaults(["x" * 10_000])).splitlines()[1]) <= 500
+
+
+def test_faults_travel_between_processes():
+    faults = [f"{n}.png: wrong\x1b" for n in range(150)]
+    error = pickle.loads(pickle.dumps(DataFaults(faults)))
+    assert type(error) is DataFaults and error.faults == faults
+    assert str(error) == str(DataFaults(faults)) and "\x1b" not in str(error)
+
+
+def test_each_image_is_reported_also_those_with_faults(tmp_path):
+    write(tmp_path, [BOTH] * 5)
+    done = []
+    open_folder(tmp_path, classes=TWO).check(done.append)
+    assert done == [1, 2, 3, 4, 5]
+    data = OwnData.open(tmp_path, classes=TWO, validation=0.4)
+    done.clear()
+    data.check(done.append)
+    assert done == [1, 2, 3, 4, 5]
+    data.check(done.append)  # known by now
+    assert done == [1, 2, 3, 4, 5]
+    (tmp_path / "images" / "1.png").write_bytes(b"")
+    (tmp_path / "masks" / "3.png").write_bytes(b"")
+    done.clear()
+    with pytest.raises(DataFaults, match="2 faults"):
+        open_folder(tmp_path, classes=TWO).check(done.append)
+    assert done == [1, 2, 3, 4, 5]

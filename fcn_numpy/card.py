@@ -189,9 +189,8 @@ def check_percentiles(value: Any) -> tuple[float, float] | None:
     if value is None:
         return None
     if isinstance(value, (list, tuple)) and len(value) == 2 and all(map(is_number, value)):
-        low, high = map(float, value)
-        if 0 <= low < high <= 100:
-            return low, high
+        if 0 <= value[0] < value[1] <= 100:
+            return float(value[0]), float(value[1])
     raise ValueError(
         "stretch: expected two percentiles from 0 to 100, the smaller one first, got "
         f"{shown(repr(value), 80)}"

@@ -32,8 +32,19 @@ from PIL import Image
 from test_torch_files import good_bytes, state_of, storage, stream_of, tensor, zip_of
 
 from fcn_numpy import weights
-from fcn_numpy.data import VOC_CLASSES, Classes, read_classes, read_image, read_mask, voc_folder
+from fcn_numpy.data import (
+    TOY_CLASSES,
+    VOC_CLASSES,
+    Classes,
+    read_classes,
+    read_image,
+    read_mask,
+    voc_folder,
+)
 from fcn_numpy.data.image_files import MAX_PIXELS
+from fcn_numpy.metrics import segmentation_scores
+from fcn_numpy.training import SEGMENTERS, STAGES, Settings, run_folder
+from fcn_numpy.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 
 SECONDS = float(os.environ.get("FCN_NUMPY_FUZZ_SECONDS", 60))
 FAST_COUNT = 200
@@ -367,6 +378,11 @@ def colour_masks():
 CLASS_LISTS = (
     b"name,red,green,blue\nground,0,0,0\ncat,200,10,30\ndog,9,200,255\nignore,1,2,3\n",
     "\ufeffname\nground\n\"Käse, alt\"\r\n\ndog\n".encode(),
+    b"name,number\nignore,0\nroad,7\nroad,8\ncat,26\n",
+    b"name;number;red;green;blue\nroad;7;1;2;3\ncat;8;;;\n,,,\n",
+)
+HISTORIES = (
+    b"stage,step,learning_rate,loss\nclassifier,1,0.005,1.25\nfcn8s,2,1e-05,0.5\n",
 )
 LISTS = (b"2007_000032\n2007_000039\r\n\nthere  2007_000063", "\ufeffä b\nthere\n".encode())
 
@@ -397,9 +413,112 @@ def load_classes(path):
 
 
 def load_list(path):
+    for part in ("JPEGImages", "SegmentationClass"):
+        (path.parents[2] / part).mkdir(exist_ok=True)
     folder = voc_folder(path.parents[2], path.stem, VOC_CLASSES)
     assert len(folder.faults) + len(folder) > 0
     assert all(len(fault.splitlines()) == 1 for fault in folder.faults)
+
+
+def load_config(path):
+    settings, classes, _ = run_folder.read_run(path.parent)
+    assert isinstance(settings, Settings) and 2 <= len(classes) <= 255
+    for stage in settings.stages:
+        assert 0 <= stage.learning_rate(stage.steps - 1) < np.inf
+
+
+def load_scores(path):
+    (path.parent / "config.json").write_bytes(CONFIGS[0])
+    try:
+        for scores in run_folder.read_scores(path.parent).values():
+            assert scores.iu.shape == (4,) and not (scores.iu < 0).any()
+    finally:
+        (path.parent / "config.json").unlink()
+
+
+def load_history(path):
+    for stage, step, loss in run_folder.read_history(path.parent):
+        assert stage in STAGES and step > 0 and np.isfinite(loss)
+
+
+def load_checkpoint(path):
+    state = read_checkpoint(path.parent, STAGES_OF_RUN)
+    assert 0 <= state.finished <= 4 and all(len(row) == 4 for row in state.history)
+
+
+# ---------------------------------------------------------------- files of a run
+
+ODD = (None, True, False, -1, 0, 0.5, -0.0, 1e300, 10**400, "", "x", "\ud800", [], {}, [[]], 3)
+STAGES_OF_RUN = Settings().quick().with_stages(steps=2).stages
+
+
+def run_files(write, name, *arguments):
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder), *arguments)
+        return Path(folder, name).read_bytes()
+
+
+def data_source():
+    pairs = [["images/a.png", "masks/a.png"], ["/far/b.png", "masks/b.png"]]
+    return {
+        "folder": "/none", "coloured": True, "stretch": [1.0, 99.0], "train": pairs,
+        "held_out": pairs[:1],
+    }
+
+
+CONFIGS = [
+    run_files(run_folder.write_config, "config.json", Settings(), TOY_CLASSES, source)
+    for source in (None, data_source())
+]
+
+
+def score_files():
+    scores = segmentation_scores(np.diag([3, 2, 0, 1]))
+    return [run_files(
+        run_folder.write_scores, "scores.json", dict.fromkeys(SEGMENTERS, scores)
+    )]
+
+
+def checkpoint_files():
+    rows = [(n, step, 0.1, 0.5) for n in range(4) for step in (1.0, 2.0)]
+    weight = {"fc6.bias": np.zeros(3, np.float32)}
+    states = (
+        Checkpoint(), Checkpoint(4, rows), Checkpoint(1, rows[:3], 1, weight, [np.zeros(3)])
+    )
+    return [run_files(write_checkpoint, "checkpoint.npz", state) for state in states]
+
+
+def inside_json(rng, data, kind):
+    """Change, delete or add a value, at any depth."""
+    top = data = json.loads(data)
+    while True:
+        keys = list(data) if isinstance(data, dict) else range(len(data))
+        key = rng.choice(keys)
+        if isinstance(data[key], (dict, list)) and data[key] and rng.random() < 0.8:
+            data = data[key]
+            continue
+        if rng.random() < 0.6:
+            data[key] = rng.choice((*ODD, *SIZES))
+        elif rng.random() < 0.5 or not isinstance(data, dict):
+            del data[key]
+        else:
+            data["more"] = data[key]
+        return json.dumps(top).encode()
+
+
+def inside_checkpoint(rng, data, kind):
+    """Change, delete or add an array."""
+    with np.load(io.BytesIO(data)) as file:
+        arrays = dict(file)
+    name = rng.choice(list(arrays))
+    value = arrays.pop(name)
+    changed = rng.choice((
+        None, value.astype(np.float16), value.astype(np.int8), value[None], value.ravel()[:1],
+        value + rng.choice((1, -1, 0.5, np.nan, 1e30)), np.array(rng.choice((-1, 2, 99, 2**62))),
+    ))
+    if changed is not None:
+        arrays[rng.choice((name, name, name, name + "x", "velocity.7"))] = changed
+    return saved(np.savez, **arrays)
 
 
 @dataclass
@@ -413,6 +532,7 @@ class Reader:
     memory: int = MEMORY
     place: str = "."
     ending: str = ""
+    file: str = ""  # its name, where that must be so
 
     def __post_init__(self):
         self.seeds = tuple(self.files())
@@ -427,7 +547,7 @@ NPY_WORDS = (b"(", b"'|O'", b"'<f2'", b"\\", b"1L", b"-1, ", b"{", b"[", b"\n", 
 TABLE_WORDS = (b"[", b"{", b'"a":', b"9" * 300, b"1e999", b'"\\ud800"', b"NaN", b"null", b"}")
 CLASS_WORDS = (
     b'"', b",", b"\n", b"\r", b"\0", b"ignore", b"ignore,1,2,3\n", b"256", "é²".encode(), b"\xff",
-    b"name\n", b"cat,1,2,4\n", "\u2028".encode(),
+    b"name\n", b"cat,1,2,4\n", "\u2028".encode(), b"name,number\n", b";", b"\t", b"65535",
 )
 LIST_WORDS = (b"/", b"..", b"\0", b"a", b"\n", "\u2028".encode(), b"\xff", b"\xed\xa0\x80", b"~")
 
@@ -449,6 +569,14 @@ READERS = {
                                  (inside_png,) * 3, memory=PIXEL_MEMORY),
     "png": lambda: Reader(load_image, png_files, (inside_png,) * 3, memory=PIXEL_MEMORY),
     "picture": lambda: Reader(load_image, picture_files, memory=PIXEL_MEMORY),
+    "config": lambda: Reader(load_config, lambda: CONFIGS, (inside_json,) * 5, TABLE_WORDS,
+                             file="config.json"),
+    "scores": lambda: Reader(load_scores, score_files, (inside_json,) * 3, TABLE_WORDS,
+                             file="scores.json"),
+    "history": lambda: Reader(load_history, lambda: HISTORIES, (), CLASS_WORDS,
+                              file="history.csv"),
+    "checkpoint": lambda: Reader(load_checkpoint, checkpoint_files, (inside_checkpoint,) * 3,
+                                 NPY_WORDS, file="checkpoint.npz"),
 }
 
 
@@ -516,11 +644,16 @@ def read_many(name, seed, folder, numbers, seconds=float("inf")):
         if time.monotonic() > end:
             break
         path = folder / f"{name}-{seed}-{number}{reader.ending}"
+        if reader.file:
+            path.mkdir()
+            path /= reader.file
         path.write_bytes(reader.mutant(name, seed, number))
         wrong = complaint(reader, path, most_memory)
         if wrong:
             return wrong
         path.unlink()
+        if reader.file:
+            path.parent.rmdir()
     return None
 
 
@@ -539,7 +672,7 @@ def expect_no_complaint(folder, seed, count, seconds, names):
     )
     if done.returncode == 0:
         return
-    left = [path for path in folder.rglob("*-*-*") if path.is_file()]
+    left = list(folder.rglob("*-*-*"))
     how = f"ended with {done.returncode}" if done.returncode > 0 else (
         f"died of {signal.Signals(-done.returncode).name}"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass
 
 from fcn_numpy.checks import is_number, whole_number
@@ -14,6 +14,8 @@ SEGMENTERS = {"fcn32s": FCN32s, "fcn16s": FCN16s, "fcn8s": FCN8s}
 STAGES = (CLASSIFIER, *SEGMENTERS)
 # The most steps of a stage, and images of a step.
 MOST = 1_000_000_000
+# Of what a float can be: JSON has whole numbers of any size.
+LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,13 @@ class Stage:
             bounded(getattr(self, name), name, minimum, MOST)
         for name in ("lr", "weight_decay"):
             value = getattr(self, name)
-            good = is_number(value) and 0 <= value < math.inf
+            good = is_number(value) and 0 <= value <= LARGEST
             _expect(good, f"{name} of at least 0 and finite", value)
         check_momentum(self.momentum)
         check_reduction(self.reduction)
         clip, p, dropout = self.clip_gradients, self.loss_sampling, self.dropout
         _expect(
-            clip is None or (is_number(clip) and 0 < clip < math.inf),
+            clip is None or (is_number(clip) and 0 < clip <= LARGEST),
             "clip_gradients above 0 and finite, or None", clip,
         )
         _expect(
@@ -175,7 +177,7 @@ def check_reduction(reduction: str) -> None:
 def check_class_weights(class_weights: tuple[float, ...]) -> None:
     """Raise ValueError unless the weights are a tuple of numbers of at least 0, not all 0."""
     good = isinstance(class_weights, tuple) and all(
-        is_number(weight) and 0 <= weight < math.inf for weight in class_weights
+        is_number(weight) and 0 <= weight <= LARGEST for weight in class_weights
     )
     _expect(good, "class_weights to be a tuple of finite numbers of at least 0", class_weights)
     _expect(any(class_weights), "a class weight above 0", class_weights)

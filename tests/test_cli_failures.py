@@ -109,8 +109,7 @@ def test_a_name_that_is_no_text(network, tmp_path):
 def test_foreign_text_cannot_command_the_terminal(network, tmp_path, capsys):
     name = "\x1b[31mred\a.png"
     assert r"\x1b[31mred\x07.png" in failed(
-        capsys, "predict", "--weights", network, tmp_path / name, status=1,
-        **{},
+        capsys, "predict", "--weights", network, tmp_path / name, "--out", tmp_path / "o", status=1
     )
     model = FCN8s(3, TINY, rng=np.random.default_rng(0)).state_dict()
     weights.save(tmp_path / "w.npz", {"\x1b]0;title\a" * 99: np.zeros(3), **model})

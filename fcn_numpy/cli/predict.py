@@ -78,8 +78,9 @@ def run(options: argparse.Namespace) -> int:
         order = card.matched(classes, model.n_class, options.weights)
     card = Card(classes, percentiles_of(options) or card.percentiles)
     print(f"{type(model).__name__} on {model.backbone.name}, {model.n_class} classes", flush=True)
-    options.out.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(options.out)
+    if images:
+        options.out.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(options.out)
     written = 0
     for path in images:
         try:

@@ -19,6 +19,12 @@ from fcn_numpy.data.images import SOFTWARE
 from fcn_numpy.files import atomic_write
 
 CURVE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+# Fonts of systems for scripts that Matplotlib's font lacks.
+FONTS = (
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Microsoft YaHei", "Yu Gothic",
+    "Malgun Gothic", "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "Arial Unicode MS",
+    "Noto Sans Devanagari", "Noto Sans Arabic", "Noto Sans Thai",
+)
 TITLES = {
     "classifier": "classifier", "fcn32s": "FCN-32s", "fcn16s": "FCN-16s", "fcn8s": "FCN-8s"
 }
@@ -62,7 +68,9 @@ def overlay(
 
 
 def draw_legend(path: str | os.PathLike, labels: np.ndarray, classes: Classes) -> None:
-    """Draw the colour, the name and the share of pixels of each class that labels have.
+    """Draw the color, the name and the share of pixels of each class that labels have.
+
+    Letters that none of the installed fonts has become boxes; weights and tables keep the names.
 
     Parameters
     ----------
@@ -376,7 +384,13 @@ def _figure(size, rows, columns, **options):
 
 
 def _save(figure, path, **options):
+    from matplotlib import font_manager
+    from matplotlib.text import Text
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    for text in figure.findobj(Text):
+        # Where Matplotlib's own font lacks a letter, the next one is asked.
+        text.set_fontfamily(["DejaVu Sans", *(name for name in FONTS if name in installed)])
     with atomic_write(Path(path)) as file, warnings.catch_warnings():
-        # Matplotlib's font has no letters of some scripts and draws boxes instead.
-        warnings.filterwarnings("ignore", "Glyph .* missing")
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # it draws a box
         figure.savefig(file, format="png", dpi=110, metadata={"Software": SOFTWARE}, **options)

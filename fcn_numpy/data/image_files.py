@@ -82,6 +82,8 @@ def open_image(path: str | os.PathLike, formats: tuple[str, ...] = FORMATS) -> I
     except Exception as error:
         # A decoder that meets a damaged file raises whatever it stumbles upon.
         reason = reason_of(error)
+        if "MAX_TEXT" in reason:
+            reason = "it has more than 1 MB of text beside its pixels: save it without metadata"
         if isinstance(error, UnidentifiedImageError):
             reason = f"it is no image of a format taken ({', '.join(formats)})"
             if "TIFF" in formats and _begins(path, b"II*\0", b"MM\0*"):
@@ -145,8 +147,8 @@ def values_of(image: Any) -> np.ndarray:
     Returns
     -------
     ndarray, shape (H, W) or (H, W, channels), uint8 or uint16
-        uint16 for gray and color of 16 bits, with alpha where one color is transparent; of other
-        modes what Pillow gives.
+        Of 16 bits for gray and color that have them, with alpha where one color is transparent;
+        of other modes what Pillow gives.
 
     Raises
     ------

@@ -139,6 +139,11 @@ def test_borders_of_255_around_objects_are_usual(tmp_path):
     assert said(open_folder(tmp_path, classes=THREE)) == []
 
 
+def test_a_mask_that_is_ignored_as_a_whole_is_no_mask_of_two_colors(tmp_path):
+    write(tmp_path, [BOTH, [[255, 255]]])
+    assert said(open_folder(tmp_path, classes=TWO)) == []
+
+
 def test_a_mask_of_ground_and_255_among_those_is_worth_a_word(tmp_path):
     write(tmp_path, [[[0, 255, 1]], [[0, 255, 0]], [[0, 1, 255]]])
     assert said(open_folder(tmp_path, classes=TWO)) == [

@@ -94,15 +94,16 @@ def test_a_list_as_programs_write_it(layout, names, lines):
     assert (again.train.names, again.test.names) == (data.train.names, data.test.names)
 
 
-def test_two_paths_mean_these_two_files(layout, tmp_path):
+@pytest.mark.parametrize("blank", [" ", "   ", "\t", ",", ", ", ";", " ; "])
+def test_two_paths_mean_these_two_files(layout, tmp_path, blank):
     """Whatever their names, and also outside the folder."""
     layout.pair("a.jpg", "quite another.png")
     layout.pair("b.jpg")
     elsewhere = Layout(tmp_path / "else where", OWN)
     elsewhere.pair("c.jpg", "labels of c.png")
     layout.list("train", (
-        f"{layout.images.name}/a.jpg {layout.masks.name}/quite another.png\n"
-        f"{elsewhere.images}/c.jpg {elsewhere.masks}/labels of c.png\n"
+        f"{layout.images.name}/a.jpg{blank}{layout.masks.name}/quite another.png\n"
+        f"{elsewhere.images}/c.jpg{blank}{elsewhere.masks}/labels of c.png\n"
     ))
     assert found(layout.open("train")) == [
         ("a.jpg", "quite another.png"), ("c.jpg", "labels of c.png"),
@@ -236,6 +237,7 @@ def test_splits_in_folders(layout, train, val):
         for name in ("1.jpg", "2.png"):
             layout.pair(f"{split}/{name}", f"{split}/{name[0]}.png")
     (layout.images / ".ipynb_checkpoints").mkdir()
+    (layout.images / "._1.jpg").write_bytes(b"of a Mac")
     for folder, split in ((layout.open(), train), (layout.own().train, train),
                           (layout.open(val), val), (layout.own().test, val)):
         assert folder.pairs == tuple(
@@ -248,6 +250,24 @@ def test_splits_in_folders(layout, train, val):
         layout.own()
     drawn = layout.own(validation=0.5)
     assert {image.parent.name for image, _ in drawn.train.pairs + drawn.test.pairs} == {train}
+
+
+def test_a_list_of_images_in_folders(layout):
+    for split in ("x", "y"):
+        layout.pair(f"{split}/1.jpg", f"{split}/1_L.png")
+    layout.list("mine", f"{layout.images.name}/y/1.jpg\n/{layout.images.name}/x/1.jpg\n")
+    folder = layout.open("mine", mask_suffix="_L")
+    assert folder.pairs == tuple(
+        (layout.images / split / "1.jpg", layout.masks / split / "1_L.png") for split in "yx"
+    )
+
+
+def test_other_texts_are_no_lists(tmp_path):
+    layout = Layout(tmp_path, OWN)
+    layout.pair("a.jpg")
+    for name in ("readme", "class_names", "train-old"):
+        layout.list(name, "words\n")
+    assert found(layout.open()) == [("a.jpg", "a.png")]
 
 
 def test_a_split_that_is_not_there(layout):
@@ -308,7 +328,6 @@ def test_labelme(tmp_path):
     assert open_folder(tmp_path).classes.names == ("ground", "cat", "dog")
     for path in layout.masks.iterdir():
         path.rename(layout.lists / path.name)
-    layout.masks.rmdir()
     with pytest.raises(DataFaults, match=r"0\.npy: expected a file with the ending \.png"):
         open_folder(tmp_path).check()
     for path in layout.lists.glob("*.npy"):
@@ -413,10 +432,13 @@ def test_without_a_common_suffix_each_is_named(tmp_path):
     )
 
 
-def test_letters_of_a_suffix_in_another_form(tmp_path):
-    layout = Layout(tmp_path, OWN)
-    layout.pair("a.jpg", f"a{DECOMPOSED}.png")
-    assert len(found(layout.open(mask_suffix=COMPOSED))) == 1
+@pytest.mark.parametrize(("written", "given"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_letters_of_a_suffix_in_another_form(layout, written, given):
+    layout.pair("a.jpg", f"a{written}.png")
+    layout.list("train", "a\n")
+    assert len(found(layout.open(mask_suffix=given))) == 1
+    (layout.lists / "train.txt").unlink()
+    assert len(found(layout.open(mask_suffix=given))) == 1
 
 
 def test_paths_are_those_of_the_files(layout):

@@ -209,6 +209,10 @@ def test_palettes_that_say_nothing_of_the_numbers(tmp_path, numbers, palette):
     assert read_with(tmp_path, numbers, palette, classes) == (numbers, False)
 
 
+def test_voc_s_palette_is_in_order_for_a_list_of_other_colors(tmp_path):
+    assert read_with(tmp_path, [0, 1, 2, 255], VOC, COLORS) == ([0, 1, 2, 255], False)
+
+
 BY_COLOR = {
     "of VOC": (PLAIN, [0, 1, 2], VOC[[0, 2, 1]], [0, 2, 1]),
     "of VOC, only what is used": (PLAIN, [0, 1, 2], VOC[[0, 15, 7]], [0, 15, 7]),
@@ -216,6 +220,7 @@ BY_COLOR = {
     "of VOC, filled with white": (
         PLAIN, [0, 1, 1], [*VOC[[15, 7]], *[(255, 255, 255)] * 9], [15, 7, 7]
     ),
+    "of VOC, filled with its last color": (PLAIN, [0, 1, 2], VOC[[0, 2, 1, 1, 1]], [0, 2, 1]),
     "of VOC, with ignored": (PLAIN, [0, 1, 2], [IGNORED, *VOC[[1, 0]]], [255, 1, 0]),
     "all of VOC, turned around": (PLAIN, [255, 254, 0], VOC[::-1], [0, 1, 255]),
     "of the list": (COLORS, [0, 1, 2], COLORS.palette()[[2, 1, 0]], [2, 1, 0]),
@@ -246,8 +251,8 @@ def test_numbers_of_classes_csv_stay_numbers_whatever_the_palette(tmp_path):
     (tmp_path / "classes.csv").write_text("name,number\nground,0\ncat,2\ndog,1\nignore,9\n")
     classes, colored = read_classes(tmp_path / "classes.csv")
     assert not colored
-    palette = [*VOC[[2, 0, 1]], *[(0, 0, 0)] * 7]
-    assert read_with(tmp_path, [0, 1, 2, 9], palette, classes) == ([0, 2, 1, 255], False)
+    assert read_with(tmp_path, [0, 1, 2, 9], VOC[[2, 0, 1]], classes) == ([0, 2, 1, 255], False)
+    assert read_with(tmp_path, [0, 1, 2], VOC[[2, 0, 1]], classes) == ([0, 2, 1], False)
 
 
 def test_quantized_colors_come_back(tmp_path):

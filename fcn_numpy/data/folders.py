@@ -103,7 +103,7 @@ class Folder:
             survey.reordered.append(mask.name)
         if read.image.shape[1:] != labels.shape:
             why = ""
-            if read.orientation >= 5 and read.size == labels.shape:
+            if read.size == labels.shape:
                 why = (
                     f"; the image was turned upright by its EXIF orientation {read.orientation}, "
                     "the mask was drawn on the image as it was before: turn the mask too"

@@ -50,10 +50,7 @@ class Layout:
 
     @property
     def splits(self) -> list[str]:
-        """Names of the splits that the folder has.
-
-        Either folders in images/ and in masks/, such as images/train and masks/train, or lists.
-        """
+        """Names of the splits that there are: of folders in images/ and masks/, or of lists."""
         inside = [path for path in sorted(self.images.iterdir()) if path.name[0] != "."]
         folders = [path.name for path in inside if path.is_dir()]
         if any(path.suffix.lower() in IMAGES for path in inside if path.name not in folders):
@@ -307,8 +304,9 @@ def classes_in(root: str | os.PathLike) -> tuple[Classes, bool] | None:
 
     Returns
     -------
-    classes, coloured : Classes, bool
-        Of classes.csv, or of a list that CVAT or labelme wrote. None if there is none.
+    (Classes, bool) or None
+        Of classes.csv, or of a list that CVAT or labelme wrote, and whether masks are read by
+        their colors.
     """
     for name in CLASS_FILES:
         if (Path(root) / name).is_file():
@@ -325,7 +323,8 @@ def classes_for(root: str | os.PathLike) -> tuple[Classes, bool]:
 
     Returns
     -------
-    classes, coloured : Classes, bool
+    (Classes, bool)
+        The list, and whether masks are read by its colors.
 
     Raises
     ------

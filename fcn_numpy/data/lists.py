@@ -33,13 +33,10 @@ class Entry:
 
     @property
     def names(self) -> list[str]:
-        """Names that the line may mean, without folder and ending, the likeliest first.
-
-        The last one leaves out a number at the end: lists of PASCAL VOC for one class say with
-        1, 0 or -1 whether the class is in the image.
-        """
+        """Names that the line may mean, without folder and ending, the likeliest first."""
         name = self.image.rsplit("/", 1)[-1]
         bare = name[: -len(_ending(name))] if _ending(name) else name
+        # Lists of PASCAL VOC for one class say with 1, 0 or -1 whether it is in the image.
         without = re.sub(r"\s+(-1|0|1)$", "", bare)
         return list(dict.fromkeys((bare, name, without)))
 

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from fcn_numpy import weights
+from fcn_numpy import __version__, weights
 from fcn_numpy.checks import is_number
 from fcn_numpy.data import VOC_CLASSES, Classes, read_classes, write_classes
 from fcn_numpy.files import errors_name, shown
 from fcn_numpy.models import FCN, Backbone
 
 CLASSES_FILE = "classes.csv"
+MARK = "fcn_numpy"
 # What an image must be like, by the function of `fcn_numpy.data` that makes it so.
 INPUTS = {
     "subtract_mean": (
@@ -102,7 +103,8 @@ class Card:
             Lists and numbers as JSON.
         """
         data = {
-            "network": f"{network} on {backbone.name}", "input": INPUTS[backbone.preprocessing],
+            MARK: __version__, "network": f"{network} on {backbone.name}",
+            "input": INPUTS[backbone.preprocessing],
         }
         if self.classes is not None:
             data["classes"] = json.dumps(self.classes.names, ensure_ascii=False)
@@ -136,6 +138,8 @@ def card_of(path: str | os.PathLike, n_class: int, backbone: type[Backbone]) -> 
         If the metadata or classes.csv is damaged, or names another number of classes.
     """
     data = weights.read_metadata(path)
+    if MARK not in data:  # of another program, which may mean anything by the same words
+        data = {}
     with errors_name(path):
         classes = _classes_of(data, n_class)
         percentiles = None

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 
 LONGEST_NAME, LONGEST_REASON = 180, 300
+# Ending of a file that is being written; nobody else's files have it.
+UNFINISHED = ".fcn_numpy-part"
 KINDS: dict[Callable[[int], bool], str] = {
     stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a named pipe", stat.S_ISSOCK: "a socket",
     stat.S_ISCHR: "a device", stat.S_ISBLK: "a device",
@@ -200,8 +202,9 @@ def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
-    # A name that is legal stays legal with the addition.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
+    # A name that is legal stays legal with the additions.
+    start = f".{path.name[:40]}."
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=start, suffix=UNFINISHED)
     try:
         with os.fdopen(handle, "wb") as file:
             lock(file)
@@ -275,7 +278,7 @@ def _lock_on_windows(file):
 
 def remove_leftovers(folder: str | os.PathLike) -> None:
     """Remove the temporary files of `atomic_write` that killed processes left in a folder."""
-    for path in Path(folder).glob(".*.????????.part"):
+    for path in Path(folder).glob(f".*{UNFINISHED}"):
         with contextlib.suppress(OSError), open(path, "r+b") as file:
             if lock(file):  # a process that still writes it has the lock
                 path.unlink()

@@ -102,7 +102,7 @@ def segmentation_scores(hist: np.ndarray) -> Scores:
     Raises
     ------
     ValueError
-        If `hist` is not a square matrix of numbers.
+        If `hist` is not a square matrix of numbers of at least 0.
 
     Examples
     --------
@@ -116,6 +116,8 @@ def segmentation_scores(hist: np.ndarray) -> Scores:
     if hist.shape[0] != hist.shape[1]:
         raise ValueError(f"expected hist of shape (n_class, n_class), got {hist.shape}")
     hist = hist.astype(np.float64)
+    if not (hist >= 0).all():
+        raise ValueError("expected hist to hold counts of at least 0")
     correct, labeled, predicted = np.diag(hist), hist.sum(axis=1), hist.sum(axis=0)
     union = labeled + predicted - correct
     total = labeled.sum()

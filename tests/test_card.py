@@ -70,6 +70,12 @@ def test_a_list_beside_the_weights_names_them_if_it_is_as_long(tmp_path):
     assert card_of(tmp_path / "v.npz", 2, TINY).classes is None
 
 
+def test_metadata_of_other_programs_means_something_else(tmp_path):
+    path = tmp_path / "w.safetensors"
+    weights.save(path, network(3).state_dict(), {"format": "pt", "classes": "three", "stretch": ""})
+    assert card_of(path, 3, TINY) == Card()
+
+
 def test_a_damaged_list_of_classes_is_an_error(tmp_path):
     save_network(tmp_path / "w.npz", network(3), Card())
     (tmp_path / "classes.csv").write_text("color\n")

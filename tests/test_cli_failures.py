@@ -240,7 +240,7 @@ def test_results_that_cannot_be_written_stop_no_other(network, tmp_path, capsys)
     assert errors.count("\n") == 2
     assert "b_overlay.png is there, and was not written by this program" in errors
     assert "File name too long" in errors
-    assert not [path for path in out.iterdir() if path.suffix == ".part"]
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
 
 
 def test_a_network_of_nan_is_refused_by_every_command(tmp_path, capsys):

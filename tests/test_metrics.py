@@ -189,7 +189,10 @@ def test_a_bad_number_of_classes_is_an_error(n_class):
 
 
 @pytest.mark.parametrize(
-    "hist", [np.zeros((2, 3)), np.zeros(4), [[1, 0], [0, 1]], np.ones((2, 2, 2))]
+    "hist", [
+        np.zeros((2, 3)), np.zeros(4), [[1, 0], [0, 1]], np.ones((2, 2, 2)),
+        np.array([[1, -1], [0, 2]]), np.array([[1, np.nan], [0, 2]]),
+    ]
 )
 def test_a_bad_matrix_is_an_error(hist):
     with pytest.raises(ValueError, match="hist"):

@@ -219,7 +219,7 @@ def test_classes_follow_from_the_config(stopped, finished, tmp_path):
     for name, data in files_of(stopped).items():
         (out / name).write_bytes(data)
     (out / "classes.csv").unlink()
-    (out / ".fcn8s.npz.abcd1234.part").write_text("half")
+    (out / ".fcn8s.npz.abcd1234.fcn_numpy-part").write_text("half")
     expect_the_same(finished, out)
 
 

@@ -23,6 +23,7 @@ from fcn_numpy.cli.options import (
 from fcn_numpy.cli.progress import Counter, LiveLine
 from fcn_numpy.data import open_folder
 from fcn_numpy.data.layouts import VAL, classes_in, layout_of
+from fcn_numpy.files import shown
 from fcn_numpy.metrics import Scores, score_table, segmentation_scores
 from fcn_numpy.models import MODELS, from_file
 
@@ -86,9 +87,9 @@ def _scores_of_run(
     if of_folder:
         raise ValueError(f"expected a RUN, or --weights and --data, got a RUN and {of_folder[0]}")
 
-    def report(network: str, done: int) -> None:
-        if line.live:  # the table alone is what a file wants
-            line.write(f"{network}: {done} images scored", finished=False)
+    def report(what: str, done: int) -> None:
+        if line.live:  # a file needs the table alone
+            line.write(f"{what}: {done} images", finished=False)
 
     scores = training.evaluate(options.run_folder, options.images, options.seed, report)
     return scores, training.read_classes_of(options.run_folder).names
@@ -114,11 +115,17 @@ def _scores_on_folder(
     folder = folder.subset(range(len(folder))[: options.images])
     order = card.matched(folder.classes, model.n_class, options.weights)
     if card.classes is None:
-        print(f"{options.weights} names no classes: taken in the order of the folder", flush=True)
+        print(
+            f"{shown(options.weights)} names no classes: taken in the order of the folder",
+            flush=True,
+        )
     elif (order != np.arange(len(order))).any():
-        print(f"{options.weights} has the classes in another order: matched by name", flush=True)
+        print(
+            f"{shown(options.weights)} has the classes in another order: matched by name",
+            flush=True,
+        )
     folder.check(Counter(line, len(folder), lambda done: "checked"))
-    count = Counter(line, len(folder), lambda done: folder.names[done - 1])
+    count = Counter(line, len(folder), lambda done: shown(folder.names[done - 1]))
     hist = training.score_images(model, (folder[i] for i in range(len(folder))), count, order)
     name = next(name for name, kind in MODELS.items() if type(model) is kind)
     return {name: segmentation_scores(hist)}, folder.classes.names

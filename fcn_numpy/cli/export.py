@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fcn_numpy.card import card_of, save_network
 from fcn_numpy.cli.options import add_classes, parse_classes
+from fcn_numpy.files import remove_leftovers
 from fcn_numpy.models import from_file
 from fcn_numpy.onnx_export import export_onnx
 
@@ -41,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"expected OUT to end in one of {', '.join(EXTENSIONS)}, got {out}")
     if out.exists() and not options.overwrite:
         raise ValueError(f"{out} is there already: choose another name, or --overwrite")
+    if out.parent.is_dir():
+        remove_leftovers(out.parent)
     model = from_file(options.weights)
     card = card_of(options.weights, model.n_class, model.backbone)
     classes, _ = parse_classes(options.classes)

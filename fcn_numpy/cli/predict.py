@@ -16,7 +16,7 @@ from fcn_numpy.cli.output import complain
 from fcn_numpy.data import Classes, DataWarning, stretch, write_image, write_labels
 from fcn_numpy.data.images import inspect_image, is_ours
 from fcn_numpy.data.lists import IMAGES
-from fcn_numpy.files import atomic_write, remove_leftovers
+from fcn_numpy.files import atomic_write, remove_leftovers, shown
 from fcn_numpy.models import FCN, from_file
 from fcn_numpy.plotting import draw_legend, overlay
 from fcn_numpy.prediction import score_image
@@ -33,6 +33,7 @@ With VGG16 an image takes 0.65 GB of memory for each million of its pixels, plus
 """
 KINDS = ("labels.png", "overlay.png", "legend.png")
 SCORES = "scores.npy"
+LONGEST_PATH = 4096
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
             failures += 1
             continue
         written += 1
-        print(f"{path}: {_shares(labels, classes)}", flush=True)
+        print(f"{shown(path, LONGEST_PATH)}: {_shares(labels, classes)}", flush=True)
     if written:
         print(f"The results are in {options.out}.")
     return 1 if failures else 0

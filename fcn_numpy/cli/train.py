@@ -192,7 +192,7 @@ def run(options: argparse.Namespace) -> int:
         with contextlib.closing(LiveLine(sys.stdout)) as line, _stop_on_ctrl_c() as should_stop:
             scores = training.train(
                 out, settings, data=data, resume=options.resume, report=TrainingProgress(line),
-                report_scoring=_scoring(line), should_stop=should_stop,
+                report_other=_other_work(line), should_stop=should_stop,
             )
     except training.TrainingStopped as stop:
         print(f"{str(stop).capitalize()} and saved. Continue with: {command}")
@@ -207,12 +207,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _scoring(line: LiveLine) -> Callable[[str, int], None]:
-    """Return what writes how far scoring is; where lines do not update, now and then."""
+def _other_work(line: LiveLine) -> Callable[[str, int], None]:
+    """Return what writes how far checking and scoring are; in a file, now and then."""
 
-    def report(network: str, done: int) -> None:
+    def report(what: str, done: int) -> None:
         if line.is_time(due=False, finished=False):
-            line.write(f"{network}: {done} images scored", finished=False)
+            line.write(f"{what}: {done} images", finished=False)
 
     return report
 

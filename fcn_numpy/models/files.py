@@ -204,9 +204,9 @@ def check_finite(state: State) -> None:
         value = np.asarray(value)
         if value.dtype.kind != "f" or not value.size:
             continue
-        # Both are NaN if one number is. Networks compute in float32, which ends earlier than others.
+        # Both are NaN if one number is. Networks compute in float32, whose range is smaller.
         with np.errstate(over="ignore"):
-            ends = np.float32([value.min(), value.max()])
+            ends = np.array([value.min(), value.max()]).astype(np.float32)
         if not np.isfinite(ends).all():
             raise ValueError(
                 f"{shown(name)} holds NaN or infinity: are these the weights of a training that "

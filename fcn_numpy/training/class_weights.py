@@ -43,6 +43,8 @@ def balanced_class_weights(counts: np.ndarray) -> tuple[float, ...]:
     counts = np.asarray(counts)
     if counts.ndim != 1 or counts.dtype.kind not in "iuf" or not (counts >= 0).all():
         raise ValueError(f"expected a list of counts of at least 0, got {counts!r}")
+    if not np.isfinite(counts).all():
+        raise ValueError(f"expected a list of finite counts, got {counts!r:.200}")
     if not counts.any():
         raise ValueError("expected a count above 0, got none")
     weights = np.median(counts[counts > 0]) / np.where(counts > 0, counts, 1)

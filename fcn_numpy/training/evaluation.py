@@ -22,7 +22,7 @@ from fcn_numpy.training.stages import SEGMENTERS
 
 def evaluate(
     out: str | os.PathLike, n: int | None = None, seed: int | None = None,
-    report: Callable[[str, int], None] = lambda network, done: None,
+    report: Callable[[str, int], None] = lambda what, done: None,
 ) -> dict[str, Scores]:
     """Score the three networks of a run on its held-out images.
 
@@ -35,7 +35,7 @@ def evaluate(
     seed : int, optional
         Decides which toy images, 0 by default. No seed gives images that were trained on.
     report : callable
-        Called with the name of a network and the number of images it was scored on so far.
+        Called with what is done ("checking", "scoring fcn8s") and the number of images done.
 
     Returns
     -------
@@ -56,7 +56,8 @@ def evaluate(
     for name in SEGMENTERS:
         load_fcn(out, name, settings, len(classes_of(data)))  # all are there, and not damaged
     if data is not None:
-        data.test.subset(range(len(data.test))[:n]).check()
+        images = data.test.subset(range(len(data.test))[:n])
+        images.check(functools.partial(report, "checking"))
     with gradients_for(settings, data) as gradients:
         return score_networks(gradients, out, n, seed or 0, report)
 
@@ -83,12 +84,13 @@ def score_networks(
     -------
     dict of str to Scores
     """
-    return {
-        name: segmentation_scores(
-            gradients.confusion_matrix(out, name, n, seed, functools.partial(report, name))
+    scores = {}
+    for name in SEGMENTERS:
+        of_this = functools.partial(report, f"scoring {name}")
+        scores[name] = segmentation_scores(
+            gradients.confusion_matrix(out, name, n, seed, of_this)
         )
-        for name in SEGMENTERS
-    }
+    return scores
 
 
 def example_predictions(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -99,7 +100,7 @@ def train(
     data: OwnData | None = None,
     resume: bool = False,
     report: Callable[[StepReport], None] = lambda step: None,
-    report_scoring: Callable[[str, int], None] = lambda network, done: None,
+    report_other: Callable[[str, int], None] = lambda what, done: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Scores]:
     """Train the classifier and the three FCNs, on toy images or on the images of a folder.
@@ -118,8 +119,9 @@ def train(
         Continue the run in `out`, with the same result as without the interruption.
     report : callable
         Called with a `StepReport` after each step.
-    report_scoring : callable
-        Called with the name of a network and the number of images it was scored on so far.
+    report_other : callable
+        Called with what is done besides training ("checking", "scoring fcn8s") and the number of
+        images done so far.
     should_stop : callable
         Called after each step; if it returns True, the run saves and raises TrainingStopped.
 
@@ -153,7 +155,7 @@ def train(
             check_new(out)  # it may have got a run before it was claimed
             settings, classes = Settings() if settings is None else settings, classes_of(data)
         if not (out / SCORES).exists():
-            _check_data(settings, data)
+            _check_data(settings, data, report_other)
             with gradients_for(settings, data) as gradients:
                 run = _Run(out, settings, data, gradients, report, should_stop)
                 if not resume:
@@ -165,7 +167,7 @@ def train(
                     write_classes(out / CLASSES_FILE, classes)
                     run.write_history()
                     run.train_stages()
-                    scores = score_networks(gradients, out, None, 0, report_scoring)
+                    scores = score_networks(gradients, out, None, 0, report_other)
                     write_scores(out, scores)
         (out / CHECKPOINT).unlink(missing_ok=True)
         return read_scores(out)
@@ -182,10 +184,12 @@ def _interruptions() -> Iterator[None]:
         raise TrainingInterrupted(message_of(error)) from error
 
 
-def _check_data(settings: Settings, data: OwnData | None) -> None:
+def _check_data(
+    settings: Settings, data: OwnData | None, report: Callable[[str, int], None]
+) -> None:
     """Raise ValueError unless the images have no faults and the settings suit them."""
     if data is not None:
-        data.check()
+        data.check(functools.partial(report, "checking"))
     elif settings.size is None:
         raise ValueError("expected a size of the toy images, got None (whole images)")
     n_class = len(classes_of(data))

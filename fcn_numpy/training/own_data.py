@@ -144,7 +144,7 @@ class OwnData:
             if missing:
                 raise ValueError(
                     f"the images in {shown(root)} are not those that the run was started with: "
-                    f"{shown(missing[0])} is missing"
+                    f"{shown(missing[0])} is missing. If they have moved, change `folder` here"
                 )
             folders.append(
                 Folder(pairs, classes, source["coloured"], percentiles=percentiles)

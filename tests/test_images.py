@@ -405,6 +405,13 @@ def test_a_missing_file_and_a_folder(tmp_path):
         read_image(tmp_path)
 
 
+@pytest.mark.parametrize("value", [128, -0.5, np.nan])
+def test_values_out_of_range_are_not_written(tmp_path, value):
+    with pytest.raises(ValueError, match="expected images from 0 to 1, got"):
+        write_image(tmp_path / "x.png", np.full((3, 4, 4), value, np.float32))
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_written_comes_back(tmp_path):
     write_image(tmp_path / "x.png", chw(PIXELS))
     np.testing.assert_array_equal(read_image(tmp_path / "x.png"), chw(PIXELS))

@@ -313,3 +313,14 @@ def test_each_image_is_reported_also_those_with_faults(tmp_path):
     with pytest.raises(DataFaults, match="2 faults"):
         open_folder(tmp_path, classes=TWO).check(done.append)
     assert done == [1, 2, 3, 4, 5]
+
+
+def test_files_of_several_images_are_named(tmp_path):
+    """A stack of a microscope: only its first slice is read."""
+    root = write(tmp_path, [BOTH, BOTH])
+    slices = [Image.new("L", (3, 2), value) for value in (10, 200)]
+    (root / "images" / "0.png").unlink()
+    slices[0].save(root / "images" / "0.tif", save_all=True, append_images=slices[1:])
+    assert said(open_folder(root, None, TWO)) == [
+        "only the first image is read of a file that holds several: 0.tif"
+    ]

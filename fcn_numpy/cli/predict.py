@@ -147,6 +147,11 @@ def _segment(
             f"{path}: turned upright by its EXIF orientation {read.orientation}", DataWarning,
             stacklevel=2,
         )
+    if read.frames > 1:
+        warnings.warn(
+            f"{path}: only the first of {read.frames} images in it is read", DataWarning,
+            stacklevel=2,
+        )
     image = read.image if card.percentiles is None else stretch(read.image, card.percentiles)
     scores = _scores(model, image)
     if order is not None:

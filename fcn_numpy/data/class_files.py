@@ -164,7 +164,7 @@ def _classes_of(columns, rows):
         # What is said already by the colors of the classes.
         rest = {c: n for c, n in codes.items() if c != ignore_colour and c not in shades}
     else:
-        plain = IGNORE not in codes and all(code == n for code, n in codes.items())
+        plain = "number" not in columns and all(code == n for code, n in codes.items())
         rest = {} if plain else codes
     return Classes(tuple(names), shades, ignore_colour, tuple(rest.items())), coloured
 

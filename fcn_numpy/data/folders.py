@@ -31,9 +31,9 @@ class Survey:
     counts : ndarray, shape (256,), int64
         Pixels of each label.
     faults : list of str
-    turned, dark, reordered : list of str
-        Images that were turned by their EXIF orientation, images of 16 bits that use little of
-        their range, and masks whose palette was in another order.
+    turned, several, dark, reordered : list of str
+        Images that were turned by their EXIF orientation, files of several images, images of 16
+        bits that use little of their range, and masks whose palette was in another order.
     only_ignored : list of str
         Masks with 255 and class 0 and nothing else.
     ignored_with_others : int
@@ -43,6 +43,7 @@ class Survey:
     counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
     faults: list[str] = field(default_factory=list)
     turned: list[str] = field(default_factory=list)
+    several: list[str] = field(default_factory=list)
     dark: list[str] = field(default_factory=list)
     reordered: list[str] = field(default_factory=list)
     only_ignored: list[str] = field(default_factory=list)
@@ -78,10 +79,10 @@ class Folder:
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return an image, RGB from 0 to 1, (3, H, W), and its labels, (H, W), uint8."""
         survey = Survey()
-        image, labels = self._read(index, survey)
+        read, labels = self._read(index, survey)
         if survey.faults:
             raise DataFaults(survey.faults)
-        return image, labels
+        return read.image, labels
 
     def _read(self, index, survey):
         """Return an image and its labels; add what is wrong or odd to the survey."""
@@ -97,8 +98,6 @@ class Folder:
             survey.faults.append(_what(error, mask))
         if read is None or labels is None:
             return None, None
-        if read.orientation != 1:
-            survey.turned.append(path.name)
         if reordered:
             survey.reordered.append(mask.name)
         if read.image.shape[1:] != labels.shape:
@@ -113,12 +112,9 @@ class Folder:
                 f"{_size(read.image.shape[1:])}, got {_size(labels.shape)}{why}"
             )
             return None, None
-        image = read.image
         if self.percentiles is not None:
-            image = stretch(image, self.percentiles)
-        elif read.bits == 16 and np.ptp(np.percentile(image, (1, 99))) < SMALL_RANGE:
-            survey.dark.append(path.name)
-        return image, labels
+            read = read._replace(image=stretch(read.image, self.percentiles))
+        return read, labels
 
     @property
     def names(self) -> list[str]:
@@ -168,8 +164,15 @@ class Folder:
         """
         survey = Survey(faults=list(self.faults))
         for index in range(len(self)):
-            _, labels = self._read(index, survey)
+            read, labels = self._read(index, survey)
             if labels is not None:
+                name = self.pairs[index][0].name
+                if read.orientation != 1:
+                    survey.turned.append(name)
+                if read.frames > 1:
+                    survey.several.append(name)
+                if read.bits == 16 and np.ptp(np.percentile(read.image, (1, 99))) < SMALL_RANGE:
+                    survey.dark.append(name)
                 counts = np.bincount(labels.ravel(), minlength=256)
                 survey.counts += counts
                 if counts[IGNORE]:
@@ -267,15 +270,17 @@ def judge(surveys: Mapping[str, Survey], classes: Classes, coloured: bool) -> No
         absent = [name for name, n in zip(classes.names, part.counts) if not n]
         if absent:
             _warn(f"no pixel of the {where} is {listed(absent)}: is this the list of these masks?")
-    turned, dark, reordered = (
+    turned, several, dark, reordered = (
         [name for part in parts for name in getattr(part, what)]
-        for what in ("turned", "dark", "reordered")
+        for what in ("turned", "several", "dark", "reordered")
     )
     if turned:
         _warn(
             f"turned upright by its EXIF orientation: {listed(turned)}. A mask must be drawn on "
             "the image as it looks then"
         )
+    if several:
+        _warn(f"only the first image is read of a file that holds several: {listed(several)}")
     if dark:
         _warn(
             f"less than a tenth of the 16-bit range is used by {listed(dark)}: --stretch spreads "

@@ -213,3 +213,24 @@ def orientation_of(image: Any) -> int:
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Return pixels of shape (H, W) or (H, W, channels), turned as `orientation_of` says."""
     return TURNS[orientation](pixels) if orientation in TURNS else pixels
+
+
+def frames_of(image: Any) -> int:
+    """Return how many images a TIFF or GIF file holds, as far as they can be counted.
+
+    Other formats hold several of one scene, such as a thumbnail.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+
+    Returns
+    -------
+    int
+    """
+    if image.format not in ("TIFF", "GIF"):
+        return 1
+    try:
+        return image.n_frames
+    except Exception:  # the first image is read, whatever the others are
+        return 1

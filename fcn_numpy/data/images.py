@@ -12,6 +12,7 @@ from fcn_numpy import __version__
 from fcn_numpy.checks import check_array
 from fcn_numpy.data.classes import Classes
 from fcn_numpy.data.image_files import (
+    frames_of,
     open_image,
     orientation_of,
     upright,
@@ -140,12 +141,15 @@ class ImageRead(NamedTuple):
         Height and width in the file, before it was turned.
     bits : int
         Of each channel: 8 or 16.
+    frames : int
+        Images in the file, of which this is the first.
     """
 
     image: np.ndarray
     orientation: int
     size: tuple[int, int]
     bits: int
+    frames: int
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
@@ -154,10 +158,10 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     Parameters
     ----------
     path : path-like
-        PNG, JPEG, TIFF, WebP, BMP, GIF (its first image) or PPM, of 8 or 16 bits a channel. Gray
-        becomes RGB; transparent pixels are blended with white; the image is turned upright by the
-        orientation in its EXIF data. Metadata that cannot be read is ignored, but a PNG with more
-        than 1 MB of it is refused.
+        PNG, JPEG, TIFF, WebP, BMP, GIF or PPM, of 8 or 16 bits a channel; of several images in a
+        file, the first. Gray becomes RGB; transparent pixels are blended with white; the image is
+        turned upright by the orientation in its EXIF data. Metadata that cannot be read is
+        ignored, but a PNG with more than 1 MB of it is refused.
 
     Returns
     -------
@@ -177,7 +181,8 @@ def inspect_image(path: str | os.PathLike) -> ImageRead:
     """Read an image file as `read_image` does, and say what was found in it."""
     from PIL import Image
 
-    with open_image(path) as picture:
+    with open_image(path) as opened:
+        picture = opened
         # Pillow turns a TIFF when it reads the pixels, and forgets the note.
         turned = orientation_of(picture) if picture.format == "TIFF" else 1
         values = values_of(picture)
@@ -189,6 +194,7 @@ def inspect_image(path: str | os.PathLike) -> ImageRead:
                 white = Image.new("RGBA", picture.size, "white")
                 picture = Image.alpha_composite(white, picture.convert("RGBA"))
             values = np.asarray(picture.convert("RGB"))
+        frames = frames_of(opened)
     bits = 8 * values.dtype.itemsize
     if values.ndim == 2:
         values = np.broadcast_to(values[..., None], (*values.shape, 3))
@@ -199,7 +205,7 @@ def inspect_image(path: str | os.PathLike) -> ImageRead:
         image = image[:3] * image[3] + (1 - image[3])
     height, width = values.shape[:2]
     size = (width, height) if turned >= 5 else (height, width)
-    return ImageRead(image, max(turned, orientation), size, bits)
+    return ImageRead(image, max(turned, orientation), size, bits, frames)
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
@@ -207,6 +213,7 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     from PIL import Image
 
     check_array(image, "image", (3, "H", "W"))
+    _check_range(image[None])
     pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
     _write_png(path, Image.fromarray(np.ascontiguousarray(pixels)))
 

@@ -196,9 +196,10 @@ def test_images_that_change_while_a_run_goes_on(tmp_path, how):
     _, err = process.communicate(timeout=100)
     assert process.returncode == 1 and "Traceback" not in err, err
     assert err.count("\n") == 1 and "What was trained is saved; continue with" in err
-    for path, data in before.items():
-        path.write_bytes(data)
-    assert main(["train", "--resume", "--out", str(out)]) == 0
+    if how == "gone":
+        for path, data in before.items():
+            path.write_bytes(data)
+        assert main(["train", "--resume", "--out", str(out)]) == 0
 
 
 # ---------------------------------------------------------------- files

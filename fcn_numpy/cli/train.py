@@ -188,6 +188,7 @@ def run(options: argparse.Namespace) -> int:
             _read_all(data)
         settings = settings_from(options, data)
     command = typed(["fcn-numpy", "train", "--resume", "--out", str(out)])
+    saved = f". What was trained is saved; continue with: {command}"
     try:
         with contextlib.closing(LiveLine(sys.stdout)) as line, _stop_on_ctrl_c() as should_stop:
             scores = training.train(
@@ -198,10 +199,14 @@ def run(options: argparse.Namespace) -> int:
         print(f"{str(stop).capitalize()} and saved. Continue with: {command}")
         return 130
     except training.TrainingInterrupted as error:
-        complain(options.command, error, f". What was trained is saved; continue with: {command}")
+        complain(options.command, error, saved)
         return 1
     classes = training.read_classes_of(out)
-    _draw(out, scores, classes)
+    try:
+        _draw(out, scores, classes)
+    except OSError as error:
+        complain(options.command, error, saved)
+        return 1
     print(score_table(scores, classes.names))
     print(f"\nImages and weights are in {out}; look at {out / 'predictions.png'} first.")
     return 0

@@ -217,6 +217,7 @@ def test_folders_and_patterns_mean_the_images_in_them(pets, tmp_path, capsys, mo
     for name in ("b.png", "a.JPG", "more/c.png"):
         Image.new("RGB", (64, 64)).save(folder / name, format="PNG")
     (folder / "notes.txt").write_text("none")
+    (folder / "c.notes").write_text("none")
     command = ["predict", "--weights", str(pets), "--out", str(folder)]
     assert main([*command, str(folder)]) == 0
     said = capsys.readouterr().out
@@ -226,7 +227,7 @@ def test_folders_and_patterns_mean_the_images_in_them(pets, tmp_path, capsys, mo
     said, errors = capsys.readouterr()
     assert said.count(": dog") == 2 and "6 of 8 images in" in errors
     monkeypatch.chdir(folder)
-    assert main(["predict", "--weights", str(pets), "--out", "o", "*/c.png", "[ab].*"]) == 0
+    assert main(["predict", "--weights", str(pets), "--out", "o", "*/c.png", "[abc].*"]) == 0
     assert capsys.readouterr().out.count(": dog") == 3
     words = failed(capsys, "predict", "--weights", pets, "--out", "o", "none/*.png", status=1)
     assert "none/*.png: expected images, found none" in words

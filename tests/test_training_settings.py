@@ -168,7 +168,7 @@ def test_a_config_of_another_layout(tmp_path, change, words):
     ({"momentum": 1}, "expected momentum of at least 0 and below 1, got 1"),
     ({"clip_gradients": 0}, "expected clip_gradients above 0 and finite, or None, got 0"),
     ({"dropout": 1.0}, "expected dropout of at least 0 and below 1, got 1.0"),
-    ({"class_weights": (1.0, -1.0)}, "expected class_weights to be a tuple of finite numbers"),
+    ({"class_weights": (1.0, -1.0)}, "expected class_weights to be a tuple of numbers"),
     ({"class_weights": (0.0, 0.0)}, "expected a class weight above 0"),
     ({"name": "fcn4s"}, "expected a stage named classifier, .*, got 'fcn4s'"),
 ])

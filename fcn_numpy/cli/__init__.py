@@ -59,8 +59,8 @@ def run(options: argparse.Namespace) -> int:
     -------
     int
         Exit status: 0 for success; 1 if a check failed, an image could not be segmented, a run
-        was interrupted, or the output was closed; 2 for a mistake in the request; 130 if Ctrl-C
-        stopped the command.
+        was interrupted, a worker process ended, or the output was closed; 2 for a mistake in the
+        request; 130 if Ctrl-C stopped the command.
     """
     try:
         with warnings_in_lines(options.command):
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
             complain(options.command, error)
         if isinstance(error, OSError) and error.filename is None:
             close_streams()  # it may be the output that cannot be written
-        return 2
+        return 1 if isinstance(error, ChildProcessError) else 2
     except KeyboardInterrupt:
         print(f"fcn-numpy {options.command}: stopped", file=sys.stderr)
         return 130

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import glob
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -105,22 +105,32 @@ def _found(arguments: Sequence[str], command: str) -> tuple[list[Path], int]:
     failures = 0
     for text in arguments:
         path = Path(text)
-        found = [path]
         if path.is_dir():
-            files = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGES)
-            found = [p for p in files if not p.name.startswith(".") and not is_ours(p)]
-            if len(found) < len(files):
-                warnings.warn(
-                    f"{len(files) - len(found)} of {len(files)} images in {path} were written by "
-                    "this program and are left out", DataWarning, stacklevel=2,
-                )
+            found = _images_among(path.iterdir(), text)
         elif not path.exists() and glob.has_magic(text):
-            found = sorted(map(Path, glob.glob(text)))
+            found = _images_among(map(Path, glob.glob(text)), text)
+        else:
+            found = [path]
         if not found:
             complain(command, ValueError(f"{text}: expected images, found none"))
             failures += 1
         images += found
     return list(dict.fromkeys(images)), failures
+
+
+def _images_among(paths: Iterable[Path], text: str) -> list[Path]:
+    """Return the images among files, but not those that this program has written."""
+    images = sorted(
+        p for p in paths
+        if p.suffix.lower() in IMAGES and not p.name.startswith(".") and not p.is_dir()
+    )
+    foreign = [p for p in images if not is_ours(p)]
+    if len(foreign) < len(images):
+        warnings.warn(
+            f"{len(images) - len(foreign)} of {len(images)} images in {text} were written by this "
+            "program and are left out", DataWarning, stacklevel=2,
+        )
+    return foreign
 
 
 def _check_names(images: Sequence[Path]) -> None:

@@ -109,7 +109,7 @@ class Layout:
         """
         if split is None:
             return self._everything(self.images, self.masks, faults)
-        if (self.images / split).is_dir():
+        if split not in ("", ".", "..") and (self.images / split).is_dir():
             return self._everything(self.images / split, self.masks / split, faults)
         path = self.lists / f"{split}.txt"
         if not path.is_file() and split.lower().endswith(".txt"):

@@ -48,7 +48,6 @@ from fcn_numpy.training.run_folder import (
 )
 from fcn_numpy.training.settings import Settings
 from fcn_numpy.training.stages import STAGES, Stage
-from fcn_numpy.training.workers import WorkerFailed
 
 # Estimates of the remaining time assume this size for whole images of a folder.
 TYPICAL_SIZE = 500
@@ -180,7 +179,7 @@ def _interruptions() -> Iterator[None]:
         yield
     except BrokenPipeError:  # nobody reads what the run reports
         raise
-    except (OSError, MemoryError, DataFaults, WorkerFailed) as error:
+    except (OSError, MemoryError, DataFaults) as error:
         raise TrainingInterrupted(message_of(error)) from error
 
 

@@ -16,6 +16,8 @@ STAGES = (CLASSIFIER, *SEGMENTERS)
 MOST = 1_000_000_000
 # Of what a float can be: JSON has whole numbers of any size.
 LARGEST = sys.float_info.max
+# The loss computes with them in float32.
+LARGEST_WEIGHT = 3.4e38
 
 
 @dataclass(frozen=True)
@@ -177,9 +179,12 @@ def check_reduction(reduction: str) -> None:
 def check_class_weights(class_weights: tuple[float, ...]) -> None:
     """Raise ValueError unless the weights are a tuple of numbers of at least 0, not all 0."""
     good = isinstance(class_weights, tuple) and all(
-        is_number(weight) and 0 <= weight <= LARGEST for weight in class_weights
+        is_number(weight) and 0 <= weight <= LARGEST_WEIGHT for weight in class_weights
     )
-    _expect(good, "class_weights to be a tuple of finite numbers of at least 0", class_weights)
+    _expect(
+        good, f"class_weights to be a tuple of numbers from 0 to {LARGEST_WEIGHT:.1e}",
+        class_weights,
+    )
     _expect(any(class_weights), "a class weight above 0", class_weights)
 
 

@@ -82,7 +82,7 @@ def _same_file(path, other):
         return False
 
 
-class WorkerFailed(RuntimeError):
+class WorkerFailed(ChildProcessError):
     """A worker process met an error, or ended."""
 
 

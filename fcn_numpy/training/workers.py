@@ -82,8 +82,8 @@ def _same_file(path, other):
         return False
 
 
-class WorkerFailed(ChildProcessError):
-    """A worker process met an error, or ended."""
+class WorkerFailed(ChildProcessError, RuntimeError):
+    """A worker process met an error, or ended: an OSError, as for anything outside of this one."""
 
 
 class Job(Protocol):

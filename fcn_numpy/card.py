@@ -201,7 +201,7 @@ def check_percentiles(value: Any) -> tuple[float, float] | None:
     )
 
 
-def save_network(path: str | os.PathLike, model: FCN, card: Card, overwrite: bool = False) -> None:
+def save_network(path: str | os.PathLike, model: FCN, card: Card) -> Path | None:
     """Write the weights of a network with its card.
 
     Parameters
@@ -211,30 +211,35 @@ def save_network(path: str | os.PathLike, model: FCN, card: Card, overwrite: boo
         more than weights: the classes go into classes.csv beside the file.
     model : FCN
     card : Card
-    overwrite : bool
-        Whether a classes.csv of other classes may be replaced.
+
+    Returns
+    -------
+    path or None
+        Of the classes.csv that has the classes, if the file cannot carry them.
 
     Raises
     ------
     ValueError
-        If there is a classes.csv of other classes. Nothing has been written then.
+        If there is a classes.csv with other content. It stays, and nothing has been written.
     """
     path = Path(path)
     state = {name: p.data for name, p in model.named_parameters()}
     if path.suffix.lower() not in (".pth", ".pt"):
         weights.save(path, state, card.metadata(type(model).__name__, model.backbone))
-        return
-    beside, write_list = path.parent / CLASSES_FILE, False
-    if card.classes is not None:
-        plain = replace(card.classes, codes=())
-        write_list = not beside.exists() or read_classes(beside)[0] != plain
-        if write_list and beside.exists() and not overwrite:
-            raise ValueError(
-                f"{shown(beside)} lists other classes than this network has: choose another "
-                "folder, or --overwrite"
-            )
+        return None
+    beside = path.parent / CLASSES_FILE
+    plain = None if card.classes is None else replace(card.classes, codes=())
+    if plain is not None and beside.exists() and read_classes(beside)[0] != plain:
+        # It names other weights, or is the list of a folder of masks.
+        raise ValueError(
+            f"{shown(beside)} is there, and is not the list of this network's classes: choose "
+            "another folder"
+        )
     weights.save(path, state)
-    if write_list:
+    if plain is None:
+        return None
+    if not beside.exists():
         write_classes(beside, plain)
+    return beside
 
 

@@ -68,7 +68,7 @@ def test_what_is_written_comes_back(tmp_path, classes):
     ("", "first line"), ("a,b\n", "first line"), ("name\n", "2 to 255 classes, got 0"),
     ("name\none\n", "2 to 255 classes, got 1"), ("name\na\na\n", "got 1"),
     ("name\n" + "\n".join(f"c{i}" for i in range(256)), "2 to 255 classes, got 256"),
-    ("name\na,1,2,3\nb\n", "line 2: expected name"),
+    ("name\na,1,2,3\nb\n", "line 2: expected name; a name with a comma needs quotes"),
     ("name,red,green,blue\na,1,2\nb,1,2,3\n", "line 2: expected name,red,green,blue"),
     ("name,red,green,blue\na,1,2,3\nb,1,2,256\n", "line 3: .*from 0 to 255, got '256'"),
     ("name,red,green,blue\na,1,2,-3\n", "line 2: .*got '-3'"),
@@ -167,6 +167,9 @@ def test_lists_of_labeling_tools(tmp_path):
     path = tmp_path / "class_names.txt"  # labelme
     path.write_text("__ignore__\n_background_\ncat\n")
     assert read_classes(path) == (Classes.named(("_background_", "cat")), False)
+    path.write_text("_background_\ncat\ncat\n")
+    with pytest.raises(ValueError, match="line 3: 'cat' is there already"):
+        read_classes(path)
 
 
 def test_rows_of_nothing_but_commas(tmp_path):

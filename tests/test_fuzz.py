@@ -461,7 +461,7 @@ def run_files(write, name, *arguments):
 def data_source():
     pairs = [["images/a.png", "masks/a.png"], ["/far/b.png", "masks/b.png"]]
     return {
-        "folder": "/none", "coloured": True, "stretch": [1.0, 99.0], "train": pairs,
+        "folder": "/none", "coloured": True, "stretch": [1.0, 99.0], "checksum": 9, "train": pairs,
         "held_out": pairs[:1],
     }
 

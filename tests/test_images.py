@@ -604,7 +604,7 @@ def test_a_mask_may_not_be_see_through(tmp_path):
 
 def test_a_jpeg_is_no_mask(tmp_path):
     Image.new("L", (3, 3)).save(tmp_path / "m.png", format="JPEG")
-    with pytest.raises(ValueError, match=r"no image of a format taken \(PNG\)"):
+    with pytest.raises(ValueError, match=r"no image of a format taken \(PNG\), but a JPEG"):
         read_mask(tmp_path / "m.png", THREE)
 
 

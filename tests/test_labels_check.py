@@ -1,5 +1,6 @@
 """What is said of the labels of a folder before they are used: useless ones, and odd ones."""
 
+import json
 import pickle
 import warnings
 
@@ -41,6 +42,13 @@ def said(folder):
         folder.check()
     assert all(warning.category is DataWarning for warning in caught)
     return [str(warning.message) for warning in caught]
+
+
+def absent(where, names):
+    return (
+        f"none of the {where} has a pixel of {names}: does this list of classes belong to these "
+        "masks?"
+    )
 
 
 def faults_of(folder):
@@ -112,7 +120,7 @@ def test_255_is_ignored_if_the_list_says_so(tmp_path):
     (tmp_path / "masks" / "0.png").unlink()
     (tmp_path / "images" / "0.png").unlink()
     folder = open_folder(tmp_path)
-    assert said(folder) == ["no pixel of the images is thing: is this the list of these masks?"]
+    assert said(folder) == [absent("images", "thing")]
     numbers, ignored = folder.check()
     assert numbers.tolist() == [8, 0] and ignored == 4
 
@@ -171,16 +179,16 @@ def test_a_class_without_a_pixel_is_named_for_each_part(tmp_path):
     for name, lines in (("train", "0\n1\n"), ("val", "2\n")):
         (tmp_path / f"{name}.txt").write_text(lines)
     assert said(OwnData.open(tmp_path, classes=THREE)) == [
-        "no pixel of the images to train on is dog: is this the list of these masks?",
-        "no pixel of the images to score on is cat: is this the list of these masks?",
+        absent("images to train on", "dog"),
+        absent("images to score on", "cat"),
     ]
     four = Classes.named(("ground", "cat", "dog", "cow", "hen"))
     assert said(OwnData.open(tmp_path, classes=four)) == [
-        "no pixel of the images to train on is dog and 2 more: is this the list of these masks?",
-        "no pixel of the images to score on is cat and 2 more: is this the list of these masks?",
+        absent("images to train on", "dog and 2 more"),
+        absent("images to score on", "cat and 2 more"),
     ]
     assert said(open_folder(tmp_path, "val", THREE)) == [
-        "no pixel of the images is cat: is this the list of these masks?"
+        absent("images", "cat")
     ]
 
 
@@ -206,7 +214,7 @@ def test_images_that_were_turned_are_named(tmp_path, orientation):
     write(tmp_path, [square])
     assert said(open_folder(tmp_path, classes=TWO)) == [
         "turned upright by its EXIF orientation: 1.png and 2.png. A mask must be drawn on the "
-        "image as it looks then"
+        "image as it looks then; predictions.png shows whether it was"
     ]
 
 
@@ -324,3 +332,61 @@ def test_files_of_several_images_are_named(tmp_path):
     assert said(open_folder(root, None, TWO)) == [
         "only the first image is read of a file that holds several: 0.tif"
     ]
+
+
+def test_a_class_with_the_name_of_what_is_ignored_is_named(tmp_path):
+    root = write(tmp_path, [BOTH, BOTH])
+    assert said(open_folder(root, None, Classes.named(("ground", "Void")))) == [
+        "Void is learned as a class: if it does not count, name it ignore"
+    ]
+
+
+# ---------------------------------------------------------------- which images
+
+
+def opened(root, **options):
+    """Return what is said when a folder is opened to train on, and the folder."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = OwnData.open(root, classes=TWO, **options)
+    return [str(warning.message) for warning in caught], data
+
+
+def test_images_that_no_list_has_are_named(tmp_path):
+    root = write(tmp_path, [BOTH] * 5)
+    (root / "train.txt").write_text("0\n1\n")
+    (root / "val.txt").write_text("3\n")
+    words, data = opened(root)
+    assert words == ["not used, as they are in no list that is: 2.png and 4.png"]
+    assert (data.train.names, data.test.names) == (["0", "1"], ["3"])
+    words, data = opened(root, validation=0.5)
+    assert "the images of val are not used: part of train is held out instead" in words
+    (root / "val.txt").write_text("2\n3\n4\n")
+    assert opened(root)[0] == []
+
+
+def test_a_mask_of_two_images_is_named(tmp_path):
+    root = write(tmp_path, [BOTH] * 3)
+    (root / "train.txt").write_text("images/0.png masks/0.png\nimages/1.png masks/0.png\n2\n")
+    assert opened(root)[0] == ["the mask of several images: 0.png"]
+
+
+@pytest.mark.parametrize("where", [".", "images", "masks", "images/run", "masks/deep/run"])
+def test_a_run_does_not_write_among_the_images(tmp_path, capsys, where):
+    root = write(tmp_path / "data", [BOTH] * 3)
+    words = failed(
+        capsys, "train", "--quick", "--data", root, "--classes", "a,b", "--out", root / where
+    )
+    assert "expected a folder for the results that is none of images or masks" in words
+    opened(root)[1].check_apart(root / "runs")
+
+
+def test_images_that_have_changed_since_a_run_began_are_named(tmp_path):
+    root = write(tmp_path, [BOTH] * 3)
+    data = opened(root)[1]
+    again = OwnData.found_again(json.loads(json.dumps(data.source)), TWO)
+    assert said(again) == []
+    Image.fromarray(np.full((2, 3, 3), 9, np.uint8)).save(data.test.pairs[0][0])
+    again = OwnData.found_again(json.loads(json.dumps(data.source)), TWO)
+    (words,) = said(again)
+    assert "are not as they were when the run began" in words

@@ -61,13 +61,29 @@ def test_onnx_knows_its_classes(pets, tmp_path):
     assert "RGB from 0 to 1" in said["input"]
 
 
+def test_the_sizes_that_onnx_takes_are_said(pets, tmp_path, capsys):
+    pytest.importorskip("onnx")
+    assert main(["export", "--weights", str(pets), str(tmp_path / "w.onnx")]) == 0
+    assert "whose height and width are 49 to 64, 81 to 96, " in capsys.readouterr().out
+
+
+def test_a_classes_csv_with_other_classes_stays(pets, tmp_path, capsys):
+    """It may be the list of a folder of masks."""
+    (tmp_path / "classes.csv").write_text("name,number\nground,0\nthing,255\n")
+    for options in ([], ["--overwrite"]):
+        words = failed(capsys, "export", "--weights", pets, tmp_path / "w.pth", *options)
+        assert "classes.csv is there, and is not the list of this network's classes" in words
+    assert (tmp_path / "classes.csv").read_text().endswith("thing,255\n")
+    assert not (tmp_path / "w.pth").exists()
+
+
 def test_unknown_classes_are_numbers(image, tmp_path, capsys):
     weights.save(tmp_path / "w.pth", network().state_dict())
     path = str(tmp_path / "w.pth")
     assert main(["predict", "--weights", path, str(image), "--out", str(tmp_path / "o")]) == 0
     assert "x.png: class 2 100%" in capsys.readouterr().out
     assert main(["export", "--weights", path, str(tmp_path / "w.npz")]) == 0
-    assert "Nobody has said which classes these are" in capsys.readouterr().out
+    assert "The weights do not name their classes; --classes can." in capsys.readouterr().out
     named = tmp_path / "named.npz"
     command = ["export", "--weights", path, str(named), "--classes", "ground,cat,dog,cow"]
     assert main(command) == 0
@@ -109,6 +125,16 @@ def test_images_are_stretched_as_the_weights_say(tmp_path):
     wide, narrow = (np.load(tmp_path / "o" / f"{n}_scores.npy") for n in ("wide", "narrow"))
     np.testing.assert_allclose(narrow, wide, rtol=0, atol=1e-3)
     assert np.ptp(wide[0]) > 1
+
+
+def test_an_image_that_should_be_stretched_is_named(pets, tmp_path, capsys):
+    values = np.random.default_rng(0).integers(100, 600, (64, 64)).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "narrow.png")
+    command = ["predict", "--weights", str(pets), str(tmp_path / "narrow.png"), "--out"]
+    assert main([*command, str(tmp_path / "a")]) == 0
+    assert "narrow.png: less than a tenth of the 16-bit range is used" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "b"), "--stretch"]) == 0
+    assert "were trained on images that were not stretched" in capsys.readouterr().err
 
 
 def test_a_list_in_another_order_reorders_the_scores(pets, image, tmp_path, capsys):
@@ -178,11 +204,11 @@ def test_score_layers_are_taken_over_by_name(tmp_path, capsys):
     other = write_pets(tmp_path / "other", Classes.named(["dog", "horse", "ground", "cat"]))
     taken, errors = first_scores(tmp_path / "b", start, other, capsys)
     np.testing.assert_allclose(taken, 0, rtol=0, atol=1e-20)
-    assert "start at zero: they are for ground and 3 more" in errors
+    assert "only here: horse; only there: cow" in errors
     weights.save(tmp_path / "nameless.npz", network(FCN32s).state_dict())
     taken, errors = first_scores(tmp_path / "c", tmp_path / "nameless.npz", root, capsys)
     np.testing.assert_allclose(taken, 0, rtol=0, atol=1e-20)
-    assert "start at zero: nobody has said which classes they are for" in errors
+    assert "start at zero: the file does not name its classes" in errors
 
 
 def test_what_this_program_has_not_written_stays(pets, image, tmp_path, capsys):

@@ -110,7 +110,7 @@ def _scores_on_folder(
     split = layout_of(options.data).usual(VAL) if options.split is None else options.split
     folder = open_folder(
         options.data, split, classes, colored, mask_suffix=options.mask_suffix,
-        percentiles=percentiles_of(options) or card.percentiles,
+        percentiles=percentiles_of(options, card),
     )
     folder = folder.subset(range(len(folder))[: options.images])
     order = card.matched(folder.classes, model.n_class, options.weights)

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="file to write")
     add_classes(parser, "those that the weights name")
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace OUT (and classes.csv beside a .pth)"
+        "--overwrite", action="store_true", help="replace OUT, if it is there already"
     )
 
 
@@ -55,17 +55,22 @@ def run(options: argparse.Namespace) -> int:
                 f"{', '.join(card.named(model.n_class).names)}"
             )
         card = replace(card, classes=classes)
+    classes_file = None
     if extension == ".onnx":
         try:
             export_onnx(out, model, card)
         except ImportError as error:
             raise ValueError(str(error)) from error
     else:
-        save_network(out, model, card, options.overwrite)
+        classes_file = save_network(out, model, card)
     kind, backbone = type(model).__name__, model.backbone.name
     print(f"{out}: {kind} on {backbone}, {model.n_class} classes")
+    if extension == ".onnx":
+        print(f"It takes images whose height and width are {model.sizes}.")
+    if classes_file is not None:
+        print(f"The classes are in {classes_file}: keep it beside the weights.")
     if card.classes is None:
-        print("Nobody has said which classes these are; --classes would.")
+        print("The weights do not name their classes; --classes can.")
     if card.percentiles is not None and extension in (".pth", ".pt"):
         print("A .pth cannot say that images were stretched: predict from it with --stretch.")
     return 0

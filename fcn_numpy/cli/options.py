@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from fcn_numpy.data import VOC_CLASSES, Classes, read_classes
+from fcn_numpy.card import Card
+from fcn_numpy.data import VOC_CLASSES, Classes, DataWarning, read_classes
 from fcn_numpy.data.images import PERCENTILES
 
 
@@ -103,6 +105,15 @@ def add_stretch(group: argparse._ActionsContainer, default: str = "") -> argpars
     )
 
 
-def percentiles_of(options: argparse.Namespace) -> tuple[float, float] | None:
-    """Return what --stretch asks for."""
-    return PERCENTILES if options.stretch else None
+def percentiles_of(
+    options: argparse.Namespace, card: Card | None = None
+) -> tuple[float, float] | None:
+    """Return what --stretch asks for, or else what the weights say."""
+    if not options.stretch:
+        return None if card is None else card.percentiles
+    if card is not None and card.classes is not None and card.percentiles is None:
+        warnings.warn(
+            "these weights were trained on images that were not stretched", DataWarning,
+            stacklevel=2,
+        )
+    return PERCENTILES

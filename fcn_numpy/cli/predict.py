@@ -16,6 +16,7 @@ from fcn_numpy.cli.output import complain
 from fcn_numpy.data import Classes, DataWarning, stretch, write_image, write_labels
 from fcn_numpy.data.images import inspect_image, is_ours
 from fcn_numpy.data.lists import IMAGES
+from fcn_numpy.data.survey import is_narrow
 from fcn_numpy.files import atomic_write, remove_leftovers, shown
 from fcn_numpy.models import FCN, from_file
 from fcn_numpy.plotting import draw_legend, overlay
@@ -73,12 +74,15 @@ def run(options: argparse.Namespace) -> int:
     model = from_file(options.weights)
     card = card_of(options.weights, model.n_class, model.backbone)
     classes, _ = parse_classes(options.classes)
+    unnamed = classes is None and card.classes is None
     if classes is None:
         classes, order = card.named(model.n_class), None
     else:
         order = card.matched(classes, model.n_class, options.weights)
-    card = Card(classes, percentiles_of(options) or card.percentiles)
+    card = Card(classes, percentiles_of(options, card))
     print(f"{type(model).__name__} on {model.backbone.name}, {model.n_class} classes", flush=True)
+    if unnamed:
+        print("The weights do not name their classes; --classes can.", flush=True)
     if images:
         options.out.mkdir(parents=True, exist_ok=True)
         remove_leftovers(options.out)
@@ -162,7 +166,14 @@ def _segment(
             f"{path}: only the first of {read.frames} images in it is read", DataWarning,
             stacklevel=2,
         )
-    image = read.image if card.percentiles is None else stretch(read.image, card.percentiles)
+    image = read.image
+    if card.percentiles is not None:
+        image = stretch(image, card.percentiles)
+    elif read.bits == 16 and is_narrow(image):
+        warnings.warn(
+            f"{path}: less than a tenth of the 16-bit range is used, and the weights were trained "
+            "without --stretch", DataWarning, stacklevel=2,
+        )
     scores = _scores(model, image)
     if order is not None:
         scores = scores[order]

@@ -185,6 +185,7 @@ def run(options: argparse.Namespace) -> int:
         training.check_new(out)
         data = own_data(options)
         if data is not None:
+            data.check_apart(out)
             _read_all(data)
         settings = settings_from(options, data)
     command = typed(["fcn-numpy", "train", "--resume", "--out", str(out)])
@@ -262,7 +263,8 @@ def _read_all(data: OwnData) -> None:
     train, test = (counts / max(counts.sum(), 1) for counts in both)
     print(f"{'share of the pixels':22} {'to train':>9} {'to score':>9}")
     for name, *shares in zip(data.classes.names, train, test):
-        print(f"  {name:20} " + " ".join(f"{share:9.2%}" for share in shares))
+        if any(shares):  # a warning has named the others
+            print(f"  {name:20} " + " ".join(f"{share:9.2%}" for share in shares))
 
 
 def settings_from(options: argparse.Namespace, data: OwnData | None = None) -> Settings:

@@ -100,14 +100,15 @@ def _csv_rows(text):
         or len(colours) not in (0, 3)
     ):
         raise ValueError(
-            "expected the first line to be name, name,number, name,red,green,blue or "
-            f"name,number,red,green,blue, got {shown(','.join(columns), 80)!r}"
+            "expected the first line to be 'name', 'name,number', 'name,red,green,blue' or "
+            f"'name,number,red,green,blue', got {shown(','.join(columns), 80)!r}"
         )
     for line, cells in rows[1:]:
         while len(cells) > len(columns) and not cells[-1]:
             cells.pop()
         if len(cells) != len(columns):
-            raise ValueError(f"line {line}: expected {','.join(columns)}")
+            hint = "; a name with a comma needs quotes" if len(cells) > len(columns) else ""
+            raise ValueError(f"line {line}: expected {','.join(columns)}{hint}")
     return columns, rows[1:]
 
 
@@ -119,7 +120,11 @@ def _text_rows(text):
     ]
     if any(":" not in line for _, line in rows):
         # labelme lists its name for ignored pixels too, which has no number: they are 255.
-        return ["name"], [(number, [line]) for number, line in rows if line != "__ignore__"]
+        names = [(number, [line]) for number, line in rows if line != "__ignore__"]
+        for place, (number, name) in enumerate(names):
+            if name in [other for _, other in names[:place]]:  # a list of this kind is one-to-one
+                raise ValueError(f"line {number}: {name[0]!r:.80} is there already")
+        return ["name"], names
     table = []
     for number, line in rows:
         name, colour, *_ = line.split(":")

@@ -171,9 +171,15 @@ class Classes:
         places = {same_name(name): number for number, name in enumerate(other.names)}
         missing = [name for name in self.names if same_name(name) not in places]
         if missing or len(self) != len(other):
+            own = {same_name(name) for name in self.names}
+            extra = [name for name in other.names if same_name(name) not in own]
+            differences = [
+                f"only {side}: {_some(names)}"
+                for side, names in (("here", missing), ("there", extra)) if names
+            ]
             raise ValueError(
                 f"expected the same {len(self)} classes, {_some(self.names)}; got {len(other)}: "
-                f"{_some(other.names)}"
+                f"{_some(other.names)} ({'; '.join(differences)})"
             )
         return np.array([places[same_name(name)] for name in self.names])
 

@@ -86,6 +86,8 @@ def open_image(path: str | os.PathLike, formats: tuple[str, ...] = FORMATS) -> I
             reason = "it has more than 1 MB of text beside its pixels: save it without metadata"
         if isinstance(error, UnidentifiedImageError):
             reason = f"it is no image of a format taken ({', '.join(formats)})"
+            if _begins(path, b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"\xff\xd8\xff\xdb"):
+                reason += ", but a JPEG"
             if "TIFF" in formats and _begins(path, b"II*\0", b"MM\0*"):
                 reason = (
                     "it is a TIFF in a layout that Pillow does not read: save it as gray or RGB of "

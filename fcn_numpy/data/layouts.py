@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ CLASS_FILES = ("classes.csv", "labelmap.txt", "class_names.txt")
 MASK_FOLDERS = ("masks", "annotations", "labels")
 # What splits are called, those of ADE20K last.
 TRAIN, VAL = ("train", "training"), ("val", "validation")
+# Of more images than these without a mask, the first says what the matter is.
+FEW = 5
 
 Pair = tuple[Path, Path]
 
@@ -57,7 +59,11 @@ class Layout:
             folders = []  # a folder beside images is no split
         lists = sorted(path.stem for path in self.lists.glob("*.txt"))
         # Beside images/ and masks/ there may be any other text.
-        return folders or [n for n in lists if self.is_voc or n in (*TRAIN, *VAL)]
+        return folders or [n for n in lists if self.is_voc or n.lower() in (*TRAIN, *VAL)]
+
+    def split_named(self, names: Sequence[str]) -> str | None:
+        """Return the first split that has one of some names, in small or capital letters."""
+        return next((own for name in names for own in self.splits if own.lower() == name), None)
 
     def usual(self, names: Sequence[str]) -> str | None:
         """Return the split to take where the user names none.
@@ -75,18 +81,19 @@ class Layout:
         Raises
         ------
         ValueError
-            If the folder has splits, but none of these names.
+            If the folder has several splits but none of these names, or only one to score on.
+            A single one of another name is taken.
         """
         splits = self.splits
-        for name in names:
-            if name in splits:
-                return name
-        if splits:
-            raise ValueError(
-                f"{shown(self.root)} has no list {' or '.join(names)}: choose one of "
-                f"{shown(', '.join(splits))} with --split"
-            )
-        return None
+        named = self.split_named(names)
+        if named is not None or not splits:
+            return named
+        if len(splits) == 1 and splits[0].lower() not in (*VAL, "test", "testing"):
+            return splits[0]  # CVAT's default.txt
+        raise ValueError(
+            f"{shown(self.root)} has no list {' or '.join(names)}, but {shown(', '.join(splits))}: "
+            "name one with --split"
+        )
 
     def pairs(self, split: str | None, faults: list[str]) -> tuple[Pair, ...]:
         """Return the images and masks of a split.
@@ -133,6 +140,12 @@ class Layout:
             (pictures[name], labels[mask]) for name, mask in wanted.items() if mask in labels
         )
         hint = None if pairs else _hint_of_suffix(masks, pictures, lonely)
+        if hint is None and not pairs and len(pictures) > FEW and lonely:
+            hint = (
+                f"no image has a mask of its own name in {shown(masks)}: the first image is "
+                f"{shown(min(pictures), 80)}, the first mask {shown(min(lonely), 80)}. Rename "
+                "them, or write lists with the paths of an image and its mask in each line"
+            )
         if hint is not None:
             found.append(hint)
         else:
@@ -185,9 +198,9 @@ class Layout:
 
 
 def _hint_of_suffix(
-    folder: Path, images: Iterable[str], masks: Iterable[str]
+    folder: Path, images: Collection[str], masks: Collection[str]
 ) -> str | None:
-    suffix = _common_suffix(images, masks)
+    suffix = _common_suffix(images, masks) if masks else None
     if suffix is None:
         return None
     return (
@@ -196,15 +209,13 @@ def _hint_of_suffix(
     )
 
 
-def _common_suffix(images: Iterable[str], masks: Iterable[str]) -> str | None:
+def _common_suffix(images: Collection[str], masks: Collection[str]) -> str | None:
     """Return what all names of masks have after the name of an image, if it is the same."""
-    masks = list(masks)
-    if not masks:
-        return None
+    first = min(masks)
     # Only with the right image is what follows the same for all: try those of one mask.
     for image in sorted(images, key=len, reverse=True):
-        if masks[0].startswith(image) and masks[0] != image:
-            suffix = masks[0][len(image) :]
+        if first.startswith(image) and first != image:
+            suffix = first[len(image) :]
             own = set(images)
             if all(m.endswith(suffix) and m[: -len(suffix)] in own for m in masks):
                 return suffix
@@ -288,9 +299,11 @@ def layout_of(root: str | os.PathLike, mask_suffix: str = "") -> Layout:
         layout = Layout(root, root / "images", masks, root, False, mask_suffix)
     for part in (layout.images, layout.masks):
         if not part.is_dir():
+            names = sorted(path.name for path in root.iterdir() if path.is_dir())
             raise ValueError(
                 f"expected {shown(root)} to hold the folders images and masks (or, as PASCAL VOC, "
-                f"JPEGImages and SegmentationClass); there is no {part.name}"
+                f"JPEGImages and SegmentationClass); there is no {part.name}, there are "
+                f"{shown(', '.join(names), 120) or 'no folders'}"
             )
     return layout
 
@@ -336,7 +349,9 @@ def classes_for(root: str | os.PathLike) -> tuple[Classes, bool]:
         return found
     if is_voc(root):
         return VOC_CLASSES, False
+    others = sorted(path.name for path in Path(root).glob("*.csv"))
     raise ValueError(
-        f"expected the names of the classes: there is no {shown(Path(root) / CLASS_FILES[0])}, and "
-        "no --classes"
+        f"expected the names of the classes: there is no {shown(Path(root) / CLASS_FILES[0])}"
+        + (f" (there are {shown(', '.join(others), 120)})" if others else "")
+        + "; write it, or give --classes FILE or --classes background,cat"
     )

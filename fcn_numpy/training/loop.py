@@ -21,8 +21,7 @@ import numpy as np
 from fcn_numpy import weights
 from fcn_numpy.card import Card, card_of
 from fcn_numpy.data import DataFaults, DataWarning, write_classes
-from fcn_numpy.data.faults import listed
-from fcn_numpy.files import errors_name, message_of, shown
+from fcn_numpy.files import errors_name, message_of, reason_of, shown
 from fcn_numpy.metrics import Scores
 from fcn_numpy.models import BACKBONES, FCN, start_from
 from fcn_numpy.models.files import check_finite, for_caffe_images
@@ -42,6 +41,7 @@ from fcn_numpy.training.run_folder import (
     read_config,
     read_run,
     read_scores,
+    refuse_files,
     write_config,
     write_history,
     write_scores,
@@ -147,11 +147,13 @@ def train(
         read_config(out)  # before a folder is made
     else:
         check_new(out)
+        if data is not None:
+            data.check_apart(out)
     with claimed(out):
         if resume:
             settings, classes, data = read_run(out)
         else:
-            check_new(out)  # it may have got a run before it was claimed
+            refuse_files(out)  # it may have got a run before it was claimed
             settings, classes = Settings() if settings is None else settings, classes_of(data)
         if not (out / SCORES).exists():
             _check_data(settings, data, report_other)
@@ -246,15 +248,15 @@ class _Run:
         card = card_of(path, n_class, self.backbone)
         rest = {name: value for name, value in state.items() if name not in scores}
         if card.classes is None:
-            why = "nobody has said which classes they are for (a classes.csv beside it would)"
+            why = "the file does not name its classes; a classes.csv beside it can"
         else:
             try:
                 numbers = classes.numbers_in(card.classes)
                 return rest | {
                     name: state[name][numbers] for name in scores if len(state[name]) == n_class
                 }
-            except ValueError:
-                why = f"they are for {listed(card.classes.names)}"
+            except ValueError as error:
+                why = reason_of(error)
         warnings.warn(
             f"the score layers of {shown(path)} are left out, and start at zero: {why}",
             DataWarning, stacklevel=2,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ import numpy as np
 from fcn_numpy.card import check_percentiles
 from fcn_numpy.data import Classes, DataWarning, Folder, open_folder
 from fcn_numpy.data.faults import listed
-from fcn_numpy.data.folders import judge
-from fcn_numpy.data.layouts import TRAIN, VAL, layout_of
+from fcn_numpy.data.layouts import TRAIN, VAL, Pair, files_by_name, layout_of
+from fcn_numpy.data.lists import IMAGES
+from fcn_numpy.data.survey import judge
 from fcn_numpy.files import shown
 
 
@@ -29,11 +31,14 @@ class OwnData:
         The folder.
     train, test : Folder
         Images to train on, and held-out images.
+    checksum : int, optional
+        Of all pixels and labels when a run began; `check` warns if they have changed.
     """
 
     root: Path
     train: Folder
     test: Folder
+    checksum: int | None = None
 
     @classmethod
     def open(
@@ -80,7 +85,7 @@ class OwnData:
 
         layout = layout_of(root)
         usual = layout.usual(TRAIN) if split is None else split
-        held_out = next((name for name in VAL if name in layout.splits), None)
+        held_out = layout.split_named(VAL)
         if split is None and validation is None and held_out is not None:
             train, test = folder(usual), folder(held_out)
         else:
@@ -88,21 +93,40 @@ class OwnData:
             if everything.faults:
                 everything.check()
             train, test = everything.split(0.2 if validation is None else validation, seed)
-        both = {image for image, _ in train.pairs} & {image for image, _ in test.pairs}
-        if both:
-            warnings.warn(
-                f"{len(both)} of {len(test)} images to score on are also trained on "
-                f"({listed(sorted(path.name for path in both))}): their scores say little",
-                DataWarning, stacklevel=2,
-            )
+            if held_out not in (None, usual):
+                _warn(f"the images of {held_out} are not used: part of {usual} is held out instead")
+        _warn_of_pairs(train.pairs, test.pairs)
+        if not layout.is_voc and usual is not None and not (layout.images / usual).is_dir():
+            used = {image.name for image, _ in (*train.pairs, *test.pairs)}
+            left = [path.name for path in files_by_name(layout.images, IMAGES).values()]
+            left = [name for name in left if name not in used]
+            if left and not train.faults + test.faults:
+                _warn(f"not used, as they are in no list that is: {listed(left)}")
         return cls(root.resolve(), train, test)
+
+    def check_apart(self, out: Path) -> None:
+        """Raise ValueError if a run in the folder `out` would write among the images or masks."""
+        out = out.resolve()
+        own = {
+            path.parent.resolve() for folder in (self.train, self.test) for pair in folder.pairs
+            for path in pair
+        }
+        if out == self.root or any(out == folder or folder in out.parents for folder in own):
+            raise ValueError(
+                f"expected a folder for the results that is none of images or masks, got "
+                f"{shown(out)}"
+            )
 
     @property
     def source(self) -> dict:
-        """What `found_again` needs to find the same images; it is stored in config.json."""
+        """What `found_again` needs to find the same images; it is stored in config.json.
+
+        A folder with faults raises DataFaults.
+        """
+        self.check()
         return {
             "folder": str(self.root), "coloured": self.train.coloured,
-            "stretch": self.train.percentiles,
+            "stretch": self.train.percentiles, "checksum": vars(self)["_checksum"],
             "train": self._paths(self.train), "held_out": self._paths(self.test),
         }
 
@@ -144,12 +168,14 @@ class OwnData:
             if missing:
                 raise ValueError(
                     f"the images in {shown(root)} are not those that the run was started with: "
-                    f"{shown(missing[0])} is missing. If they have moved, change `folder` here"
+                    f"{shown(missing[0])} is missing. Put it back, or change `folder` to where "
+                    "they are"
                 )
             folders.append(
                 Folder(pairs, classes, source["coloured"], percentiles=percentiles)
             )
-        return cls(root, *folders)
+        train, test = folders
+        return cls(root, train, test, source["checksum"])
 
     @property
     def classes(self) -> Classes:
@@ -199,21 +225,49 @@ class OwnData:
                 {"images to train on": train, "images to score on": test}, self.classes,
                 self.train.coloured,
             )
+            own["_checksum"] = zlib.crc32(str((train.checksum, test.checksum)).encode())
+            if self.checksum not in (None, own["_checksum"]):
+                _warn(
+                    f"images or masks in {shown(self.root)} are not as they were when the run "
+                    "began: its result will be another than without the interruption"
+                )
             n_class = len(self.classes)
             own["_counts"] = train.counts[:n_class], test.counts[:n_class]
         return own["_counts"]
 
 
+def _warn(words: str) -> None:
+    warnings.warn(words, DataWarning, stacklevel=3)
+
+
+def _warn_of_pairs(train: Sequence[Pair], test: Sequence[Pair]) -> None:
+    """Warn of images in both parts, and of masks of two images."""
+    both = {image for image, _ in train} & {image for image, _ in test}
+    if both:
+        _warn(
+            f"{len(both)} of {len(test)} images to score on are also trained on "
+            f"({listed(sorted(path.name for path in both))}): their scores say little"
+        )
+    of_masks: dict[Path, set[Path]] = {}
+    for image, mask in (*train, *test):
+        of_masks.setdefault(mask, set()).add(image)
+    shared = sorted(mask.name for mask, images in of_masks.items() if len(images) > 1)
+    if shared:
+        _warn(f"the mask of several images: {listed(shared)}")
+
+
 def _checked(source: Any) -> tuple[float, float] | None:
     """Return the percentiles of a `source`, or raise ValueError if that is none."""
-    fields = {"folder": str, "coloured": bool, "train": list, "held_out": list}
+    fields = {
+        "folder": (str, "a text"), "coloured": (bool, "true or false"),
+        "checksum": (int, "a whole number"), "train": (list, "a list"),
+        "held_out": (list, "a list"),
+    }
     if not isinstance(source, dict):
         raise ValueError(f"expected an object with {', '.join(fields)}, got {shown(source, 80)}")
-    for name, kind in fields.items():
-        if not isinstance(source.get(name), kind):
-            raise ValueError(
-                f"{name}: expected a {kind.__name__}, got {shown(repr(source.get(name)), 80)}"
-            )
+    for name, (kind, words) in fields.items():
+        if type(source.get(name)) is not kind:
+            raise ValueError(f"{name}: expected {words}, got {shown(repr(source.get(name)), 80)}")
     for name in ("train", "held_out"):
         if not source[name]:
             raise ValueError(f"{name}: expected at least one image, got none")

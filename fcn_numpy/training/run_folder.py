@@ -69,6 +69,8 @@ def claimed(out: str | os.PathLike) -> Iterator[None]:
         If another process has claimed it.
     """
     out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"expected a folder for the run, got the file {shown(out)}")
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     out.mkdir(parents=True, exist_ok=True)
     try:
@@ -105,6 +107,19 @@ def _locked(path):
 
 def check_new(out: str | os.PathLike) -> None:
     """Raise ValueError if a folder holds a run, or files that a run would replace."""
+    if (Path(out) / LOCK).exists() and not _is_free(Path(out) / LOCK):
+        raise ValueError(f"another process is training in {shown(out)}")
+    refuse_files(out)
+
+
+def _is_free(path):
+    with contextlib.suppress(OSError), open(path, "r+b") as file:
+        return lock(file)
+    return True
+
+
+def refuse_files(out: str | os.PathLike) -> None:
+    """Do what `check_new` does, without asking for another process."""
     if (Path(out) / CONFIG).exists():
         raise ValueError(f"{shown(out)} holds a run already: resume it, or choose another folder")
     for name in FILES:

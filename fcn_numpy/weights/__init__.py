@@ -40,6 +40,7 @@ _OTHER_FILES = {
     rb"BZh": "a bzip2 archive: unpack it first",
     rb"\xfd7zXZ": "an xz archive: unpack it first",
     rb"7z\xbc\xaf": "a 7z archive: unpack it first",
+    rb"\x08[\x01-\x14]\x12": "what seems to be ONNX: export weights as .npz for this package",
     rb"(?s:.{257})ustar": "a tar archive: unpack it first",
 }
 

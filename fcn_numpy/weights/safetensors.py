@@ -94,7 +94,10 @@ def read(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
                 f"expected {name!r:.80} to begin at byte {file.tell() - place}, got {begin}"
             )
         if end > size - place:
-            raise ValueError(f"{name!r:.80} ends at byte {end} of {size - place}")
+            raise ValueError(
+                f"{name!r:.80} ends at byte {end} of {size - place}: is it cut off, a download "
+                "that did not finish?"
+            )
         found[name] = read_numbers(file, kind, math.prod(shape)).reshape(shape)
     if file.tell() != size:
         raise ValueError(f"expected {file.tell()} bytes, as its table says, got {size}")

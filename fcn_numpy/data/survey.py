@@ -1,0 +1,157 @@
+"""What was found in a folder of images and masks, and what of it is wrong or odd."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fcn_numpy.data.classes import VOC_CLASSES, Classes
+from fcn_numpy.data.faults import DataFaults, DataWarning, listed
+from fcn_numpy.data.shapes import IGNORE
+
+# An image of 16 bits that fills less of their range is mostly one gray for a network.
+SMALL_RANGE = 0.1
+# Names of what is meant to be ignored more often than learned.
+VOID_NAMES = ("void", "unlabeled", "unlabelled", "ignored", "_ignore_", "__ignore__")
+
+
+@dataclass
+class Survey:
+    """What was found in the images and masks of a folder.
+
+    Attributes
+    ----------
+    counts : ndarray, shape (256,), int64
+        Pixels of each label.
+    faults : list of str
+    turned, several, dark, reordered : list of str
+        Images that were turned by their EXIF orientation, files of several images, images of 16
+        bits that use little of their range, and masks whose palette was in another order.
+    checksum : int
+        Of all pixels and labels: it tells whether they are still the same.
+    only_ignored : list of str
+        Masks with 255 and class 0 and nothing else.
+    ignored_with_others : int
+        Masks with 255 and any other class.
+    """
+
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    checksum: int = 0
+    faults: list[str] = field(default_factory=list)
+    turned: list[str] = field(default_factory=list)
+    several: list[str] = field(default_factory=list)
+    dark: list[str] = field(default_factory=list)
+    reordered: list[str] = field(default_factory=list)
+    only_ignored: list[str] = field(default_factory=list)
+    ignored_with_others: int = 0
+
+
+def is_narrow(image: np.ndarray) -> bool:
+    """Return whether an image uses less than a tenth of the range of its values."""
+    return bool(np.ptp(np.percentile(image, (1, 99))) < SMALL_RANGE)
+
+
+def judge(surveys: Mapping[str, Survey], classes: Classes, coloured: bool) -> None:
+    """Raise what makes labels useless, and warn of what is odd.
+
+    Every command that reads labels asks here.
+
+    Parameters
+    ----------
+    surveys : dict of str to Survey
+        Of the parts of a folder, by what messages call them: "images to train on".
+    classes : Classes
+    coloured : bool
+        Whether masks are read by their colors.
+
+    Raises
+    ------
+    DataFaults
+        If any file has a fault; if no pixel of the first part has a class; if 255, which is
+        ignored, seems to be what objects are labeled.
+
+    Warns
+    -----
+    DataWarning
+        For classes without a pixel or with a name such as "void", images turned by EXIF, files of
+        several images, images of 16 bits that use a tenth of their range or less, and masks whose
+        palette was in another order.
+    """
+    parts = list(surveys.values())
+    faults = [fault for part in parts for fault in part.faults]
+    if faults:
+        raise DataFaults(faults)
+    total = np.sum([part.counts for part in parts], axis=0)
+    first, survey = next(iter(surveys.items()))
+    n_class = len(classes)
+    if not survey.counts[:n_class].any():
+        raise DataFaults([f"no pixel of the {first} has a class"])
+    declared = coloured or any(IGNORE in code for code in classes.number_codes)
+    only_ignored = [name for part in parts for name in part.only_ignored]
+    if total[IGNORE] and not total[1:n_class].any() and (coloured or not declared):
+        raise DataFaults([
+            f"all pixels of all masks are {_first(classes)} or ignored (255): "
+            + ("the colors of the other classes are missing" if coloured else _mend(classes))
+        ])
+    if only_ignored and not declared:
+        words = f"{listed(only_ignored)}: nothing but {_first(classes)} and ignored (255)"
+        if not any(part.ignored_with_others for part in parts):
+            raise DataFaults([f"{words}: {_mend(classes)}"])
+        _warn(f"{words} in these masks")
+    for where, part in surveys.items():
+        absent = [name for name, n in zip(classes.names, part.counts) if not n]
+        if absent:
+            _warn(
+                f"none of the {where} has a pixel of {listed(absent)}: does this list of classes "
+                "belong to these masks?" + (
+                    " (Without a list, a folder in PASCAL VOC's layout has the 21 of PASCAL VOC.)"
+                    if classes is VOC_CLASSES else ""
+                )
+            )
+    void = [name for name in classes.names if name.lower() in VOID_NAMES]
+    if void:
+        _warn(f"{listed(void)} is learned as a class: if it does not count, name it ignore")
+    turned, several, dark, reordered = (
+        [name for part in parts for name in getattr(part, what)]
+        for what in ("turned", "several", "dark", "reordered")
+    )
+    if turned:
+        _warn(
+            f"turned upright by its EXIF orientation: {listed(turned)}. A mask must be drawn on "
+            "the image as it looks then; predictions.png shows whether it was"
+        )
+    if several:
+        _warn(f"only the first image is read of a file that holds several: {listed(several)}")
+    if dark:
+        _warn(
+            f"less than a tenth of the 16-bit range is used by {listed(dark)}: --stretch spreads "
+            "the values of each image"
+        )
+    if reordered:
+        _warn(
+            f"read by color, because the palette is in another order than the list of classes: "
+            f"{listed(reordered)}"
+        )
+
+
+def _first(classes):
+    return f"{classes.names[0]} ({_number_of_first(classes)})"
+
+
+def _number_of_first(classes):
+    return next((code for code, number in classes.number_codes if number == 0), 0)
+
+
+def _mend(classes):
+    return (
+        "if 255 is a class, say so in classes.csv (name,number in the first line, then "
+        f"{classes.names[0]},{_number_of_first(classes)} and {classes.names[1]},255); if it is to "
+        "be ignored, with a line ignore,255"
+    )
+
+
+def _warn(words):
+    warnings.warn(words, DataWarning, stacklevel=4)

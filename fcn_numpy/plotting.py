@@ -18,6 +18,7 @@ from fcn_numpy.data import IGNORE, Classes
 from fcn_numpy.data.images import SOFTWARE
 from fcn_numpy.files import atomic_write
 
+LEGEND_COLUMNS = 6
 CURVE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 # Fonts of systems for scripts that Matplotlib's font lacks.
 FONTS = (
@@ -218,17 +219,6 @@ def draw_predictions(
     for name, predicted in predictions.items():
         title = f"{TITLES.get(name, name)}\nmean IU {mean_iu[name]:.3f}"
         columns[title] = [label_picture(p, classes) for p in predicted]
-    rows = len(images)
-    figure, axes = _figure(
-        (2 * len(columns), 2 * rows + 0.9), rows, len(columns), squeeze=False,
-        layout="constrained",
-    )
-    for column, (title, pictures) in zip(axes.T, columns.items()):
-        column[0].set_title(title)
-        for axis, picture in zip(column, pictures):
-            axis.imshow(np.clip(picture, 0, 1).transpose(1, 2, 0), interpolation="nearest")
-            axis.set_xticks([])
-            axis.set_yticks([])
     seen = np.unique(np.concatenate([np.unique(y) for y in (
         *labels, *(p for predicted in predictions.values() for p in predicted)
     )]))
@@ -238,8 +228,21 @@ def draw_predictions(
 
         colour = classes.palette()[IGNORE] / 255
         patches.append(Patch(facecolor=colour, edgecolor="0.3", label="does not count"))
+    legend_rows = -(-len(patches) // LEGEND_COLUMNS)
+    rows = len(images)
+    figure, axes = _figure(
+        (2 * len(columns), 2 * rows + 0.65 + 0.25 * legend_rows), rows, len(columns), squeeze=False,
+        layout="constrained",
+    )
+    for column, (title, pictures) in zip(axes.T, columns.items()):
+        column[0].set_title(title)
+        for axis, picture in zip(column, pictures):
+            axis.imshow(np.clip(picture, 0, 1).transpose(1, 2, 0), interpolation="nearest")
+            axis.set_xticks([])
+            axis.set_yticks([])
     figure.legend(
-        handles=patches, loc="outside lower center", ncols=min(len(patches), 6), frameon=False
+        handles=patches, loc="outside lower center", frameon=False,
+        ncols=min(len(patches), LEGEND_COLUMNS),
     )
     _save(figure, path)
 

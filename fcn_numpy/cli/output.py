@@ -63,7 +63,8 @@ def complain(command: str, error: BaseException, hint: str = "") -> None:
         What to do, after the message.
     """
     faults = getattr(error, "faults", None)
-    message = shown(message_of(error), LONGEST_LINE)
+    # The hint is to be typed, so the message makes room for it.
+    message = shown(message_of(error), max(200, LONGEST_LINE - len(hint)))
     if isinstance(faults, list):
         message = str(error)  # its lines are escaped already
     print(f"fcn-numpy {command}: error: {message}{hint}", file=sys.stderr, flush=True)

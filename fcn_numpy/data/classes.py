@@ -190,7 +190,7 @@ def same_name(name: str) -> str:
 
 
 def _some(names):
-    return shown(", ".join(names[:8]) + (", ..." if len(names) > 8 else ""), 120)
+    return shown(", ".join(names[:8]) + (", ..." if len(names) > 8 else ""), 80)
 
 
 def _code(colour):

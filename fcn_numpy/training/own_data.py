@@ -107,10 +107,14 @@ class OwnData:
     def check_apart(self, out: Path) -> None:
         """Raise ValueError if a run in the folder `out` would write among the images or masks."""
         out = out.resolve()
-        own = {
-            path.parent.resolve() for folder in (self.train, self.test) for pair in folder.pairs
+        parents = {
+            path.parent for folder in (self.train, self.test) for pair in folder.pairs
             for path in pair
         }
+        own = set()
+        for folder in (parent.resolve() for parent in parents):
+            inside = folder.relative_to(self.root).parts if self.root in folder.parents else ()
+            own.add(self.root / inside[0] if inside else folder)
         if out == self.root or any(out == folder or folder in out.parents for folder in own):
             raise ValueError(
                 f"expected a folder for the results that is none of images or masks, got "

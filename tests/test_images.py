@@ -157,7 +157,7 @@ def test_a_tiff_is_read_right_or_refused(tmp_path, order, planar, deflate, dtype
                 ), error
                 continue
             read.add((channels, extra, white))
-            # Pillow blends 8 bits with white in whole numbers; all else is exact.
+            # Pillow blends 8 bits with white in whole numbers; everything else is exact.
             blended = channels in (2, 4) and extra != (0,) and dtype == np.uint8
             np.testing.assert_allclose(
                 image, expected(values, channels, extra, white), rtol=0,

@@ -163,8 +163,8 @@ def train(
                     source = None if data is None else data.source
                     write_config(out, settings, classes, source)
                 with _interruptions():
-                    # What follows from other files is written anew: a run that was killed may
-                    # have left it behind them.
+                    # What follows from other files is written anew: a killed run may not have
+                    # come to that.
                     write_classes(out / CLASSES_FILE, classes)
                     run.write_history()
                     run.train_stages()

@@ -105,7 +105,7 @@ class OwnData:
         return cls(root.resolve(), train, test)
 
     def check_apart(self, out: Path) -> None:
-        """Raise ValueError if a run in the folder `out` would write among the images or masks."""
+        """Raise ValueError if a run in a folder would write among the images or masks."""
         out = out.resolve()
         parents = {
             path.parent for folder in (self.train, self.test) for pair in folder.pairs
@@ -123,10 +123,7 @@ class OwnData:
 
     @property
     def source(self) -> dict:
-        """What `found_again` needs to find the same images; it is stored in config.json.
-
-        A folder with faults raises DataFaults.
-        """
+        """What `found_again` needs to find the same images, after `check`; for config.json."""
         self.check()
         return {
             "folder": str(self.root), "coloured": self.train.coloured,

@@ -116,7 +116,9 @@ class Card:
         return data
 
 
-def card_of(path: str | os.PathLike, n_class: int, backbone: type[Backbone]) -> Card:
+def card_of(
+    path: str | os.PathLike, n_class: int, backbone: type[Backbone], *, beside: bool = True
+) -> Card:
     """Return the card of the network in a file.
 
     Parameters
@@ -124,6 +126,8 @@ def card_of(path: str | os.PathLike, n_class: int, backbone: type[Backbone]) -> 
     path : path-like
     n_class : int
     backbone : type of Backbone
+    beside : bool
+        Whether to look into the file classes.csv beside it.
 
     Returns
     -------
@@ -145,9 +149,9 @@ def card_of(path: str | os.PathLike, n_class: int, backbone: type[Backbone]) -> 
         percentiles = None
         if "stretch" in data:
             percentiles = check_percentiles(_value(data, "stretch"))
-    beside = Path(path).parent / CLASSES_FILE
-    if classes is None and beside.is_file():
-        listed, _ = read_classes(beside)
+    list_beside = Path(path).parent / CLASSES_FILE
+    if classes is None and beside and list_beside.is_file():
+        listed, _ = read_classes(list_beside)
         classes = listed if len(listed) == n_class else None
     if classes is None and n_class == len(VOC_CLASSES) and not backbone.learns_from_scratch:
         classes = VOC_CLASSES if PUBLISHED.search(Path(path).name) else None

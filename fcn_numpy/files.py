@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +16,7 @@ from typing import IO, Any
 LONGEST_NAME, LONGEST_REASON = 180, 300
 # Ending of a file that is being written; nobody else's files have it.
 UNFINISHED = ".fcn_numpy-part"
+AN_HOUR = 3600.0
 KINDS: dict[Callable[[int], bool], str] = {
     stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a named pipe", stat.S_ISSOCK: "a socket",
     stat.S_ISCHR: "a device", stat.S_ISBLK: "a device",
@@ -126,7 +129,7 @@ def open_file(path: str | os.PathLike, limit: int) -> Iterator[IO[bytes]]:
 
 
 def read_text(path: str | os.PathLike, limit: int) -> str:
-    """Read a text in UTF-8, with or without a byte order mark.
+    """Read a text in UTF-8, with or without a byte order mark; or in UTF-16 with one.
 
     Parameters
     ----------
@@ -147,6 +150,8 @@ def read_text(path: str | os.PathLike, limit: int) -> str:
     """
     with open_file(path, limit) as file:
         data = file.read(limit + 1)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes
+        return data.decode("utf-16", "replace")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -276,9 +281,18 @@ def _lock_on_windows(file):
     return True
 
 
-def remove_leftovers(folder: str | os.PathLike) -> None:
-    """Remove the temporary files of `atomic_write` that killed processes left in a folder."""
+def remove_leftovers(folder: str | os.PathLike, age: float = 0) -> None:
+    """Remove the temporary files of `atomic_write` that killed processes left in a folder.
+
+    Parameters
+    ----------
+    folder : path-like
+    age : float
+        Only those that have not changed for so many seconds: where other processes may write, a
+        file that is locked for a moment too late or too early is one of theirs.
+    """
     for path in Path(folder).glob(f".*{UNFINISHED}"):
         with contextlib.suppress(OSError), open(path, "r+b") as file:
-            if lock(file):  # a process that still writes it has the lock
+            # A process that still writes it has the lock.
+            if time.time() - os.fstat(file.fileno()).st_mtime >= age and lock(file):
                 path.unlink()

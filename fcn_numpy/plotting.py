@@ -21,11 +21,7 @@ from fcn_numpy.files import atomic_write
 LEGEND_COLUMNS = 6
 CURVE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 # Fonts of systems for scripts that Matplotlib's font lacks.
-FONTS = (
-    "Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Microsoft YaHei", "Yu Gothic",
-    "Malgun Gothic", "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "Arial Unicode MS",
-    "Noto Sans Devanagari", "Noto Sans Arabic", "Noto Sans Thai",
-)
+FONTS = ("Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei", "Yu Gothic", "PingFang SC")
 TITLES = {
     "classifier": "classifier", "fcn32s": "FCN-32s", "fcn16s": "FCN-16s", "fcn8s": "FCN-8s"
 }
@@ -71,8 +67,6 @@ def overlay(
 def draw_legend(path: str | os.PathLike, labels: np.ndarray, classes: Classes) -> None:
     """Draw the color, the name and the share of pixels of each class that labels have.
 
-    Letters that none of the installed fonts has become boxes; weights and tables keep the names.
-
     Parameters
     ----------
     path : path-like
@@ -91,6 +85,13 @@ def draw_legend(path: str | os.PathLike, labels: np.ndarray, classes: Classes) -
         handlelength=1.6, handleheight=1.2,
     )
     _save(figure, path)
+
+
+def use_defaults() -> None:
+    """Forget what a matplotlibrc says, which may ask for programs such as TeX."""
+    import matplotlib
+
+    matplotlib.rcdefaults()
 
 
 def _plain(name):

@@ -191,3 +191,21 @@ def test_names_are_compared_in_one_form():
 def test_other_names_have_no_numbers(others):
     with pytest.raises(ValueError, match="expected the same 3 classes, a, b, c; got"):
         Classes.named(["a", "b", "c"]).numbers_in(Classes.named(others))
+
+
+def test_colors_that_classes_share_are_for_display(tmp_path):
+    """Black for what is ignored and for the background: with numbers, that is no matter."""
+    shared = Classes(("a", "b"), ((0, 0, 0), (9, 9, 9)), (0, 0, 0))
+    write_classes(tmp_path / "c.csv", shared)
+    classes, coloured = read_classes(tmp_path / "c.csv")
+    assert not coloured and classes.names == shared.names and classes.colours == shared.colours
+
+
+@pytest.mark.parametrize("colour", [(0, 0), (0.5, 0, 0), (0, 0, 256), (True, 0, 0)])
+def test_colors_that_are_none(colour):
+    with pytest.raises(ValueError, match="expected colors of 3 ints from 0 to 255"):
+        Classes(("a", "b"), ((1, 2, 3), colour))
+
+
+def test_lines_end_as_on_any_system(tmp_path):
+    assert read(tmp_path, "name\ra\rb\r")[0].names == ("a", "b")

@@ -259,3 +259,49 @@ def test_a_network_of_nan_is_refused_by_every_command(tmp_path, capsys):
     ):
         said = failed(capsys, *arguments)
         assert "w.npz: fc7.bias holds NaN or infinity" in said
+
+
+def test_a_name_that_no_file_can_have_stops_no_other(network, tmp_path, capsys):
+    image = draw(tmp_path / "a.png")
+    command = ["predict", "--weights", str(network), "--out", str(tmp_path / "o")]
+    assert main([*command, "n" * 300 + ".jpg", str(image)]) == 1
+    said, errors = capsys.readouterr()
+    assert "a.png: class 1 100%" in said and "File name too long" in errors
+
+
+@pytest.mark.parametrize("folder", ["h [2024]", "plain"])
+def test_a_pattern_in_a_folder_with_brackets(network, tmp_path, capsys, folder):
+    (tmp_path / folder).mkdir()
+    draw(tmp_path / folder / "a.png")
+    pattern = str(tmp_path / folder / "*.png")
+    assert main(["predict", "--weights", str(network), pattern, "--out", str(tmp_path / "o")]) == 0
+    assert "a.png: class 1 100%" in capsys.readouterr().out
+
+
+def test_settings_of_matplotlib_do_not_matter(network, tmp_path):
+    """They may ask for TeX, which is not everywhere."""
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
+    draw(tmp_path / "a.png")
+    status, out, err = shell(
+        'cd "$1" && $0 predict --weights "$2" a.png --out o', tmp_path, network
+    )
+    assert (status, err) == (0, "") and "a.png: class 1" in out
+
+
+def test_a_current_folder_that_is_gone_and_a_call_from_elsewhere(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    status, _, err = shell(
+        'cd "$1" && rmdir "$1" && $0 train --quick --out "$2"', gone, tmp_path / "a"
+    )
+    assert (status, err) == (0, "")
+    code = (
+        "import sys, threading; from fcn_numpy.cli import main; codes = []\n"
+        "t = threading.Thread(target=lambda: codes.append(main(sys.argv[1:])))\n"
+        "t.start(); t.join(); sys.exit(codes[0])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", "--quick", "--out", str(tmp_path / "b")],
+        env=ENVIRONMENT, capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr

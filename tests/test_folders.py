@@ -174,7 +174,7 @@ def test_a_list_of_voc_that_is_not_there(tmp_path):
         voc_folder(tmp_path, "test")
     with pytest.raises(ValueError, match=r"val\.txt: expected names of images, got an empty list"):
         voc_folder(tmp_path, "val")
-    (tmp_path / "ImageSets" / "Segmentation" / "val.txt").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "ImageSets" / "Segmentation" / "val.txt").write_bytes(b"\xff\x00")
     with pytest.raises(ValueError, match=r"val\.txt: line 1: expected a text in UTF-8"):
         voc_folder(tmp_path, "val")
 

@@ -442,7 +442,7 @@ def load_history(path):
 
 
 def load_checkpoint(path):
-    state = read_checkpoint(path.parent, STAGES_OF_RUN)
+    state = read_checkpoint(path.parent, STAGES_OF_RUN, 5)
     assert 0 <= state.finished <= 4 and all(len(row) == 4 for row in state.history)
 
 
@@ -483,7 +483,7 @@ def checkpoint_files():
     rows = [(n, step, 0.1, 0.5) for n in range(4) for step in (1.0, 2.0)]
     weight = {"fc6.bias": np.zeros(3, np.float32)}
     states = (
-        Checkpoint(), Checkpoint(4, rows), Checkpoint(1, rows[:3], 1, weight, [np.zeros(3)])
+        Checkpoint(5), Checkpoint(5, 4, rows), Checkpoint(5, 1, rows[:3], 1, weight, [np.zeros(3)])
     )
     return [run_files(write_checkpoint, "checkpoint.npz", state) for state in states]
 

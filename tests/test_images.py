@@ -412,6 +412,20 @@ def test_values_out_of_range_are_not_written(tmp_path, value):
     assert not list(tmp_path.iterdir())
 
 
+def test_labels_above_255_are_not_written(tmp_path):
+    with pytest.raises(ValueError, match="expected labels from 0 to 255, got 300"):
+        write_labels(tmp_path / "x.png", np.array([[0, 300]], np.uint16), THREE)
+
+
+@pytest.mark.parametrize("name", ["x.gif", "x.tif", "x.webp", "x.png"])
+def test_files_that_hold_further_images(tmp_path, name):
+    first, second = Image.new("RGB", (4, 3)), Image.new("RGB", (4, 3), "red")
+    first.save(tmp_path / name, save_all=True, append_images=[second, second])
+    assert inspect_image(tmp_path / name).is_first
+    first.save(tmp_path / name)
+    assert not inspect_image(tmp_path / name).is_first
+
+
 def test_what_is_written_comes_back(tmp_path):
     write_image(tmp_path / "x.png", chw(PIXELS))
     np.testing.assert_array_equal(read_image(tmp_path / "x.png"), chw(PIXELS))

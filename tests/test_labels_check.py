@@ -10,6 +10,7 @@ from failing_command import failed
 from PIL import Image
 
 from fcn_numpy import weights
+from fcn_numpy.cli import main
 from fcn_numpy.data import Classes, DataFaults, DataWarning, open_folder, voc_palette
 from fcn_numpy.models import TINY, FCN8s
 from fcn_numpy.training import OwnData
@@ -26,7 +27,7 @@ def write(root, masks, images=None, palette=None, orientation=1):
     exif[0x0112] = orientation
     for i, labels in enumerate(masks):
         labels = np.array(labels, np.uint8)
-        image = np.zeros((*labels.shape, 3), np.uint8) if images is None else images[i]
+        image = np.full((*labels.shape, 3), i, np.uint8) if images is None else images[i]
         Image.fromarray(image).save(root / "images" / f"{i}.png", exif=exif)
         mask = Image.fromarray(labels)
         if palette is not None:
@@ -159,14 +160,11 @@ def test_a_mask_of_ground_and_255_among_those_is_worth_a_word(tmp_path):
     ]
 
 
-def test_colors_of_ground_and_ignored_alone(tmp_path):
+def test_colors_of_ground_and_ignored_alone_are_what_the_list_says(tmp_path):
     write(tmp_path, [BLACK_WHITE] * 2)
     text = "name,red,green,blue\nground,0,0,0\nthing,9,9,9\nignore,255,255,255\n"
     (tmp_path / "classes.csv").write_text(text)
-    assert faults_of(open_folder(tmp_path)) == [
-        "all pixels of all masks are ground (0) or ignored (255): the colors of the other classes "
-        "are missing"
-    ]
+    assert said(open_folder(tmp_path)) == [absent("images", "thing")]
     write(tmp_path, [BLACK_WHITE, [[9, 9, 9]], BLACK_WHITE])
     assert said(open_folder(tmp_path)) == []
 
@@ -390,3 +388,23 @@ def test_images_that_have_changed_since_a_run_began_are_named(tmp_path):
     again = OwnData.found_again(json.loads(json.dumps(data.source)), TWO)
     (words,) = said(again)
     assert "are not as they were when the run began" in words
+
+
+def test_a_run_is_evaluated_on_what_it_was_trained_with(tmp_path, capsys):
+    """Even if its held-out images alone are of the first class and ignored."""
+    root = write(tmp_path / "data", [[[0, 1, 255]] * 2, [[0, 255, 0]] * 2])
+    (root / "train.txt").write_text("0\n")
+    (root / "val.txt").write_text("1\n")
+    (root / "classes.csv").write_text("name\nground\nthing\n")
+    out = tmp_path / "run"
+    assert main(["train", "--quick", "--data", str(root), "--out", str(out)]) == 0
+    assert main(["evaluate", str(out)]) == 0
+
+
+def test_a_folder_that_has_moved_from_behind_a_link(tmp_path):
+    write(tmp_path / "real", [BOTH] * 3)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    source = json.loads(json.dumps(OwnData.open(tmp_path / "link", classes=TWO).source))
+    (tmp_path / "real").rename(tmp_path / "moved")
+    source["folder"] = str(tmp_path / "moved")
+    assert len(OwnData.found_again(source, TWO).train) == 2

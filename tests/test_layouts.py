@@ -3,6 +3,7 @@
 import os
 import unicodedata
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -31,7 +32,9 @@ class Layout:
         mask = self.masks / (mask or f"{image.stem}.png")
         for path in (image, mask):
             path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (4, 3), "gray").save(image)
+        # Each image is another one.
+        shade = zlib.crc32(str(image).encode()) % 2**24
+        Image.new("RGB", (4, 3), (shade >> 16, shade >> 8 & 255, shade & 255)).save(image)
         Image.fromarray(np.array([[0, 1, 1, 0]] * 3, np.uint8)).save(mask)
 
     def list(self, name, text):
@@ -69,7 +72,9 @@ LINES = {
     "absolute": "{root}/{images}/{a}.jpg {root}/{masks}/{a}.png\n{root}/{images}/{b}.jpg\n",
     "backslashes": "{images}\\{a}.jpg {masks}\\{a}.png\n{images}\\{b}.jpg\n",
     "numbers": "{a} 1\n{b}  -1\n", "CRLF": "{a}\r\n{b}\r\n", "BOM": "\ufeff{a}\n{b}",
-    "empty lines": "\n\n{a}  \n \t\n  {b}\n\n", "duplicates": "{a}\n{b}\n{a}\n{b}.jpg\n{a} 1\n",
+    "empty lines": "\n\n{a}  \n \t\n  {b}\n\n", "duplicates": "{a}\n{b}\n{a}\n{b}.jpg\n",
+    "quotes": '"{a}"\n"{b}.jpg"\n',
+    "names in pairs": "{a}.jpg {a}.png\n{b}.jpg,{b}.png\n",
 }
 
 
@@ -174,7 +179,6 @@ def test_what_is_missing_is_named_with_its_line(layout):
 @pytest.mark.parametrize(("data", "words"), [
     (b"", "expected names of images, got an empty list"), (b"\n \n", ".*an empty list"),
     (b"a\nb\xff\n", "line 2: expected a text in UTF-8"),
-    ("a\n".encode("utf-16"), "line 1: expected a text in UTF-8"),
 ])
 def test_a_list_that_is_none_is_named(layout, data, words):
     layout.pair("a.jpg")
@@ -221,12 +225,22 @@ def test_images_in_both_lists_are_counted(layout):
     layout.list("train", "a\nb\nc\n")
     layout.list("val", "b\nc.jpg\nd\n")
     with pytest.warns(DataWarning, match=r"^2 of 3 images to score on are also .* \(b\.jpg and c"):
-        layout.own()
+        layout.own().check()
     layout.list("val", "d\n")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        layout.own()
+        layout.own().check()
     assert not caught
+
+
+def test_images_of_two_names_that_are_the_same_are_counted(tmp_path):
+    """Folders of a split may have copies."""
+    layout = Layout(tmp_path, OWN)
+    for name in ("train/a", "train/b", "val/c"):
+        layout.pair(f"{name}.png", f"{name}.png")
+    (layout.images / "val" / "c.png").write_bytes((layout.images / "train" / "b.png").read_bytes())
+    with pytest.warns(DataWarning, match=r"^1 of 1 images to score on are also .* \(c\.png\)"):
+        layout.own().check()
 
 
 @pytest.mark.parametrize("train", ["train", "training"])
@@ -455,3 +469,60 @@ def test_paths_are_those_of_the_files(layout):
     image, mask = layout.open().pairs[0]
     assert os.fspath(image) == os.path.join(layout.images, "a.jpg")
     assert os.fspath(mask) == os.path.join(layout.masks, "a.png")
+
+
+# ---------------------------------------------------------------- what lists do not say exactly
+
+
+def test_an_ending_in_a_list_means_the_file(layout):
+    for name in ("a.png", "a.jpg", "b.png"):
+        layout.pair(name, f"{name[0]}.png")
+    layout.list("train", "a.png\nb.jpg\n")
+    assert found(layout.open("train")) == [("a.png", "a.png"), ("b.png", "b.png")]
+
+
+@pytest.mark.parametrize(("lines", "words"), [
+    ("photo\nphoto 1\nb\n", "line 2: .*photo 1.jpg is missing"),
+    ("cam1/b.jpg\ncam2/b.jpg\n", "line 2: .*b.jpg is that of line 1 already"),
+    ("photo 1\nphoto 0\n", "line 2: .*photo.jpg is that of line 1 already"),
+])
+def test_two_lines_do_not_mean_one_image(layout, lines, words):
+    for name in ("photo", "b"):
+        layout.pair(f"{name}.jpg")
+    layout.list("train", lines)
+    with pytest.raises(DataFaults, match=words):
+        layout.open("train").check()
+
+
+def test_what_other_programs_leave_beside_images_is_passed_over(tmp_path):
+    layout = Layout(tmp_path, OWN)
+    layout.pair("a.tif")
+    for name in ("a.tif.aux.xml", "a.tfw", "Thumbs.db", ".DS_Store"):
+        (layout.images / name).write_text("x")
+    (layout.images / "@eaDir").mkdir()
+    assert found(layout.open()) == [("a.tif", "a.png")]
+
+
+def test_labels_of_yolo_are_no_masks(tmp_path):
+    layout = Layout(tmp_path, ("images", "labels", "."))
+    layout.pair("a.jpg", "a.png")
+    (layout.masks / "a.png").rename(layout.masks / "a.txt")
+    with pytest.raises(ValueError, match="there is no masks, there are images, labels"):
+        layout.open()
+
+
+def test_folders_of_a_split_that_is_not_used_are_named(tmp_path):
+    layout = Layout(tmp_path, OWN)
+    for split in ("train", "valid", "test", "more"):
+        for number in range(2):
+            layout.pair(f"{split}/{number}.png", f"{split}/{number}.png")
+    with pytest.warns(DataWarning, match="^not used: the images in more$"):
+        data = layout.own()
+    assert (len(data.train), len(data.test)) == (2, 2)
+    assert data.test.pairs[0][0].parent.name == "valid"
+
+
+def test_a_list_as_powershell_writes_it(layout):
+    layout.pair("a.jpg")
+    layout.list("train", "a\r\n".encode("utf-16"))
+    assert layout.open("train").names == ["a"]

@@ -46,7 +46,7 @@ CONTAINERS = {
 def test_the_same_labels_in_any_png(tmp_path, values, bits, kind, interlaced):
     palette = {"PLTE": voc_palette()[: 2 ** min(bits, 8)].tobytes()} if kind == PALETTE else {}
     path = write_png(tmp_path / "m.png", values, bits, kind, interlaced, **palette)
-    labels, reordered = inspect_mask(path, PLAIN)
+    labels, reordered, _ = inspect_mask(path, PLAIN)
     np.testing.assert_array_equal(labels, values if values.ndim == 2 else values[..., 0])
     assert labels.dtype == np.uint8 and not reordered
 
@@ -128,7 +128,7 @@ def test_colors_in_a_palette_and_in_gray(tmp_path):
     palette = COLORS.palette()[[1, 255, 0, 2]].tobytes()
     numbers = np.select([WANTED == 0, WANTED == 1, WANTED == 2], [2, 0, 3], 1)
     path = write_png(tmp_path / "m.png", numbers, 8, PALETTE, PLTE=palette)
-    labels, reordered = inspect_mask(path, COLORS, coloured=True)
+    labels, reordered, _ = inspect_mask(path, COLORS, coloured=True)
     np.testing.assert_array_equal(labels, WANTED)
     assert not reordered  # nothing else was expected
     black_and_white = Classes(("ground", "thing"), ((0, 0, 0), (255, 255, 255)))
@@ -177,7 +177,7 @@ def read_with(folder, numbers, palette, classes):
         folder / "m.png", np.array([numbers]), 8, PALETTE,
         PLTE=np.asarray(palette, np.uint8).tobytes(),
     )
-    labels, reordered = inspect_mask(path, classes)
+    labels, reordered, _ = inspect_mask(path, classes)
     return labels[0].tolist(), reordered
 
 
@@ -261,7 +261,7 @@ def test_quantized_colors_come_back(tmp_path):
     Image.fromarray(VOC[labels]).quantize(4).save(tmp_path / "m.png")
     with Image.open(tmp_path / "m.png") as picture:
         assert (np.asarray(picture) != labels).any()
-    got, reordered = inspect_mask(tmp_path / "m.png", PLAIN)
+    got, reordered, _ = inspect_mask(tmp_path / "m.png", PLAIN)
     np.testing.assert_array_equal(got, labels)
     assert reordered
 
@@ -270,3 +270,12 @@ def test_quantized_colors_come_back(tmp_path):
 def test_a_number_that_is_no_class_is_named_also_with_a_palette(tmp_path, palette):
     with pytest.raises(ValueError, match="class numbers from 0 to 1 or 255 .*, got 2 in row 0"):
         read_with(tmp_path, [0, 1, 2], palette, Classes.named(["a", "b"]))
+
+
+def test_a_palette_in_another_order_with_a_further_color_is_doubtful(tmp_path):
+    """Photoshop adds black and white."""
+    mask = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
+    mask.putpalette([0, 0, 0, 0, 128, 0, 128, 0, 0, 255, 255, 255])
+    mask.save(tmp_path / "m.png")
+    read = inspect_mask(tmp_path / "m.png", PLAIN)
+    assert read.labels.tolist() == [[0, 1, 2]] and read.doubtful and not read.reordered

@@ -11,7 +11,7 @@ from PIL import Image
 from fcn_numpy import weights
 from fcn_numpy.card import Card, save_network
 from fcn_numpy.cli import main
-from fcn_numpy.data import TOY_CLASSES, Classes, read_classes, write_labels
+from fcn_numpy.data import TOY_CLASSES, Classes, read_classes, write_image, write_labels
 from fcn_numpy.models import TINY, FCN8s, FCN32s
 
 PETS = Classes(("ground", "cat", "dog", "cow"), ((0, 0, 0), (9, 8, 7), (1, 1, 1), (2, 2, 2)))
@@ -175,12 +175,14 @@ def test_evaluate_compares_by_name(pets, tmp_path, capsys):
     assert "pets.npz: expected the same 4 classes, dog, horse, ground, cat; got 4: ground" in words
 
 
-def test_evaluate_takes_the_classes_of_the_weights_if_the_folder_lists_none(
-    pets, tmp_path, capsys
-):
+def test_evaluate_does_not_guess_what_stands_for_a_class_in_masks(pets, tmp_path, capsys):
+    """The weights name classes, but not the numbers or colors that masks have for them."""
     root = write_pets(tmp_path / "data", PETS)
     (root / "classes.csv").unlink()
-    assert main(["evaluate", "--weights", str(pets), "--data", str(root)]) == 0
+    words = failed(capsys, "evaluate", "--weights", pets, "--data", root)
+    assert "expected the names of the classes: there is no" in words
+    command = ["evaluate", "--weights", str(pets), "--data", str(root)]
+    assert main([*command, "--classes", "ground,cat,dog,cow"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].split()[-4:] == ["nan", "0.000", "0.984", "nan"]
 
 
@@ -223,7 +225,7 @@ def test_what_this_program_has_not_written_stays(pets, image, tmp_path, capsys):
     assert main([*command, "--overwrite"]) == 0
     assert main([*command, "--scores"]) == 0  # now they are its own
     assert main([*command, "--scores"]) == 0
-    (out / "x_labels.png").unlink()
+    (out / "x_scores.npy").write_text("mine")
     assert "x_scores.npy is there" in failed(capsys, *command, "--scores", status=1)
 
 
@@ -257,3 +259,21 @@ def test_folders_and_patterns_mean_the_images_in_them(pets, tmp_path, capsys, mo
     assert capsys.readouterr().out.count(": dog") == 3
     words = failed(capsys, "predict", "--weights", pets, "--out", "o", "none/*.png", status=1)
     assert "none/*.png: expected images, found none" in words
+
+
+def test_images_that_the_library_wrote_are_images(pets, tmp_path, capsys):
+    (tmp_path / "drawn").mkdir()
+    write_image(tmp_path / "drawn" / "a.png", np.zeros((3, 40, 40), np.float32))
+    command = ["predict", "--weights", str(pets), str(tmp_path / "drawn"), "--out"]
+    assert main([*command, str(tmp_path / "o")]) == 0
+    assert "a.png: dog 100%" in capsys.readouterr().out
+
+
+def test_given_names_need_no_list_beside_the_weights(image, tmp_path, capsys):
+    weights.save(tmp_path / "w.pth", network().state_dict())
+    (tmp_path / "classes.csv").write_text("id,label\n1,cat\n")
+    command = ["predict", "--weights", str(tmp_path / "w.pth"), str(image), "--out"]
+    words = failed(capsys, *command, tmp_path / "o")
+    assert "classes.csv is no list of classes" in words
+    assert main([*command, str(tmp_path / "o"), "--classes", "a,b,c,d"]) == 0
+    assert "x.png: c 100%" in capsys.readouterr().out

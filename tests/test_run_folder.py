@@ -2,9 +2,11 @@
 
 import contextlib
 import csv
+import dataclasses
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -377,6 +379,8 @@ def test_classes_that_no_pixel_has_have_scores_that_come_back(run):
 
 @pytest.mark.parametrize(("change", "words"), [
     (lambda c: c.pop("history"), "history is missing"),
+    (lambda c: c.update(run=c["run"] + 1), "it belongs to another run than config.json"),
+    (lambda c: c.update(run=np.zeros(2)), "it belongs to another run than config.json"),
     (lambda c: c.pop("finished"), "finished is missing"),
     (lambda c: c.update(more=np.zeros(2)), "more is unexpected"),
     (lambda c: c.update(finished=np.array(99)), "finished: expected a whole number from 0 to 4"),
@@ -415,12 +419,13 @@ def test_a_checkpoint_that_was_changed(stopped, tmp_path, capsys, change, words)
     ("fcn4s,1,0.1,0.5", "line 2: expected"), ("fcn8s,1,0.1,nan", "line 2: expected"),
     ('"fcn8s,1,0.1,0.5', "line 2: "), ("fcn8s,1,0.1,0.5,9", "line 2: expected"),
 ])
-def test_a_history_that_was_changed(run, capsys, line, words):
+def test_a_history_that_was_changed(run, line, words):
     rows = (run / "history.csv").read_text().splitlines(keepends=True)
     rows[0 if line.startswith("stage") else 1] = line + "\n"
     (run / "history.csv").write_text("".join(rows[: 2 if '"' in line else None]))
-    said = failed(capsys, "train", "--resume", "--out", run)
-    assert f"{run / 'history.csv'}: " in said and words in said
+    with pytest.raises(ValueError, match=re.escape(words)) as caught:
+        training.read_history(run)
+    assert str(caught.value).startswith(f"{run / 'history.csv'}: ")
 
 
 def test_a_history_has_a_row_for_each_step(finished):
@@ -428,7 +433,7 @@ def test_a_history_has_a_row_for_each_step(finished):
         assert len(list(csv.DictReader(file))) == sum(stage.steps for stage in QUICK.stages)
 
 
-@pytest.mark.parametrize("name", ["config.json", "history.csv", "scores.json", "fcn8s.npz"])
+@pytest.mark.parametrize("name", ["config.json", "scores.json", "fcn8s.npz"])
 def test_a_file_that_is_none_is_refused_without_waiting(run, capsys, name):
     (run / name).unlink()
     os.mkfifo(run / name)
@@ -436,3 +441,53 @@ def test_a_file_that_is_none_is_refused_without_waiting(run, capsys, name):
         [run] if name == "fcn8s.npz" else ["--resume", "--out", run]
     ))
     assert name in said and "expected a file, got a named pipe" in said
+
+
+# ---------------------------------------------------------------- files of other runs
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """A run with another seed."""
+    out = tmp_path_factory.mktemp("other") / "run"
+    train(out, dataclasses.replace(QUICK, seed=7))
+    return out
+
+
+def copied(folder, out):
+    out.mkdir()
+    for name, data in files_of(folder).items():
+        (out / name).write_bytes(data)
+    return out
+
+
+def test_scores_of_another_run_do_not_end_this_one(finished, stopped, other, tmp_path):
+    out = copied(stopped, tmp_path / "run")
+    (out / "scores.json").write_bytes((other / "scores.json").read_bytes())
+    expect_the_same(finished, out)
+
+
+def test_weights_of_another_run_are_refused(stopped, other, tmp_path, capsys):
+    out = copied(stopped, tmp_path / "run")
+    arrays = weights.load(out / "checkpoint.npz")
+    rows = arrays["history"][arrays["history"][:, 0] < 2]
+    kept = {"run": arrays["run"], "finished": np.array(2), "history": rows, "step": np.array(0)}
+    weights.save(out / "checkpoint.npz", kept)
+    (out / "fcn32s.npz").write_bytes((other / "fcn32s.npz").read_bytes())
+    words = failed(capsys, "train", "--resume", "--out", out)
+    assert f"{out / 'fcn32s.npz'}: it belongs to another run than config.json" in words
+
+
+def test_a_lock_that_is_none_stays(tmp_path, capsys):
+    (tmp_path / "run.lock").write_text("precious")
+    words = failed(capsys, "train", "--quick", "--out", tmp_path)
+    assert "expected no file" in words and "run.lock: it is not that of a run" in words
+    assert files_of(tmp_path) == {"run.lock": b"precious"}
+
+
+def test_a_finished_run_without_a_history_is_drawn_as_far_as_it_goes(run, capsys):
+    (run / "history.csv").unlink()
+    assert main(["train", "--resume", "--out", str(run)]) == 0
+    out, errors = capsys.readouterr()
+    assert "mean IU" in out and "curves.png is not drawn: " in errors
+    assert (run / "predictions.png").exists() and not (run / "curves.png").exists()

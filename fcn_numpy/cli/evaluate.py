@@ -22,7 +22,7 @@ from fcn_numpy.cli.options import (
 )
 from fcn_numpy.cli.progress import Counter, LiveLine
 from fcn_numpy.data import open_folder
-from fcn_numpy.data.layouts import VAL, classes_in, layout_of
+from fcn_numpy.data.layouts import VAL, layout_of
 from fcn_numpy.files import shown
 from fcn_numpy.metrics import Scores, score_table, segmentation_scores
 from fcn_numpy.models import MODELS, from_file
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help="a list (DIR/NAME.txt, for PASCAL VOC ImageSets/Segmentation/NAME.txt, or the "
             "path of a list), or a folder in images and masks (default: val, if there is one)",
         ),
-        add_classes(group, "those that DIR lists, or else those of the weights"),
+        add_classes(group, "DIR/classes.csv; for PASCAL VOC without one, its 21"),
         add_mask_suffix(group),
         add_stretch(group, " (default: as the weights say)"),
     ]
@@ -105,8 +105,6 @@ def _scores_on_folder(
     model = from_file(options.weights)
     card = card_of(options.weights, model.n_class, model.backbone)
     classes, colored = parse_classes(options.classes)
-    if classes is None and classes_in(options.data) is None:
-        classes = card.classes  # the folder does not say
     split = layout_of(options.data).usual(VAL) if options.split is None else options.split
     folder = open_folder(
         options.data, split, classes, colored, mask_suffix=options.mask_suffix,

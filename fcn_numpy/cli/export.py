@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fcn_numpy.card import card_of, save_network
 from fcn_numpy.cli.options import add_classes, parse_classes
-from fcn_numpy.files import remove_leftovers
+from fcn_numpy.files import AN_HOUR, remove_leftovers
 from fcn_numpy.models import from_file
 from fcn_numpy.onnx_export import export_onnx
 
@@ -43,10 +43,10 @@ def run(options: argparse.Namespace) -> int:
     if out.exists() and not options.overwrite:
         raise ValueError(f"{out} is there already: choose another name, or --overwrite")
     if out.parent.is_dir():
-        remove_leftovers(out.parent)
+        remove_leftovers(out.parent, AN_HOUR)
     model = from_file(options.weights)
-    card = card_of(options.weights, model.n_class, model.backbone)
     classes, _ = parse_classes(options.classes)
+    card = card_of(options.weights, model.n_class, model.backbone, beside=classes is None)
     if classes is not None:
         order = card.matched(classes, model.n_class, options.weights)
         if list(order) != list(range(model.n_class)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+import os
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,9 +18,9 @@ from fcn_numpy.data import Classes, DataWarning, stretch, write_image, write_lab
 from fcn_numpy.data.images import inspect_image, is_ours
 from fcn_numpy.data.lists import IMAGES
 from fcn_numpy.data.survey import is_narrow
-from fcn_numpy.files import atomic_write, remove_leftovers, shown
+from fcn_numpy.files import AN_HOUR, atomic_write, open_file, remove_leftovers, shown
 from fcn_numpy.models import FCN, from_file
-from fcn_numpy.plotting import draw_legend, overlay
+from fcn_numpy.plotting import draw_legend, overlay, use_defaults
 from fcn_numpy.prediction import score_image
 
 DESCRIPTION = """\
@@ -72,8 +73,8 @@ def run(options: argparse.Namespace) -> int:
     images, failures = _found(options.images, options.command)
     _check_names(images)
     model = from_file(options.weights)
-    card = card_of(options.weights, model.n_class, model.backbone)
     classes, _ = parse_classes(options.classes)
+    card = card_of(options.weights, model.n_class, model.backbone, beside=classes is None)
     unnamed = classes is None and card.classes is None
     if classes is None:
         classes, order = card.named(model.n_class), None
@@ -85,7 +86,8 @@ def run(options: argparse.Namespace) -> int:
         print("The weights do not name their classes; --classes can.", flush=True)
     if images:
         options.out.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(options.out)
+        remove_leftovers(options.out, AN_HOUR)
+    use_defaults()
     written = 0
     for path in images:
         try:
@@ -109,10 +111,14 @@ def _found(arguments: Sequence[str], command: str) -> tuple[list[Path], int]:
     failures = 0
     for text in arguments:
         path = Path(text)
-        if path.is_dir():
+        if os.path.isdir(path):
             found = _images_among(path.iterdir(), text)
-        elif not path.exists() and glob.has_magic(text):
-            found = _images_among(map(Path, glob.glob(text)), text)
+        elif not os.path.exists(path) and glob.has_magic(text):
+            # A folder may have brackets in its name.
+            pattern = text
+            if os.path.isdir(path.parent):
+                pattern = os.path.join(glob.escape(str(path.parent)), path.name)
+            found = _images_among(map(Path, glob.glob(pattern)), text)
         else:
             found = [path]
         if not found:
@@ -128,7 +134,7 @@ def _images_among(paths: Iterable[Path], text: str) -> list[Path]:
         p for p in paths
         if p.suffix.lower() in IMAGES and not p.name.startswith(".") and not p.is_dir()
     )
-    foreign = [p for p in images if not is_ours(p)]
+    foreign = [p for p in images if not (p.name.endswith(KINDS) and is_ours(p))]
     if len(foreign) < len(images):
         warnings.warn(
             f"{len(images) - len(foreign)} of {len(images)} images in {text} were written by this "
@@ -161,10 +167,9 @@ def _segment(
             f"{path}: turned upright by its EXIF orientation {read.orientation}", DataWarning,
             stacklevel=2,
         )
-    if read.frames > 1:
+    if read.is_first:
         warnings.warn(
-            f"{path}: only the first of {read.frames} images in it is read", DataWarning,
-            stacklevel=2,
+            f"{path}: only the first of the images in it is read", DataWarning, stacklevel=2
         )
     image = read.image
     if card.percentiles is not None:
@@ -190,14 +195,23 @@ def _segment(
 
 def _check_ours(results: dict[str, Path]) -> None:
     """Raise ValueError if a file would be replaced that this program has not written."""
-    # An array has no place for a note: it is ours if the labels beside it are.
-    known = is_ours(results["labels.png"])
     for kind, path in results.items():
-        if path.exists() and not (known if kind == SCORES else is_ours(path)):
+        if path.exists() and not (_is_scores(path) if kind == SCORES else is_ours(path)):
             raise ValueError(
                 f"{path} is there, and was not written by this program: choose another --out, or "
                 "--overwrite"
             )
+
+
+def _is_scores(path: Path) -> bool:
+    """Return whether a file holds an array such as this program writes, in which is no note."""
+    try:
+        with open_file(path, 1 << 40) as file:
+            np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    except (OSError, ValueError):
+        return False
+    return len(shape) == 3 and dtype == np.float32
 
 
 def _scores(model: FCN, image: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from fcn_numpy.cli.options import (
 )
 from fcn_numpy.cli.output import complain, typed
 from fcn_numpy.cli.progress import Counter, LiveLine, TrainingProgress
-from fcn_numpy.data import Classes
+from fcn_numpy.data import Classes, DataWarning
 from fcn_numpy.metrics import Scores, score_table
 from fcn_numpy.models import BACKBONES, VGG
 from fcn_numpy.training import SEGMENTERS, OwnData, Settings, balanced_class_weights
@@ -346,7 +347,11 @@ def _stop_on_ctrl_c() -> Iterator[Callable[[], bool]]:
         pressed = True
         print("\nStopping after this step; Ctrl-C again stops at once.", flush=True)
 
-    before = signal.signal(signal.SIGINT, note)
+    try:
+        before = signal.signal(signal.SIGINT, note)
+    except ValueError:  # a place that Ctrl-C does not reach
+        yield lambda: False
+        return
     try:
         yield lambda: pressed
     finally:
@@ -355,9 +360,15 @@ def _stop_on_ctrl_c() -> Iterator[Callable[[], bool]]:
 
 def _draw(out: Path, scores: Mapping[str, Scores], classes: Classes) -> None:
     """Draw predictions.png and curves.png of a finished run."""
+    plotting.use_defaults()
     images, labels, predictions = training.example_predictions(out)
     mean_iu = {name: s.mean_iu for name, s in scores.items()}
     plotting.draw_predictions(
         out / "predictions.png", images, labels, predictions, classes, mean_iu
     )
-    plotting.draw_curves(out / "curves.png", training.read_history(out), mean_iu)
+    try:
+        history = training.read_history(out)
+    except ValueError as error:  # the run is finished, and its scores are known
+        warnings.warn(f"curves.png is not drawn: {error}", DataWarning, stacklevel=2)
+    else:
+        plotting.draw_curves(out / "curves.png", history, mean_iu)

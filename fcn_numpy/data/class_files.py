@@ -85,6 +85,7 @@ def parse_classes(text: str) -> tuple[Classes, bool]:
 
 def _csv_rows(text):
     """Return the columns of a CSV file, and its other rows: (line, cells)."""
+    text = "\n".join(text.splitlines())  # of any system
     first = text.lstrip().split("\n", 1)[0]
     delimiter = next((d for d in ",;\t" if d in first), ",")
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
@@ -200,9 +201,14 @@ def write_classes(path: str | os.PathLike, classes: Classes) -> None:
 def classes_text(classes: Classes) -> str:
     """Return the text of a CSV file that `read_classes` takes."""
     rows: list[tuple] = []
-    if classes.number_codes:
+    colours = [*classes.colours, *([classes.ignore_colour] if classes.ignore_colour else [])]
+    numbers = classes.number_codes
+    if len(set(colours)) < len(colours) and not classes.codes:
+        # Colors that classes share say nothing; with numbers they are for display.
+        numbers = tuple((n, n) for n in (*range(len(classes)), IGNORE)[: len(colours)])
+    if numbers:
         columns: tuple[str, ...] = ("name", "number", *COLOUR_COLUMNS)
-        for value, number in classes.number_codes:
+        for value, number in numbers:
             if number == IGNORE:
                 rows.append((IGNORE_NAME, value, *(classes.ignore_colour or ("", "", ""))))
             else:

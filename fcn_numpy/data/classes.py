@@ -79,6 +79,9 @@ class Classes:
         for number, name in enumerate(plain):
             if name in plain[:number]:
                 raise ValueError(f"expected each class once, got {name!r:.80} twice")
+        for colour in (*self.colours, *([self.ignore_colour] if self.ignore_colour else [])):
+            if len(colour) != 3 or not all(type(n) is int and 0 <= n <= 255 for n in colour):
+                raise ValueError(f"expected colors of 3 ints from 0 to 255, got {colour!r:.80}")
         if len(self.colours) != len(self.names):
             raise ValueError(
                 f"expected a color for each of {len(self.names)} classes, got "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zlib
 from collections.abc import Callable, Iterable
@@ -57,19 +58,22 @@ class Folder:
     def _read(self, index, survey):
         """Return an image and its labels; add what is wrong or odd to the survey."""
         path, mask = self.pairs[index]
-        read = labels = None
+        read = mask_read = None
         try:
             read = inspect_image(path)
         except (ValueError, OSError) as error:
             survey.faults.append(_what(error, path))
         try:
-            labels, reordered = inspect_mask(mask, self.classes, self.coloured)
+            mask_read = inspect_mask(mask, self.classes, self.coloured)
         except (ValueError, OSError) as error:
             survey.faults.append(_what(error, mask))
-        if read is None or labels is None:
+        if read is None or mask_read is None:
             return None, None
-        if reordered:
+        labels = mask_read.labels
+        if mask_read.reordered:
             survey.reordered.append(mask.name)
+        if mask_read.doubtful:
+            survey.doubtful.append(mask.name)
         if read.image.shape[1:] != labels.shape:
             why = ""
             if read.size == labels.shape:
@@ -139,12 +143,13 @@ class Folder:
                 name = self.pairs[index][0].name
                 if read.orientation != 1:
                     survey.turned.append(name)
-                if read.frames > 1:
+                if read.is_first:
                     survey.several.append(name)
                 if read.bits == 16 and is_narrow(read.image):
                     survey.dark.append(name)
-                for values in (read.image, labels):
-                    survey.checksum = zlib.crc32(values, survey.checksum)
+                pixels = hashlib.blake2b(read.image, digest_size=8).digest()
+                survey.images.setdefault(pixels, name)
+                survey.checksum = zlib.crc32(labels, zlib.crc32(pixels, survey.checksum))
                 counts = np.bincount(labels.ravel(), minlength=256)
                 survey.counts += counts
                 if counts[IGNORE]:

@@ -217,10 +217,10 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return TURNS[orientation](pixels) if orientation in TURNS else pixels
 
 
-def frames_of(image: Any) -> int:
-    """Return how many images a TIFF or GIF file holds, as far as they can be counted.
+def has_further(image: Any) -> bool:
+    """Return whether a file holds further images after the one that was read.
 
-    Other formats hold several of one scene, such as a thumbnail.
+    Those of cameras are left aside: they are of the same scene, such as a thumbnail.
 
     Parameters
     ----------
@@ -228,11 +228,13 @@ def frames_of(image: Any) -> int:
 
     Returns
     -------
-    int
+    bool
+        Whether there is a second one; counting them all can take for ever.
     """
-    if image.format not in ("TIFF", "GIF"):
-        return 1
+    if image.format in ("JPEG", "MPO"):
+        return False
     try:
-        return image.n_frames
-    except Exception:  # the first image is read, whatever the others are
-        return 1
+        image.seek(1)
+    except Exception:  # the first image was read, whatever the others are
+        return False
+    return True

@@ -12,7 +12,7 @@ from fcn_numpy import __version__
 from fcn_numpy.checks import check_array
 from fcn_numpy.data.classes import Classes
 from fcn_numpy.data.image_files import (
-    frames_of,
+    has_further,
     open_image,
     orientation_of,
     upright,
@@ -141,15 +141,15 @@ class ImageRead(NamedTuple):
         Height and width in the file, before it was turned.
     bits : int
         Of each channel: 8 or 16.
-    frames : int
-        Images in the file, of which this is the first.
+    is_first : bool
+        Whether the file holds further images after this one.
     """
 
     image: np.ndarray
     orientation: int
     size: tuple[int, int]
     bits: int
-    frames: int
+    is_first: bool
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
@@ -194,7 +194,7 @@ def inspect_image(path: str | os.PathLike) -> ImageRead:
                 white = Image.new("RGBA", picture.size, "white")
                 picture = Image.alpha_composite(white, picture.convert("RGBA"))
             values = np.asarray(picture.convert("RGB"))
-        frames = frames_of(opened)
+        is_first = has_further(opened)
     bits = 8 * values.dtype.itemsize
     if values.ndim == 2:
         values = np.broadcast_to(values[..., None], (*values.shape, 3))
@@ -205,7 +205,7 @@ def inspect_image(path: str | os.PathLike) -> ImageRead:
         image = image[:3] * image[3] + (1 - image[3])
     height, width = values.shape[:2]
     size = (width, height) if turned >= 5 else (height, width)
-    return ImageRead(image, max(turned, orientation), size, bits, frames)
+    return ImageRead(image, max(turned, orientation), size, bits, is_first)
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
@@ -231,6 +231,8 @@ def write_labels(path: str | os.PathLike, labels: np.ndarray, classes: Classes) 
     from PIL import Image
 
     check_array(labels, "labels", ("H", "W"), kinds="u")
+    if labels.max() > 255:
+        raise ValueError(f"expected labels from 0 to 255, got {labels.max()}")
     picture = Image.fromarray(labels.astype(np.uint8))
     picture.putpalette(classes.palette().tobytes())
     _write_png(path, picture)

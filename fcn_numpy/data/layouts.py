@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fcn_numpy.data.class_files import read_classes
@@ -22,7 +22,10 @@ CLASS_FILES = ("classes.csv", "labelmap.txt", "class_names.txt")
 # Folders of masks beside images/.
 MASK_FOLDERS = ("masks", "annotations", "labels")
 # What splits are called, those of ADE20K last.
-TRAIN, VAL = ("train", "training"), ("val", "validation")
+TRAIN, VAL, TEST = ("train", "training"), ("val", "validation", "valid"), ("test", "testing")
+# What file managers and maps leave beside images.
+HIDDEN = (".", "@", "__MACOSX")
+BESIDE = ("thumbs.db", "desktop.ini", ".aux.xml", ".jgw", ".pgw", ".tfw", ".wld")
 # Of more images than these without a mask, the first says what the matter is.
 FEW = 5
 
@@ -88,7 +91,7 @@ class Layout:
         named = self.split_named(names)
         if named is not None or not splits:
             return named
-        if len(splits) == 1 and splits[0].lower() not in (*VAL, "test", "testing"):
+        if len(splits) == 1 and splits[0].lower() not in (*VAL, *TEST):
             return splits[0]  # CVAT's default.txt
         raise ValueError(
             f"{shown(self.root)} has no list {' or '.join(names)}, but {shown(', '.join(splits))}: "
@@ -165,35 +168,60 @@ class Layout:
         """Return the images and masks of a list."""
         images = files_by_name(self.images, IMAGES)
         masks = files_by_name(self.masks, MASKS)
-        pairs, missing = [], []
+        files = {same_name(path.name): path for path in self.images.iterdir()}
+        found: list[str] = []
+        lines: dict[Path, Entry] = {}
+        pairs = []
         for entry in entries:
-            names = list(map(same_name, entry.names))
-            image = self._at(entry.image) if entry.mask or "/" in entry.image else None
-            if image is None or not (entry.mask or os.path.isfile(image)):
-                image = next((images[name] for name in names if name in images), None)
-            stem = names[0] if image is None else same_name(image.stem)
-            name = f"{stem}{same_name(self.mask_suffix)}"
+            image = self._image_of(entry, files, images)
+            name = f"{same_name(image.stem)}{same_name(self.mask_suffix)}"
             mask = masks.get(name, self.masks / f"{name}.png")
             if entry.mask:
-                mask = self._at(entry.mask)
-            elif image is not None and self.images in image.parent.parents:
+                mask = self._at(entry.mask, self.masks)
+            elif self.images in image.parent.parents:
                 mask = self.masks / image.parent.relative_to(self.images) / f"{name}.png"
-            image = self.images / f"{names[0]}.jpg" if image is None else image
+            where = f"{shown(path)}: line {entry.line}"
             gone = [file for file in (image, mask) if not os.path.isfile(file)]
-            missing += [f"{shown(path)}: line {entry.line}: {shown(file)} is missing"
-                        for file in gone]
-            if not gone:
+            found += [f"{where}: {shown(file)} is missing" for file in gone]
+            if gone:
+                continue
+            other = lines.setdefault(image, entry)
+            if other is entry:
                 pairs.append((image, mask))
+            elif self._is_elsewhere(entry) or same_name(entry.stem) != same_name(other.stem):
+                found.append(f"{where}: {shown(image)} is that of line {other.line} already")
         hint = None if pairs else _hint_of_suffix(self.masks, images, masks)
-        faults += missing if hint is None else [hint]
-        return tuple(dict.fromkeys(pairs))
+        faults += found if hint is None else [hint]
+        return tuple(pairs)
 
-    def _at(self, path):
-        """Return the path in a list: of a file below the folder, or anywhere."""
+    def _image_of(self, entry: Entry, files: dict[str, Path], images: dict[str, Path]) -> Path:
+        """Return the image that a line means: a path, a file, or a name without ending."""
+        if entry.mask or "/" in entry.image:
+            image = self._at(entry.image, self.images)
+            if entry.mask or os.path.isfile(image):
+                return image
+        file, stem = same_name(entry.file), same_name(entry.stem)
+        # A name with an ending means that file, or where there is none, one of another ending.
+        for found in (files.get(file), images.get(stem), images.get(file)):
+            if found is not None:
+                return found
+        if entry.short is not None:
+            return self._image_of(replace(entry, image=entry.short, short=None), files, images)
+        return self.images / f"{stem}.jpg"
+
+    def _is_elsewhere(self, entry: Entry) -> bool:
+        """Return whether a line has a path at which there is nothing."""
+        return "/" in entry.image and not os.path.isfile(self._at(entry.image, self.images))
+
+    def _at(self, path: str, folder: Path) -> Path:
+        """Return the path in a list: of a file below the root, anywhere, or in a folder."""
         below = self.root / path.lstrip("/")
         # The list's path may not be in the form in which the system writes the same letters.
         forms = (path, *(unicodedata.normalize(form, path) for form in ("NFC", "NFD")))
-        places = [place for f in forms for place in (self.root / f.lstrip("/"), Path(f))]
+        places = [
+            place for f in forms
+            for place in (self.root / f.lstrip("/"), Path(f), folder / f.lstrip("/"))
+        ]
         return next((place for place in places if os.path.isfile(place)), below)
 
 
@@ -242,8 +270,8 @@ def files_by_name(
     wrong = []
     for path in sorted(folder.iterdir()):
         name = same_name(path.stem)
-        if path.name.startswith(".") or path.name in ("Thumbs.db", "desktop.ini"):
-            continue  # what file managers leave behind
+        if path.name.startswith(HIDDEN) or path.name.lower().endswith(BESIDE):
+            continue
         if path.is_dir():
             wrong.append(f"{shown(path)} is a folder, expected only files")
         elif path.suffix.lower() not in endings:
@@ -295,7 +323,8 @@ def layout_of(root: str | os.PathLike, mask_suffix: str = "") -> Layout:
             root, root / "JPEGImages", masks, root / "ImageSets" / "Segmentation", True, mask_suffix
         )
     else:
-        masks = next((root / n for n in MASK_FOLDERS if (root / n).is_dir()), root / "masks")
+        there = (root / n for n in MASK_FOLDERS if any((root / n).rglob("*.png")))
+        masks = next(there, root / "masks")  # in labels/ YOLO has text
         layout = Layout(root, root / "images", masks, root, False, mask_suffix)
     for part in (layout.images, layout.masks):
         if not part.is_dir():

@@ -8,9 +8,13 @@ from pathlib import Path
 
 from fcn_numpy.files import errors_name, read_text
 
-IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+IMAGES = (
+    ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff",
+    ".webp",
+)
 MASKS = (".png",)
 LARGEST_FILE = 50_000_000
+NUMBER = re.compile(r"\s+(-1|0|1)$")
 
 
 @dataclass(frozen=True)
@@ -25,20 +29,25 @@ class Entry:
         A name, or a path.
     mask : str, optional
         A path, if the line has two.
+    short : str, optional
+        The name without a number at its end, if all lines of the list have one.
     """
 
     line: int
     image: str
     mask: str | None = None
+    short: str | None = None
 
     @property
-    def names(self) -> list[str]:
-        """Names that the line may mean, without folder and ending, the likeliest first."""
-        name = self.image.rsplit("/", 1)[-1]
-        bare = name[: -len(_ending(name))] if _ending(name) else name
-        # Lists of PASCAL VOC for one class say with 1, 0 or -1 whether it is in the image.
-        without = re.sub(r"\s+(-1|0|1)$", "", bare)
-        return list(dict.fromkeys((bare, name, without)))
+    def file(self) -> str:
+        """The name in the line, without folder."""
+        return self.image.rsplit("/", 1)[-1]
+
+    @property
+    def stem(self) -> str:
+        """The name in the line, without folder and ending."""
+        ending = _ending(self.file)
+        return self.file[: -len(ending)] if ending else self.file
 
 
 def _ending(name):
@@ -69,11 +78,14 @@ def read_list(path: Path) -> list[Entry]:
     with errors_name(path):
         text = read_text(path, LARGEST_FILE)
         entries: dict[tuple[str, str | None], Entry] = {}
-        for number, line in enumerate(text.splitlines(), 1):
-            line = line.strip().replace("\\", "/")
+        lines = [line.strip().replace("\\", "/") for line in text.splitlines()]
+        # Lists of PASCAL VOC for one class say with 1, 0 or -1 whether it is in the image.
+        numbered = all(NUMBER.search(line) for line in lines if line)
+        for number, line in enumerate(lines, 1):
             if line:
                 image, mask = _both(line)
-                entries.setdefault((image, mask), Entry(number, image, mask))
+                short = NUMBER.sub("", image) if numbered else None
+                entries.setdefault((image, mask), Entry(number, image, mask, short))
         if not entries:
             raise ValueError("expected names of images, got an empty list")
     return list(entries.values())
@@ -82,7 +94,7 @@ def read_list(path: Path) -> list[Entry]:
 def _both(line):
     """Return the image and the mask of a line; the blank between them is not one within a name."""
     for blank in re.finditer(r"[\s,;]+", line):
-        image, mask = line[: blank.start()], line[blank.end() :]
+        image, mask = line[: blank.start()].strip('"'), line[blank.end() :].strip('"')
         if image.lower().endswith(IMAGES) and mask.lower().endswith(MASKS):
             return image, mask
-    return line, None
+    return line.strip('"'), None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -38,27 +39,32 @@ def read_mask(path: str | os.PathLike, classes: Classes, coloured: bool = False)
     ValueError
         If it cannot be read; for a pixel of another color or number, with its place.
     """
-    return inspect_mask(path, classes, coloured)[0]
+    return inspect_mask(path, classes, coloured).labels
+
+
+class MaskRead(NamedTuple):
+    """A mask, and what was found in its palette.
+
+    Attributes
+    ----------
+    labels : ndarray, shape (H, W), uint8
+    reordered : bool
+        Whether numbers were expected, and the colors of the palette were taken instead.
+    doubtful : bool
+        Whether the numbers were taken, though the colors that the mask uses are those of the list
+        in another order: the palette has further colors that the list lacks.
+    """
+
+    labels: np.ndarray
+    reordered: bool
+    doubtful: bool
 
 
 def inspect_mask(
     path: str | os.PathLike, classes: Classes, coloured: bool = False
-) -> tuple[np.ndarray, bool]:
-    """Read a mask as `read_mask` does, and say whether its palette was in another order.
-
-    Parameters
-    ----------
-    path : path-like
-    classes : Classes
-    coloured : bool
-
-    Returns
-    -------
-    labels : ndarray, shape (H, W), uint8
-    reordered : bool
-        Whether numbers were expected, and the colors of the palette were taken instead.
-    """
-    reordered = False
+) -> MaskRead:
+    """Read a mask as `read_mask` does, and say what was found in its palette."""
+    reordered = doubtful = False
     with open_image(path, ("PNG",)) as picture:
         values = values_of(picture)
         palette = None
@@ -71,12 +77,13 @@ def inspect_mask(
             pixels = _numbers(path, picture, values)
             labels, wanted = classes.numbers(pixels), classes.wanted_numbers
             if palette is not None and not classes.number_codes:
-                by_colour = _by_palette(pixels, palette, classes)
-                reordered = by_colour is not None
-                labels = labels if by_colour is None else by_colour
+                by_colour, complete = _by_palette(pixels, palette, classes)
+                if by_colour is not None:
+                    reordered, doubtful = complete, not complete
+                    labels = by_colour if complete else labels
         _expect(labels >= 0, pixels, wanted)
         labels = upright(labels, orientation_of(picture))
-    return np.ascontiguousarray(labels, np.uint8), reordered
+    return MaskRead(np.ascontiguousarray(labels, np.uint8), reordered, doubtful)
 
 
 def _colours(picture, values):
@@ -121,29 +128,33 @@ def _bits(path):
 
 
 def _by_palette(pixels, palette, classes):
-    """Return the labels by the palette's colors if these are known, in another order; else None.
+    """Return the labels by the palette's colors, if those used are known in another order.
 
     Programs that save a mask anew may reorder its palette: the numbers change, the colors stay.
+    Returned as well is whether all colors of the palette are known.
     """
     used = np.unique(pixels)
     if used[-1] >= len(palette):
-        return None
+        return None, False
     shown = palette[: used[-1] + 1]
     if len(np.unique(shown, axis=0)) < len(shown):
-        return None  # colors that do not tell the numbers apart say nothing
+        return None, False  # colors that do not tell the numbers apart say nothing
     colours = palette[used]
     if any((own[used] == colours).all() for own in (classes.palette(), voc_palette())):
-        return None
+        return None, False
     red, green, blue = voc_palette()[IGNORE].tolist()
     of_voc = replace(Classes.named(classes.names), ignore_colour=(red, green, blue))
+    doubtful = None
     for known in (classes, of_voc):
         # Not only the colors used: else some masks of a folder with a palette of its own, which
         # has a few of these colors, would be read by color and others by number.
         table = known.numbers(_without_padding(palette, used[-1])[None])[0]
         complete = len(palette) == 256 and _same_colours(palette, known.palette())
-        if (table[used] >= 0).all() and (complete or (table >= 0).all()):
-            return table[pixels]
-    return None
+        if (table[used] >= 0).all():
+            if complete or (table >= 0).all():
+                return table[pixels], True
+            doubtful = table[pixels] if doubtful is None else doubtful
+    return doubtful, False
 
 
 def _without_padding(palette, last_used):

@@ -27,9 +27,12 @@ class Survey:
     counts : ndarray, shape (256,), int64
         Pixels of each label.
     faults : list of str
-    turned, several, dark, reordered : list of str
+    turned, several, dark, reordered, doubtful : list of str
         Images that were turned by their EXIF orientation, files of several images, images of 16
-        bits that use little of their range, and masks whose palette was in another order.
+        bits that use little of their range, masks whose palette was in another order, and masks
+        of which that may be so.
+    images : dict of bytes to str
+        The name of an image with these pixels, by their checksum.
     checksum : int
         Of all pixels and labels: it tells whether they are still the same.
     only_ignored : list of str
@@ -39,12 +42,14 @@ class Survey:
     """
 
     counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    images: dict[bytes, str] = field(default_factory=dict)
     checksum: int = 0
     faults: list[str] = field(default_factory=list)
     turned: list[str] = field(default_factory=list)
     several: list[str] = field(default_factory=list)
     dark: list[str] = field(default_factory=list)
     reordered: list[str] = field(default_factory=list)
+    doubtful: list[str] = field(default_factory=list)
     only_ignored: list[str] = field(default_factory=list)
     ignored_with_others: int = 0
 
@@ -91,16 +96,22 @@ def judge(surveys: Mapping[str, Survey], classes: Classes, coloured: bool) -> No
         raise DataFaults([f"no pixel of the {first} has a class"])
     declared = coloured or any(IGNORE in code for code in classes.number_codes)
     only_ignored = [name for part in parts for name in part.only_ignored]
-    if total[IGNORE] and not total[1:n_class].any() and (coloured or not declared):
+    if total[IGNORE] and not total[1:n_class].any() and not declared:
         raise DataFaults([
-            f"all pixels of all masks are {_first(classes)} or ignored (255): "
-            + ("the colors of the other classes are missing" if coloured else _mend(classes))
+            f"all pixels of all masks are {_first(classes)} or ignored (255): {_mend(classes)}"
         ])
     if only_ignored and not declared:
         words = f"{listed(only_ignored)}: nothing but {_first(classes)} and ignored (255)"
         if not any(part.ignored_with_others for part in parts):
             raise DataFaults([f"{words}: {_mend(classes)}"])
         _warn(f"{words} in these masks")
+    *others, last = parts
+    both = [name for pixels, name in last.images.items() for p in others if pixels in p.images]
+    if both:
+        _warn(
+            f"{len(both)} of {len(last.images)} images to score on are also trained on "
+            f"({listed(sorted(both))}): their scores say little"
+        )
     for where, part in surveys.items():
         absent = [name for name, n in zip(classes.names, part.counts) if not n]
         if absent:
@@ -114,9 +125,9 @@ def judge(surveys: Mapping[str, Survey], classes: Classes, coloured: bool) -> No
     void = [name for name in classes.names if name.lower() in VOID_NAMES]
     if void:
         _warn(f"{listed(void)} is learned as a class: if it does not count, name it ignore")
-    turned, several, dark, reordered = (
+    turned, several, dark, reordered, doubtful = (
         [name for part in parts for name in getattr(part, what)]
-        for what in ("turned", "several", "dark", "reordered")
+        for what in ("turned", "several", "dark", "reordered", "doubtful")
     )
     if turned:
         _warn(
@@ -134,6 +145,11 @@ def judge(surveys: Mapping[str, Survey], classes: Classes, coloured: bool) -> No
         _warn(
             f"read by color, because the palette is in another order than the list of classes: "
             f"{listed(reordered)}"
+        )
+    if doubtful:
+        _warn(
+            f"read by number, although the colors used are those of the list in another order: "
+            f"{listed(doubtful)}. If the colors are right, list them: name,red,green,blue"
         )
 
 

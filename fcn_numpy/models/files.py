@@ -202,6 +202,8 @@ def check_finite(state: State) -> None:
     """
     for name, value in state.items():
         value = np.asarray(value)
+        if value.dtype.kind in "iu":  # quantized weights mean nothing without their scale
+            raise ValueError(f"expected floating weights for {shown(name)}, got {value.dtype}")
         if value.dtype.kind != "f" or not value.size:
             continue
         # Both are NaN if one number is. Networks compute in float32, whose range is smaller.

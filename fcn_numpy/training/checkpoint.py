@@ -28,6 +28,8 @@ class Checkpoint:
 
     Attributes
     ----------
+    run : int
+        The identity of the run that it belongs to.
     finished : int
         Number of finished stages.
     history : list of (float, float, float, float)
@@ -40,6 +42,7 @@ class Checkpoint:
         Of its optimizer.
     """
 
+    run: int
     finished: int = 0
     history: list[Row] = field(default_factory=list)
     step: int = 0
@@ -77,6 +80,7 @@ class Checkpoint:
 def write_checkpoint(out: Path, state: Checkpoint) -> None:
     """Write checkpoint.npz to the folder of a run."""
     arrays = {
+        "run": np.array(state.run, np.int64),
         "finished": np.array(state.finished, np.int64),
         "history": np.array(state.history, np.float64).reshape(-1, 4),
         "step": np.array(state.step, np.int64),
@@ -86,7 +90,9 @@ def write_checkpoint(out: Path, state: Checkpoint) -> None:
     weights.save(out / CHECKPOINT, arrays)
 
 
-def read_checkpoint(out: str | os.PathLike, stages: Sequence[Stage]) -> Checkpoint:
+def read_checkpoint(
+    out: str | os.PathLike, stages: Sequence[Stage], run: int
+) -> Checkpoint:
     """Read checkpoint.npz of a run.
 
     Parameters
@@ -95,6 +101,8 @@ def read_checkpoint(out: str | os.PathLike, stages: Sequence[Stage]) -> Checkpoi
         Folder of the run.
     stages : sequence of Stage
         The run's stages.
+    run : int
+        Its identity.
 
     Returns
     -------
@@ -108,16 +116,20 @@ def read_checkpoint(out: str | os.PathLike, stages: Sequence[Stage]) -> Checkpoi
     """
     path = Path(out) / CHECKPOINT
     if not path.exists():
-        return Checkpoint()
+        return Checkpoint(run)
     arrays = weights.load(path)
     with errors_name(path):
         own = {n.removeprefix("weight."): v for n, v in arrays.items() if n.startswith("weight.")}
         n_velocities = sum(name.startswith("velocity.") for name in arrays)
         velocities = [f"velocity.{number}" for number in range(n_velocities)]
-        expected = {"finished", "history", "step", *velocities, *(f"weight.{name}" for name in own)}
+        expected = {
+            "run", "finished", "history", "step", *velocities, *(f"weight.{name}" for name in own)
+        }
         for name in sorted(expected ^ arrays.keys()):
             state = "missing" if name in expected else "unexpected"
             raise ValueError(f"{shown(name)} is {state}")
+        if arrays["run"].shape != () or arrays["run"] != run:
+            raise ValueError("it belongs to another run than config.json")
         finished = _number(arrays["finished"], "finished", len(stages))
         steps = stages[finished].steps if finished < len(stages) else 1
         step = _number(arrays["step"], "step", steps - 1)
@@ -126,7 +138,7 @@ def read_checkpoint(out: str | os.PathLike, stages: Sequence[Stage]) -> Checkpoi
         check_finite(own)
         check_finite({name: arrays[name] for name in velocities})
         history = _history(arrays["history"], stages, finished, step)
-    return Checkpoint(finished, history, step, own, [arrays[name] for name in velocities])
+    return Checkpoint(run, finished, history, step, own, [arrays[name] for name in velocities])
 
 
 def _number(value, name, largest):

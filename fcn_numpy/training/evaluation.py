@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fcn_numpy.data import DataFaults
 from fcn_numpy.metrics import Scores, segmentation_scores
 from fcn_numpy.prediction import score_image
 from fcn_numpy.training.gradients import ParallelGradients, SerialGradients, gradients_for
@@ -57,7 +58,10 @@ def evaluate(
         load_fcn(out, name, settings, len(classes_of(data)))  # all are there, and not damaged
     if data is not None:
         images = data.test.subset(range(len(data.test))[:n])
-        images.check(functools.partial(report, "checking"))
+        # Whether their labels are of use was asked when the run began, of all images.
+        survey = images.survey(functools.partial(report, "checking"))
+        if survey.faults:
+            raise DataFaults(survey.faults)
     with gradients_for(settings, data) as gradients:
         return score_networks(gradients, out, n, seed or 0, report)
 

@@ -27,7 +27,12 @@ from fcn_numpy.models import BACKBONES, FCN, start_from
 from fcn_numpy.models.files import check_finite, for_caffe_images
 from fcn_numpy.optim import SGD
 from fcn_numpy.seeds import stream
-from fcn_numpy.training.checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
+from fcn_numpy.training.checkpoint import (
+    CHECKPOINT,
+    Checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
 from fcn_numpy.training.evaluation import score_networks
 from fcn_numpy.training.gradients import ParallelGradients, SerialGradients, gradients_for
 from fcn_numpy.training.images import classes_of
@@ -42,6 +47,7 @@ from fcn_numpy.training.run_folder import (
     read_run,
     read_scores,
     refuse_files,
+    run_identity,
     write_config,
     write_history,
     write_scores,
@@ -49,6 +55,8 @@ from fcn_numpy.training.run_folder import (
 from fcn_numpy.training.settings import Settings
 from fcn_numpy.training.stages import STAGES, Stage
 
+# What the weights of a stage call the identity of their run.
+RUN = "run"
 # Estimates of the remaining time assume this size for whole images of a folder.
 TYPICAL_SIZE = 500
 
@@ -155,10 +163,13 @@ def train(
         else:
             refuse_files(out)  # it may have got a run before it was claimed
             settings, classes = Settings() if settings is None else settings, classes_of(data)
-        if not (out / SCORES).exists():
+        identity = run_identity(settings, classes, data)
+        state = read_checkpoint(out, settings.stages, identity)
+        trained = state.finished == len(settings.stages) or not (out / CHECKPOINT).exists()
+        if not (trained and (out / SCORES).exists()):
             _check_data(settings, data, report_other)
             with gradients_for(settings, data) as gradients:
-                run = _Run(out, settings, data, gradients, report, should_stop)
+                run = _Run(out, settings, data, gradients, state, report, should_stop)
                 if not resume:
                     source = None if data is None else data.source
                     write_config(out, settings, classes, source)
@@ -168,10 +179,10 @@ def train(
                     write_classes(out / CLASSES_FILE, classes)
                     run.write_history()
                     run.train_stages()
-                    scores = score_networks(gradients, out, None, 0, report_other)
-                    write_scores(out, scores)
+                    write_scores(out, score_networks(gradients, out, None, 0, report_other))
+        scores = read_scores(out)
         (out / CHECKPOINT).unlink(missing_ok=True)
-        return read_scores(out)
+        return scores
 
 
 @contextlib.contextmanager
@@ -211,6 +222,7 @@ class _Run:
         settings: Settings,
         data: OwnData | None,
         gradients: SerialGradients | ParallelGradients,
+        state: Checkpoint,
         report: Callable[[StepReport], None],
         should_stop: Callable[[], bool],
     ):
@@ -222,7 +234,7 @@ class _Run:
         self.report = report
         self.should_stop = should_stop
         self.card = Card(classes_of(data), None if data is None else data.train.percentiles)
-        self.state = read_checkpoint(out, settings.stages)
+        self.state = state
         # The weights that the next stage starts from: those of the stage before, or pretrained.
         self.previous: Mapping[str, np.ndarray] = {}
         if settings.pretrained is not None and not self.state.history:
@@ -309,7 +321,7 @@ class _Run:
                 f"{stage.name} has diverged: try a lower learning rate than {stage.lr:g} for it"
             ) from error
         kind = type(model).__name__
-        metadata = self.card.metadata(kind, self.backbone)
+        metadata = {**self.card.metadata(kind, self.backbone), RUN: str(self.state.run)}
         weights.save(self.out / f"{stage.name}.npz", state, metadata)
         self._save(self.state.finished + 1)
         if self.should_stop():
@@ -334,8 +346,10 @@ class _Run:
         state, self.previous = self.previous, {}
         if state:
             return state
-        stage = self.settings.stages[self.state.finished - 1]
-        return weights.load(self.out / f"{stage.name}.npz")
+        path = self.out / f"{self.settings.stages[self.state.finished - 1].name}.npz"
+        if weights.read_metadata(path).get(RUN) != str(self.state.run):
+            raise ValueError(f"{shown(path)}: it belongs to another run than config.json")
+        return weights.load(path)
 
     def _save(self, finished, step=0, state=None, velocities=()):
         """Write a checkpoint and, from it, history.csv."""

@@ -15,7 +15,7 @@ import numpy as np
 from fcn_numpy.card import check_percentiles
 from fcn_numpy.data import Classes, DataWarning, Folder, open_folder
 from fcn_numpy.data.faults import listed
-from fcn_numpy.data.layouts import TRAIN, VAL, Pair, files_by_name, layout_of
+from fcn_numpy.data.layouts import TEST, TRAIN, VAL, Pair, files_by_name, layout_of
 from fcn_numpy.data.lists import IMAGES
 from fcn_numpy.data.survey import judge
 from fcn_numpy.files import shown
@@ -95,14 +95,18 @@ class OwnData:
             train, test = everything.split(0.2 if validation is None else validation, seed)
             if held_out not in (None, usual):
                 _warn(f"the images of {held_out} are not used: part of {usual} is held out instead")
-        _warn_of_pairs(train.pairs, test.pairs)
+        _warn_of_masks((*train.pairs, *test.pairs))
+        if (layout.images / (usual or "")).is_dir():
+            unused = [n for n in layout.splits if n not in (usual, held_out) and n not in TEST]
+            if unused and usual is not None:
+                _warn(f"not used: the images in {listed(unused)}")
         if not layout.is_voc and usual is not None and not (layout.images / usual).is_dir():
             used = {image.name for image, _ in (*train.pairs, *test.pairs)}
             left = [path.name for path in files_by_name(layout.images, IMAGES).values()]
             left = [name for name in left if name not in used]
             if left and not train.faults + test.faults:
                 _warn(f"not used, as they are in no list that is: {listed(left)}")
-        return cls(root.resolve(), train, test)
+        return cls(Path(os.path.abspath(root)), train, test)
 
     def check_apart(self, out: Path) -> None:
         """Raise ValueError if a run in a folder would write among the images or masks."""
@@ -111,11 +115,11 @@ class OwnData:
             path.parent for folder in (self.train, self.test) for pair in folder.pairs
             for path in pair
         }
-        own = set()
+        root, own = self.root.resolve(), set()
         for folder in (parent.resolve() for parent in parents):
-            inside = folder.relative_to(self.root).parts if self.root in folder.parents else ()
-            own.add(self.root / inside[0] if inside else folder)
-        if out == self.root or any(out == folder or folder in out.parents for folder in own):
+            inside = folder.relative_to(root).parts if root in folder.parents else ()
+            own.add(root / inside[0] if inside else folder)
+        if out == root or any(out == folder or folder in out.parents for folder in own):
             raise ValueError(
                 f"expected a folder for the results that is none of images or masks, got "
                 f"{shown(out)}"
@@ -241,16 +245,10 @@ def _warn(words: str) -> None:
     warnings.warn(words, DataWarning, stacklevel=3)
 
 
-def _warn_of_pairs(train: Sequence[Pair], test: Sequence[Pair]) -> None:
-    """Warn of images in both parts, and of masks of two images."""
-    both = {image for image, _ in train} & {image for image, _ in test}
-    if both:
-        _warn(
-            f"{len(both)} of {len(test)} images to score on are also trained on "
-            f"({listed(sorted(path.name for path in both))}): their scores say little"
-        )
+def _warn_of_masks(pairs: Sequence[Pair]) -> None:
+    """Warn of masks of two images."""
     of_masks: dict[Path, set[Path]] = {}
-    for image, mask in (*train, *test):
+    for image, mask in pairs:
         of_masks.setdefault(mask, set()).add(image)
     shared = sorted(mask.name for mask, images in of_masks.items() if len(images) > 1)
     if shared:

@@ -8,6 +8,7 @@ import dataclasses
 import io
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ def claimed(out: str | os.PathLike) -> Iterator[None]:
         If another process has claimed it.
     """
     out = Path(out)
+    if (out / LOCK).exists() and (out / LOCK).stat().st_size:
+        raise ValueError(f"expected no file {shown(out / LOCK)}: it is not that of a run")
     if out.exists() and not out.is_dir():
         raise ValueError(f"expected a folder for the run, got the file {shown(out)}")
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
@@ -220,6 +223,28 @@ def read_run(out: str | os.PathLike) -> tuple[Settings, Classes, OwnData | None]
         return settings, classes, OwnData.found_again(source, classes)
 
 
+def run_identity(settings: Settings, classes: Classes, data: OwnData | None) -> int:
+    """Return a number that tells a run's files from those of another run.
+
+    Parameters
+    ----------
+    settings : Settings
+    classes : Classes
+    data : OwnData or None
+        None for toy images.
+
+    Returns
+    -------
+    int
+        Where the images are does not matter: they may move.
+    """
+    checksum = None
+    if data is not None:
+        checksum = data.source["checksum"] if data.checksum is None else data.checksum
+    what = [dataclasses.asdict(settings), classes_text(classes), checksum]
+    return zlib.crc32(json.dumps(what).encode())
+
+
 def _settings(values):
     names = [field.name for field in dataclasses.fields(Settings)]
     values = dict(_fields(values, names))
@@ -280,7 +305,7 @@ def read_history(out: str | os.PathLike) -> list[tuple[str, int, float]]:
     path = Path(out) / HISTORY
     with errors_name(path):
         if not path.exists():
-            raise ValueError("there is no such file: the run has not trained yet")
+            raise ValueError("there is no such file")
         reader = csv.reader(io.StringIO(read_text(path, LARGEST_FILE)), strict=True)
         try:
             rows = list(reader)

@@ -60,8 +60,11 @@ def program() -> str:
         It looks for modules where this process does, but not in the current folder. If the
         standard library or NumPy is there, it is looked at last.
     """
-    here = os.getcwd()
-    paths = [os.path.abspath(path) for path in sys.path]
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:  # it was removed: nothing can be imported from it
+        here = ""
+    paths = [os.path.abspath(path) for path in sys.path if path]
     kept = [path for path in paths if not _same_file(path, here)]
     needed = {os.path.dirname(os.__file__), _root("numpy")}
     kept += [path for path in needed if path in paths and path not in kept]

@@ -26,16 +26,17 @@ def _vgg16_names():
 
 
 _VGG16 = _vgg16_names()
+_FIRST = "conv1_1.weight"
 
 
 def our_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the same arrays under the names that this package gives them.
 
     Known are: ``module.`` (PyTorch's DataParallel), ``_orig_mod.`` (torch.compile), ``model.``,
-    ``net.`` and ``network.`` before all names, also one after the other; ``conv1_1/W`` and
-    ``conv1_1/b``, if all names end so (Chainer, as wkentaro/fcn saves them); ``features.0.weight``
-    to ``classifier.6.bias`` (torchvision's VGG16). All other names stay as they are. No array is
-    changed: the classifier's weights stay matrices.
+    ``net.``, ``network.`` and anything else that precedes ``conv1_1.weight`` before all names;
+    ``conv1_1/W`` and ``conv1_1/b``, if all names end so (Chainer, as wkentaro/fcn saves them);
+    ``features.0.weight`` to ``classifier.6.bias`` (torchvision's VGG16). All other names stay as
+    they are. No array is changed: the classifier's weights stay matrices.
 
     Parameters
     ----------
@@ -71,7 +72,10 @@ def our_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _common_prefix(names):
-    """Return the known prefix that all names have, or nothing."""
+    """Return the prefix that all names have: a known one, what precedes conv1_1, or nothing."""
+    first = next((name for name in names if name.endswith(f".{_FIRST}")), _FIRST)
+    if first != _FIRST and all(name.startswith(first[: -len(_FIRST)]) for name in names):
+        return first[: -len(_FIRST)]
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in names):
             return prefix

@@ -421,9 +421,9 @@ def test_labels_above_255_are_not_written(tmp_path):
 def test_files_that_hold_further_images(tmp_path, name):
     first, second = Image.new("RGB", (4, 3)), Image.new("RGB", (4, 3), "red")
     first.save(tmp_path / name, save_all=True, append_images=[second, second])
-    assert inspect_image(tmp_path / name).is_first
+    assert inspect_image(tmp_path / name).has_more
     first.save(tmp_path / name)
-    assert not inspect_image(tmp_path / name).is_first
+    assert not inspect_image(tmp_path / name).has_more
 
 
 def test_what_is_written_comes_back(tmp_path):

@@ -167,7 +167,7 @@ def _segment(
             f"{path}: turned upright by its EXIF orientation {read.orientation}", DataWarning,
             stacklevel=2,
         )
-    if read.is_first:
+    if read.has_more:
         warnings.warn(
             f"{path}: only the first of the images in it is read", DataWarning, stacklevel=2
         )

@@ -143,7 +143,7 @@ class Folder:
                 name = self.pairs[index][0].name
                 if read.orientation != 1:
                     survey.turned.append(name)
-                if read.is_first:
+                if read.has_more:
                     survey.several.append(name)
                 if read.bits == 16 and is_narrow(read.image):
                     survey.dark.append(name)

@@ -141,7 +141,7 @@ class ImageRead(NamedTuple):
         Height and width in the file, before it was turned.
     bits : int
         Of each channel: 8 or 16.
-    is_first : bool
+    has_more : bool
         Whether the file holds further images after this one.
     """
 
@@ -149,7 +149,7 @@ class ImageRead(NamedTuple):
     orientation: int
     size: tuple[int, int]
     bits: int
-    is_first: bool
+    has_more: bool
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
@@ -194,7 +194,7 @@ def inspect_image(path: str | os.PathLike) -> ImageRead:
                 white = Image.new("RGBA", picture.size, "white")
                 picture = Image.alpha_composite(white, picture.convert("RGBA"))
             values = np.asarray(picture.convert("RGB"))
-        is_first = has_further(opened)
+        has_more = has_further(opened)
     bits = 8 * values.dtype.itemsize
     if values.ndim == 2:
         values = np.broadcast_to(values[..., None], (*values.shape, 3))
@@ -205,7 +205,7 @@ def inspect_image(path: str | os.PathLike) -> ImageRead:
         image = image[:3] * image[3] + (1 - image[3])
     height, width = values.shape[:2]
     size = (width, height) if turned >= 5 else (height, width)
-    return ImageRead(image, max(turned, orientation), size, bits, is_first)
+    return ImageRead(image, max(turned, orientation), size, bits, has_more)
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:

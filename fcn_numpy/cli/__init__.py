@@ -65,7 +65,12 @@ def run(options: argparse.Namespace) -> int:
     try:
         with warnings_in_lines(options.command):
             status = options.run(options)
-        sys.stdout.flush()
+        try:
+            sys.stdout.flush()
+        except OSError:
+            if status == 0:
+                raise
+            close_streams()  # the command has said so itself
         return status
     except BrokenPipeError:
         # The reader of our output has gone (as in `| head`): nobody is left to write to.

@@ -51,6 +51,7 @@ def draw(path, size=(64, 64)):
 # ---------------------------------------------------------------- the terminal
 
 
+@pytest.mark.slow
 def test_output_that_was_closed_ends_nothing(tmp_path):
     status, _, err = shell('$0 train --quick --out "$1" >&-', tmp_path / "run")
     assert (status, err) == (0, "")
@@ -85,6 +86,7 @@ def test_what_a_terminal_cannot_show_ends_nothing(network, tmp_path, encoding):
     assert len(list((tmp_path / "out").iterdir())) == 6
 
 
+@pytest.mark.slow
 def test_names_that_a_terminal_cannot_show_are_trained_on(tmp_path):
     root = write_folder(tmp_path / "own", 4)
     (root / "classes.csv").write_text("name\nbackground\n圆\n方\ntriangle\n", "utf-8")
@@ -174,6 +176,7 @@ def test_a_limit_of_file_sizes_interrupts_and_goes_on(tmp_path):
     assert shell('$0 train --resume --out "$1"', out)[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["gone", "cut", "resized"])
 def test_images_that_change_while_a_run_goes_on(tmp_path, how):
     root = write_folder(tmp_path / "own", 5, listed=True)
@@ -288,6 +291,7 @@ def test_settings_of_matplotlib_do_not_matter(network, tmp_path):
     assert (status, err) == (0, "") and "a.png: class 1" in out
 
 
+@pytest.mark.slow
 def test_a_current_folder_that_is_gone_and_a_call_from_elsewhere(tmp_path):
     gone = tmp_path / "gone"
     gone.mkdir()

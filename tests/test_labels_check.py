@@ -408,3 +408,28 @@ def test_a_folder_that_has_moved_from_behind_a_link(tmp_path):
     (tmp_path / "real").rename(tmp_path / "moved")
     source["folder"] = str(tmp_path / "moved")
     assert len(OwnData.found_again(source, TWO).train) == 2
+
+
+@pytest.mark.parametrize(("mask", "words"), [
+    ([[0, 255]], "the numbers 0, 255"), ([[3, 0, 1]], "the numbers 0, 1, 3"),
+    ([range(20)], "the numbers 0, 1, 2, 3, 4, 5, ..."),
+])
+def test_without_a_list_the_values_of_a_mask_are_named(tmp_path, mask, words):
+    """They say what the list must have."""
+    root = write(tmp_path, [mask, mask])
+    with pytest.raises(ValueError, match=r"no .*classes\.csv; write it, or give --cl") as caught:
+        open_folder(root)
+    assert str(caught.value).endswith(f"{root / 'masks' / '0.png'} has {words}")
+    Image.fromarray(np.array([[(9, 8, 7), (0, 0, 1)]], np.uint8)).save(root / "masks" / "0.png")
+    with pytest.raises(ValueError, match=r"has the colors \(0, 0, 1\), \(9, 8, 7\)$"):
+        open_folder(root)
+
+
+def test_a_list_and_masks_that_are_missing_are_named_together(tmp_path):
+    root = write(tmp_path, [BOTH] * 3)
+    for path in (root / "masks").iterdir():
+        path.rename(path.with_stem(f"{path.stem}_L"))
+    with pytest.raises(DataFaults) as caught:
+        open_folder(root)
+    first, second = caught.value.faults
+    assert "expected the names of the classes" in first and "give --mask-suffix=_L" in second

@@ -14,7 +14,7 @@ from fcn_numpy.data.classes import VOC_CLASSES, Classes
 from fcn_numpy.data.faults import DataFaults
 from fcn_numpy.data.images import inspect_image, stretch
 from fcn_numpy.data.layouts import TRAIN, Pair, classes_for, layout_of
-from fcn_numpy.data.masks import inspect_mask
+from fcn_numpy.data.masks import inspect_mask, values_in
 from fcn_numpy.data.shapes import IGNORE
 from fcn_numpy.data.survey import Survey, is_narrow, judge
 from fcn_numpy.files import shown
@@ -261,5 +261,11 @@ def open_folder(
 
 def _folder(root, pairs, faults, classes, coloured, percentiles=None):
     if classes is None:
-        classes, coloured = classes_for(root)
+        try:
+            classes, coloured = classes_for(root)
+        except ValueError as error:
+            # What else there is to say, so that one more try is enough.
+            values = values_in(pairs[0][1]) if pairs else ""
+            words = f"{error}. {shown(pairs[0][1])} has {values}" if values else str(error)
+            raise (DataFaults([words, *faults]) if faults else ValueError(words)) from error
     return Folder(pairs, classes, coloured, tuple(faults), percentiles)

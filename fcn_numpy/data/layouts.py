@@ -19,7 +19,8 @@ from fcn_numpy.files import shown
 
 # Lists of classes that a folder may have: ours, CVAT's, labelme's.
 CLASS_FILES = ("classes.csv", "labelmap.txt", "class_names.txt")
-# Folders of masks beside images/.
+# Folders of images, and of masks beside them.
+IMAGE_FOLDERS = ("images", "img")
 MASK_FOLDERS = ("masks", "annotations", "labels")
 # What splits are called, those of ADE20K last.
 TRAIN, VAL, TEST = ("train", "training"), ("val", "validation", "valid"), ("test", "testing")
@@ -325,7 +326,8 @@ def layout_of(root: str | os.PathLike, mask_suffix: str = "") -> Layout:
     else:
         there = (root / n for n in MASK_FOLDERS if any((root / n).rglob("*.png")))
         masks = next(there, root / "masks")  # in labels/ YOLO has text
-        layout = Layout(root, root / "images", masks, root, False, mask_suffix)
+        images = next((root / n for n in IMAGE_FOLDERS if (root / n).is_dir()), root / "images")
+        layout = Layout(root, images, masks, root, False, mask_suffix)
     for part in (layout.images, layout.masks):
         if not part.is_dir():
             names = sorted(path.name for path in root.iterdir() if path.is_dir())

@@ -42,6 +42,10 @@ def read_mask(path: str | os.PathLike, classes: Classes, coloured: bool = False)
     return inspect_mask(path, classes, coloured).labels
 
 
+# Of the values of a mask, so many are named.
+MOST_VALUES = 6
+
+
 class MaskRead(NamedTuple):
     """A mask, and what was found in its palette.
 
@@ -84,6 +88,24 @@ def inspect_mask(
         _expect(labels >= 0, pixels, wanted)
         labels = upright(labels, orientation_of(picture))
     return MaskRead(np.ascontiguousarray(labels, np.uint8), reordered, doubtful)
+
+
+def values_in(path: str | os.PathLike) -> str:
+    """Return which numbers or colors a mask holds, in words; nothing if it cannot be read."""
+    try:
+        with open_image(path, ("PNG",)) as picture:
+            values = values_of(picture)
+            try:
+                found = np.unique(_numbers(path, picture, values)).tolist()
+                kind = "numbers"
+            except ValueError:
+                pixels = _colours(picture, values).reshape(-1, 3)
+                found = [tuple(colour) for colour in np.unique(pixels, axis=0).tolist()]
+                kind = "colors"
+    except (ValueError, OSError):
+        return ""
+    more = ", ..." if len(found) > MOST_VALUES else ""
+    return f"the {kind} {', '.join(map(str, found[:MOST_VALUES]))}{more}"
 
 
 def _colours(picture, values):

@@ -76,19 +76,11 @@ def message_of(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def errors_name(path: str | os.PathLike, *kinds: type[Exception]) -> Iterator[None]:
-    """Put the file's name in front of a ValueError raised in the block.
-
-    Parameters
-    ----------
-    path : path-like
-    *kinds : type of Exception
-        Exceptions that become a ValueError too.
-    """
-    caught: tuple[type[Exception], ...] = (ValueError, *kinds)
+def errors_name(path: str | os.PathLike) -> Iterator[None]:
+    """Put the file's name in front of a ValueError raised in the block."""
     try:
         yield
-    except caught as error:
+    except ValueError as error:
         raise ValueError(f"{shown(path)}: {reason_of(error)}") from error
 
 

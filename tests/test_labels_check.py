@@ -13,7 +13,7 @@ from fcn_numpy import weights
 from fcn_numpy.cli import main
 from fcn_numpy.data import Classes, DataFaults, DataWarning, open_folder, voc_palette
 from fcn_numpy.models import TINY, FCN8s
-from fcn_numpy.training import OwnData
+from fcn_numpy.training import OwnData, Settings, train
 
 TWO, THREE = Classes.named(("ground", "thing")), Classes.named(("ground", "cat", "dog"))
 BOTH = [[0, 1, 0], [0, 1, 1]]
@@ -433,3 +433,23 @@ def test_a_list_and_masks_that_are_missing_are_named_together(tmp_path):
         open_folder(root)
     first, second = caught.value.faults
     assert "expected the names of the classes" in first and "give --mask-suffix=_L" in second
+
+
+def test_a_stretched_image_of_one_value_is_not_told_to_be_stretched(tmp_path):
+    root = write(tmp_path, [BOTH] * 2)
+    Image.fromarray(np.full((2, 3), 500, np.uint16)).save(root / "images" / "0.png")
+    assert "--stretch" in said(open_folder(root, None, TWO))[0]
+    assert said(open_folder(root, None, TWO, percentiles=(1, 99))) == []
+
+
+def test_checking_says_how_far_it_is_before_a_run_begins(tmp_path):
+    root = write(tmp_path / "data", [BOTH] * 3)
+    done = []
+
+    def report(what, number):
+        done.append((what, number))
+
+    settings = Settings().quick().with_stages(steps=1)
+    train(tmp_path / "run", settings, data=OwnData.open(root, classes=TWO), report_other=report)
+    assert done[:3] == [("checking", 1), ("checking", 2), ("checking", 3)]
+    assert {what for what, _ in done[3:]} == {f"scoring fcn{n}s" for n in (32, 16, 8)}

@@ -65,14 +65,12 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path, monkeypatch):
 EVIL = "\x1b[31m\x07\u202e\n" + "x" * 150
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
 @pytest.mark.parametrize("read", [weights.load, weights.read_metadata])
 def test_a_long_and_hostile_path_is_shown_escaped(tmp_path, read):
     folder = tmp_path / EVIL / EVIL / EVIL
-    try:
-        folder.mkdir(parents=True)
-        (folder / "w.npz").write_bytes(b"words" * 200)
-    except OSError:
-        pytest.skip("the system has no such paths")
+    folder.mkdir(parents=True)
+    (folder / "w.npz").write_bytes(b"words" * 200)
     with pytest.raises(ValueError, match="is no file of weights: expected") as caught:
         read(folder / "w.npz")
     message = str(caught.value)

@@ -145,7 +145,7 @@ class Folder:
                     survey.turned.append(name)
                 if read.has_more:
                     survey.several.append(name)
-                if read.bits == 16 and is_narrow(read.image):
+                if self.percentiles is None and read.bits == 16 and is_narrow(read.image):
                     survey.dark.append(name)
                 pixels = hashlib.blake2b(read.image, digest_size=8).digest()
                 survey.images.setdefault(pixels, name)

@@ -182,7 +182,7 @@ def fcn_for(
 
 
 def check_finite(state: State) -> None:
-    """Raise an error for weights that are not finite. It takes no memory.
+    """Raise an error for weights that are integers or not finite. It takes no memory.
 
     Parameters
     ----------
@@ -191,7 +191,8 @@ def check_finite(state: State) -> None:
     Raises
     ------
     ValueError
-        If one of floating point holds NaN or infinity. The message names the first.
+        If one is of integers, as quantized weights are, which mean nothing without their scale;
+        if one of floating point holds NaN or infinity. The message names the first.
 
     Examples
     --------
@@ -202,7 +203,7 @@ def check_finite(state: State) -> None:
     """
     for name, value in state.items():
         value = np.asarray(value)
-        if value.dtype.kind in "iu":  # quantized weights mean nothing without their scale
+        if value.dtype.kind in "iu":
             raise ValueError(f"expected floating weights for {shown(name)}, got {value.dtype}")
         if value.dtype.kind != "f" or not value.size:
             continue

@@ -163,11 +163,13 @@ def train(
         else:
             refuse_files(out)  # it may have got a run before it was claimed
             settings, classes = Settings() if settings is None else settings, classes_of(data)
+            _check_data(settings, data, report_other)
         identity = run_identity(settings, classes, data)
         state = read_checkpoint(out, settings.stages, identity)
         trained = state.finished == len(settings.stages) or not (out / CHECKPOINT).exists()
         if not (trained and (out / SCORES).exists()):
-            _check_data(settings, data, report_other)
+            if resume:
+                _check_data(settings, data, report_other)
             with gradients_for(settings, data) as gradients:
                 run = _Run(out, settings, data, gradients, state, report, should_stop)
                 if not resume:

@@ -178,7 +178,7 @@ def expect_the_same(finished, out):
     assert files_of(out) == files_of(finished)
 
 
-@pytest.mark.parametrize("which", [1, 4, 7])
+@pytest.mark.parametrize("which", [1, 5, 9])  # at the opening, within, and after the last
 def test_killed_between_a_checkpoint_and_what_follows_from_it(
     finished, tmp_path, monkeypatch, which
 ):

@@ -101,3 +101,17 @@ def test_windows_for_the_classifier(folder):
     x, y = images.windows(40, np.random.default_rng(0))
     assert x.shape == (40, 3, 72, 72) and y.shape == (40,)
     assert set(y.tolist()) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 10**9, 2 * 10**9, 2**32])
+@pytest.mark.parametrize("count", [1, 2])
+def test_no_held_out_toy_image_is_trained_on(seed, count):
+    """Whichever seeds are given for the two: sums of a seed and an offset would meet."""
+    settings = dataclasses.replace(Settings(), seed=seed, n_train=4)
+    trained = {
+        image.tobytes() for number in range(count)
+        for image in ToyImages(settings, Part(number, count)).whole[0]
+    }
+    for other in (0, 1, 10**9, 2 * 10**9, 2**32):
+        held_out = ToyImages(settings, Part()).held_out(4, other)
+        assert not trained & {image.tobytes() for image, _ in held_out}

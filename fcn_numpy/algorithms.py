@@ -21,9 +21,10 @@ def algorithm(name: str) -> Iterator[None]:
     ----------
     name : {"auto", "im2col", "plain"}
         "auto", the choice outside of any block: `fcn_numpy.fast`, with Winograd's algorithm for
-        float32 and 3x3 kernels at stride 1 with at least 32 channels in and out. "im2col": the
-        same without Winograd's algorithm; in float32 its rounding errors are a half (32
-        channels) to a sixth (512) of Winograd's. "plain": the textbook alone.
+        float32 and 3x3 kernels at stride 1 with at least 64 channels in and out, except on the
+        smallest maps. "im2col": the same without Winograd's algorithm; in float32 its rounding
+        errors are a third (64 channels) to a sixth (512) of Winograd's. "plain": the textbook
+        alone.
 
     Notes
     -----

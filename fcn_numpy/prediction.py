@@ -9,7 +9,7 @@ import numpy as np
 from fcn_numpy.checks import Pair, check_array
 from fcn_numpy.data import normalise, subtract_mean
 from fcn_numpy.data.framing import extend
-from fcn_numpy.models import FCN, Backbone
+from fcn_numpy.models import FCN, Backbone, Frozen
 
 PREPROCESSING = {"normalise": normalise, "subtract_mean": subtract_mean}
 
@@ -38,7 +38,7 @@ def prepare(images: np.ndarray, backbone: type[Backbone]) -> np.ndarray:
     return PREPROCESSING[backbone.preprocessing](images)
 
 
-def score_image(model: FCN, image: np.ndarray) -> np.ndarray:
+def score_image(model: FCN | Frozen, image: np.ndarray) -> np.ndarray:
     """Return the scores of one image of any size.
 
     If the network does not take an image of this size, the image is extended at the bottom and
@@ -46,8 +46,8 @@ def score_image(model: FCN, image: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    model : FCN
-        It is left in eval mode.
+    model : FCN or Frozen
+        An FCN is left in eval mode. For many images, a `fcn_numpy.models.Frozen` one is faster.
     image : ndarray, shape (3, H, W), floating
         RGB from 0 to 1.
 
@@ -70,7 +70,8 @@ def score_image(model: FCN, image: np.ndarray) -> np.ndarray:
     """
     check_array(image, "image", (3, "H", "W"))
     h, w = image.shape[1:]
-    model.eval()
+    if isinstance(model, FCN):
+        model.eval()
     extended = extend(image, fitting_size(model, (h, w)))
     with np.errstate(over="ignore", invalid="ignore"):  # it shows in the scores
         scores = model(prepare(extended[None], model.backbone))[0, :, :h, :w]
@@ -79,12 +80,12 @@ def score_image(model: FCN, image: np.ndarray) -> np.ndarray:
     return scores
 
 
-def fitting_size(model: FCN, size: Pair) -> Pair:
+def fitting_size(model: FCN | Frozen, size: Pair) -> Pair:
     """Return the smallest size that the network takes and that is at least the given one.
 
     Parameters
     ----------
-    model : FCN
+    model : FCN or Frozen
     size : (int, int)
         Height and width.
 

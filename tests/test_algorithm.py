@@ -15,11 +15,12 @@ from references import assert_close
 import fcn_numpy
 from fcn_numpy import fast
 from fcn_numpy.convolution import algorithm
-from fcn_numpy.models import TINY, FCN8s, PyramidPooling
+from fcn_numpy.models import TINY, FCN8s, Frozen, PyramidPooling
 from fcn_numpy.nn import Module
 
 PACKAGE = Path(fcn_numpy.__file__).parent
 FUNCTIONS = [name for name in fast.__all__ if name not in ("CHOICE", "on")]
+SIZE = 49, 50
 
 
 def forward_and_backward():
@@ -30,9 +31,14 @@ def forward_and_backward():
         if not parameter.data.any():
             parameter.data[...] = 0.1 * rng.standard_normal(parameter.data.shape)
     model.drop6.rng = model.drop7.rng = np.random.default_rng(1)
-    scores = model(rng.standard_normal((1, 3, 49, 50)))
+    image = rng.standard_normal((1, 3, *SIZE))
+    scores = model(image)
     grad = model.backward(rng.standard_normal(scores.shape))
-    return {"scores": scores, "image": grad} | {n: p.grad for n, p in model.named_parameters()}
+    grads = {n: p.grad for n, p in model.named_parameters()}
+    expected = model.eval()(image)
+    with Frozen(model.astype(np.float32)) as network:
+        assert_close(network(image.astype(np.float32)), expected, 1e-4)
+    return {"scores": scores, "image": grad, **grads}
 
 
 def test_plain_and_fast_give_the_same_numbers():
@@ -45,7 +51,7 @@ def test_plain_and_fast_give_the_same_numbers():
 
 
 def test_plain_runs_without_the_engine_room(monkeypatch):
-    def forbidden(*arguments):
+    def forbidden(*arguments, **options):
         raise AssertionError("the engine room was called")
 
     for name in FUNCTIONS:
@@ -60,7 +66,11 @@ def test_every_function_of_the_engine_room_is_used(monkeypatch):
     called = set()
 
     def noting(name, function):
-        return lambda *arguments: called.add(name) or function(*arguments)
+        def noted(*arguments, **options):
+            called.add(name)
+            return function(*arguments, **options)
+
+        return noted
 
     for name in FUNCTIONS:
         monkeypatch.setattr(fast, name, noting(name, getattr(fast, name)))

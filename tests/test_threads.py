@@ -1,24 +1,26 @@
 """Work shared out between threads is done once, in order, and with the caller's settings."""
 
 import os
+import subprocess
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 
-from fcn_numpy.fast import threads
-from fcn_numpy.fast.threads import share_out, share_out_pieces, thread_count
+from fcn_numpy.fast import blas, threads
+from fcn_numpy.fast.threads import parts, share_out, share_out_pieces
 
 
 @pytest.fixture(autouse=True)
 def three_threads(monkeypatch):
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    monkeypatch.setattr(blas, "thread_count", lambda: 3)
 
 
 def test_each_thread_gets_every_nth_item_and_results_keep_their_order():
     assert share_out(list, range(8)) == [[0, 3, 6], [1, 4, 7], [2, 5]]
     assert share_out(list, range(2)) == [[0], [1]]
-    assert share_out(list, range(8), in_threads=False) == [list(range(8))]
     assert share_out(list, []) == [[]]
 
 
@@ -61,18 +63,65 @@ def test_pieces_cover_an_array_once(monkeypatch, large, shape):
     np.testing.assert_array_equal(x, np.ones(shape))
 
 
-@pytest.mark.parametrize(
-    ("openblas", "omp", "expected"), [("2", "5", 2), (None, "5", 5), ("no", "4", 4)]
-)
-def test_thread_count_is_that_of_the_matrix_product(monkeypatch, openblas, omp, expected):
-    monkeypatch.delenv("OPENBLAS_NUM_THREADS")
-    for name, value in (("OPENBLAS_NUM_THREADS", openblas), ("OMP_NUM_THREADS", omp)):
-        if value:
-            monkeypatch.setenv(name, value)
-    assert thread_count() == expected
+def test_an_error_is_raised_after_all_threads_have_ended():
+    ended = []
+
+    def work(items):
+        if 0 in items:
+            raise RuntimeError("at once")
+        time.sleep(0.2)
+        ended.append(items)
+
+    with pytest.raises(RuntimeError, match="at once"):
+        share_out(work, range(3))
+    assert len(ended) == 2
 
 
-def test_thread_count_without_variables(monkeypatch):
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-        monkeypatch.delenv(name, raising=False)
-    assert 1 <= thread_count() <= os.cpu_count()
+@pytest.mark.parametrize("count", [1, 2, 5, 7, 9])
+def test_parts_cut_evenly(count):
+    cut = parts(7, count)
+    assert [n for part in cut for n in range(part.start, part.stop)] == list(range(7))
+    lengths = [part.stop - part.start for part in cut]
+    assert len(cut) == min(count, 7) and max(lengths) - min(lengths) <= 1
+
+
+# --- How many threads the matrix product has -----------------------------------------------
+
+
+PROGRAM = """
+import numpy as np
+from fcn_numpy.fast import blas
+from fcn_numpy.fast.threads import share_out
+counts = share_out(lambda items: blas._FUNCTIONS and blas._FUNCTIONS[0](), range(4))
+print(blas.thread_count(), counts, blas.thread_count())
+"""
+
+
+@pytest.mark.skipif(blas._FUNCTIONS is None, reason="NumPy's BLAS is not OpenBLAS")
+@pytest.mark.parametrize("count", [1, 2])
+def test_products_run_on_one_thread_while_work_is_shared(count):
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(count)}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment
+    )
+    count = min(count, os.cpu_count())
+    assert done.stdout == f"{count} {[1] * count} {count}\n", done.stderr
+
+
+@pytest.mark.skipif(blas._FUNCTIONS is None, reason="NumPy's BLAS is not OpenBLAS")
+def test_the_number_of_threads_comes_back_after_an_error_and_from_nested_blocks(monkeypatch):
+    monkeypatch.undo()
+    before = blas._FUNCTIONS[0]()
+    with pytest.raises(RuntimeError), blas.one_thread():
+        with blas.one_thread():
+            assert (blas._FUNCTIONS[0](), blas.thread_count()) == (1, before)
+        assert blas._FUNCTIONS[0]() == 1
+        raise RuntimeError
+    assert blas._FUNCTIONS[0]() == before
+
+
+def test_without_openblas_nothing_is_shared(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(blas, "_FUNCTIONS", None)
+    assert blas.thread_count() == 1
+    assert share_out(list, range(3)) == [[0, 1, 2]]

@@ -6,7 +6,9 @@ from references import assert_close
 
 from fcn_numpy import conv2d, conv2d_input, conv2d_weight
 from fcn_numpy.convolution import algorithm
-from fcn_numpy.fast import winograd
+from fcn_numpy.fast import blas, winograd
+from fcn_numpy.fast.finish import Finish
+from fcn_numpy.nn import MaxPool2d
 
 # (N, C, F), (H, W), padding
 CONFIGURATIONS = [
@@ -20,14 +22,8 @@ CONFIGURATIONS = [
     pytest.param((1, 2, 3), (17, 5), (0, 2), id="padding-pair"),
     pytest.param((1, 40, 33), (30, 21), (1, 1), id="many-channels"),
 ]
-# Sizes of blocks: all in one; a few; a tile each; large products, of one and of several blocks.
-BLOCKS = {
-    "default": {},
-    "few-tiles": {"MAX_TILES": 5},
-    "one-tile": {"MAX_TILES": 1},
-    "large-product": {"MIN_TILES": 10**9},
-    "large-products": {"MIN_TILES": 10**9, "MAX_TILES": 7},
-}
+# The most tiles of a block: more than there are, a few, one.
+BLOCKS = {"one-block": 10**9, "few-tiles": 5, "one-tile": 1}
 
 
 def arrays(counts, size, padding, dtype=np.float32):
@@ -44,13 +40,24 @@ def arrays(counts, size, padding, dtype=np.float32):
 
 @pytest.fixture(params=BLOCKS.values(), ids=BLOCKS)
 def blocks(request, monkeypatch):
-    for name, value in request.param.items():
-        monkeypatch.setattr(winograd, name, value)
+    monkeypatch.setattr(winograd, "MAX_TILES", request.param)
 
 
-@pytest.fixture(params=["1", "3"], ids=["one-thread", "three-threads"])
+@pytest.fixture(params=[1, 3], ids=["one-thread", "three-threads"])
 def threads(request, monkeypatch):
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", request.param)
+    monkeypatch.setattr(blas, "thread_count", lambda: request.param)
+    monkeypatch.setattr(winograd, "LARGE_PRODUCT", 0)
+
+
+def convolve(x, w, padding, finish=None, pool=None):
+    """winograd.conv2d into a new array; the pool, if any, is "floor" or "ceil"."""
+    h, wd = (n + 2 * p - 2 for n, p in zip(x.shape[2:], padding))
+    if pool:
+        h, wd = ((n + (pool == "ceil")) // 2 for n in (h, wd))
+    out = np.full((len(x), len(w), h, wd), np.nan, np.float32)
+    kernel = winograd.transform_kernel(w)
+    winograd.conv2d(x, kernel, padding, finish or Finish(), out, pool is not None)
+    return out
 
 
 @pytest.mark.usefixtures("blocks", "threads")
@@ -59,10 +66,28 @@ def test_conv2d(counts, size, padding):
     x, w, _ = arrays(counts, size, padding)
     bias = np.random.default_rng(1).standard_normal(counts[2]).astype(np.float32)
     expected = conv2d(x.astype(np.float64), w.astype(np.float64), padding=padding)
-    assert_close(winograd.conv2d(x, w, padding), expected, 3e-5)
-    assert_close(
-        winograd.conv2d(x, w, padding, bias), expected + bias[:, None, None].astype(float), 3e-5
-    )
+    assert_close(convolve(x, w, padding), expected, 3e-5)
+    expected += bias[:, None, None].astype(float)
+    assert_close(convolve(x, w, padding, Finish(bias)), expected, 3e-5)
+    rectified = convolve(x, w, padding, Finish(bias, relu=True))
+    assert_close(rectified, np.maximum(expected, 0), 3e-5)
+    for pool in ("floor", "ceil"):
+        if pool == "floor" and min(expected.shape[2:]) < 2:
+            continue
+        pooled = MaxPool2d(2, ceil_mode=pool == "ceil")(rectified)
+        fused = convolve(x, w, padding, Finish(bias, relu=True), pool)
+        np.testing.assert_array_equal(fused, pooled)
+        pooled = MaxPool2d(2, ceil_mode=pool == "ceil")(convolve(x, w, padding))
+        np.testing.assert_array_equal(convolve(x, w, padding, pool=pool), pooled)
+
+
+@pytest.mark.usefixtures("threads")
+def test_transform_kernel():
+    """Turned by 180 degrees, with its first axes exchanged, it is that of the transpose."""
+    w = np.random.default_rng(0).standard_normal((5, 4, 3, 3)).astype(np.float32)
+    turned = np.ascontiguousarray(w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
+    expected = winograd.transform_kernel(turned).transpose(0, 2, 1)
+    assert_close(winograd.transform_kernel(w, turned=True), expected, 1e-6)
 
 
 @pytest.mark.usefixtures("blocks", "threads")
@@ -83,7 +108,7 @@ def test_views_are_fine(transposed):
     if transposed:
         w = np.ascontiguousarray(w.transpose(1, 0, 2, 3)).transpose(1, 0, 2, 3)
     expected = conv2d(x.astype(float), w.astype(float), padding=1)
-    assert_close(winograd.conv2d(x, w, (1, 1)), expected, 3e-5)
+    assert_close(convolve(x, w, (1, 1)), expected, 3e-5)
     expected = conv2d_weight(x.astype(float), grad_y.astype(float), 3, padding=1)
     assert_close(winograd.conv2d_weight(x, grad_y, (1, 1), np.empty_like(w)), expected, 3e-5)
 
@@ -98,21 +123,21 @@ def test_transforms_are_a_correlation(points, kernel):
     assert_close(a @ ((g @ weights) * (b @ window)), expected, 1e-12)
 
 
-def rounding_error(convolve, channels=64):
+def rounding_error(computed, channels=64):
     x, w, _ = arrays((1, channels, 32), (34, 34), (1, 1))
     expected = conv2d(x.astype(float), w.astype(float), padding=1)
-    return np.sqrt(np.mean((convolve(x, w) - expected) ** 2))
+    return np.sqrt(np.mean((computed(x, w) - expected) ** 2))
 
 
 def test_rounding_errors_are_what_is_said_of_them(monkeypatch):
     with algorithm("im2col"):
         plain = rounding_error(lambda x, w: conv2d(x, w, padding=1))
-    ours = rounding_error(lambda x, w: winograd.conv2d(x, w, (1, 1)))
+    ours = rounding_error(lambda x, w: convolve(x, w, (1, 1)))
     assert 2 * plain < ours < 20 * plain
     usual = [np.kron(m, m).astype(np.float32) for m in winograd.transforms((0, 1, -1, 2, -2))]
     for name, matrix in zip(("_A", "_G", "_B"), usual):
         monkeypatch.setattr(winograd, name, matrix)
-    assert rounding_error(lambda x, w: winograd.conv2d(x, w, (1, 1))) > 1.5 * ours
+    assert rounding_error(lambda x, w: convolve(x, w, (1, 1))) > 1.5 * ours
 
 
 # --- When it is taken -----------------------------------------------------------------------
@@ -135,13 +160,13 @@ def taken(monkeypatch):
     return calls
 
 
-def call_all(dtype=np.float32, channels=(32, 32), kernel=3, **geometry):
+def call_all(dtype=np.float32, channels=(64, 64), kernel=3, size=40, **geometry):
     rng = np.random.default_rng(0)
     f, c = channels
-    x = rng.standard_normal((1, c, 9, 9)).astype(dtype)
+    x = rng.standard_normal((1, c, size, size)).astype(dtype)
     w = rng.standard_normal((f, c, kernel, kernel)).astype(dtype)
     y = conv2d(x, w, **geometry)
-    return y, conv2d_input(y, w, (9, 9), **geometry), conv2d_weight(x, y, kernel, **geometry)
+    return y, conv2d_input(y, w, (size, size), **geometry), conv2d_weight(x, y, kernel, **geometry)
 
 
 def test_float32_and_3x3_take_it(taken):
@@ -152,8 +177,9 @@ def test_float32_and_3x3_take_it(taken):
 @pytest.mark.parametrize(
     "other",
     [
-        {"dtype": np.float64}, {"dtype": np.float16}, {"channels": (31, 64)},
-        {"channels": (64, 31)}, {"kernel": 1}, {"kernel": 5}, {"stride": 2}, {"dilation": 2},
+        {"dtype": np.float64}, {"dtype": np.float16}, {"channels": (63, 64)},
+        {"channels": (64, 63)}, {"size": 9}, {"kernel": 1}, {"kernel": 5}, {"stride": 2},
+        {"dilation": 2},
     ],
     ids=str,
 )
@@ -195,9 +221,9 @@ def test_unknown_algorithm():
 def test_the_same_bits_each_time_and_forward_for_any_number_of_threads(monkeypatch):
     x, w, grad_y = arrays((2, 64, 64), (70, 70), (1, 1))
     outputs, weights = [], []
-    for count in ("3", "3", "2", "1"):
-        monkeypatch.setenv("OPENBLAS_NUM_THREADS", count)
-        outputs.append(winograd.conv2d(x, w, (1, 1)))
+    for count in (3, 3, 2, 1):
+        monkeypatch.setattr(blas, "thread_count", lambda count=count: count)
+        outputs.append(convolve(x, w, (1, 1)))
         weights.append(winograd.conv2d_weight(x, grad_y, (1, 1), np.empty_like(w)))
     for output in outputs[1:]:
         np.testing.assert_array_equal(output, outputs[0])

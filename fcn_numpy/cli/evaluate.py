@@ -25,7 +25,7 @@ from fcn_numpy.data import open_folder
 from fcn_numpy.data.layouts import VAL, layout_of
 from fcn_numpy.files import shown
 from fcn_numpy.metrics import Scores, score_table, segmentation_scores
-from fcn_numpy.models import MODELS, from_file
+from fcn_numpy.models import MODELS, Frozen, from_file
 
 DESCRIPTION = """\
 Score FCN-32s, FCN-16s and FCN-8s of a run on images that it was not trained on; or, with
@@ -124,6 +124,8 @@ def _scores_on_folder(
         )
     folder.check(Counter(line, len(folder), lambda done: "checked"))
     count = Counter(line, len(folder), lambda done: shown(folder.names[done - 1]))
-    hist = training.score_images(model, (folder[i] for i in range(len(folder))), count, order)
+    images = (folder[i] for i in range(len(folder)))
+    with Frozen(model) as network:
+        hist = training.score_images(network, images, count, order)
     name = next(name for name, kind in MODELS.items() if type(model) is kind)
     return {name: segmentation_scores(hist)}, folder.classes.names

@@ -19,7 +19,7 @@ from fcn_numpy.data.images import inspect_image, is_ours
 from fcn_numpy.data.lists import IMAGES
 from fcn_numpy.data.survey import is_narrow
 from fcn_numpy.files import AN_HOUR, atomic_write, open_file, remove_leftovers, shown
-from fcn_numpy.models import FCN, from_file
+from fcn_numpy.models import Frozen, from_file
 from fcn_numpy.plotting import draw_legend, overlay, use_defaults
 from fcn_numpy.prediction import score_image
 
@@ -89,17 +89,18 @@ def run(options: argparse.Namespace) -> int:
         remove_leftovers(options.out, AN_HOUR)
     use_defaults()
     written = 0
-    for path in images:
-        try:
-            labels = _segment(path, model, card, order, options)
-        except BrokenPipeError:
-            raise
-        except (ValueError, OSError, MemoryError) as error:
-            complain(options.command, error)
-            failures += 1
-            continue
-        written += 1
-        print(f"{shown(path, LONGEST_PATH)}: {_shares(labels, classes)}", flush=True)
+    with Frozen(model) as network:
+        for path in images:
+            try:
+                labels = _segment(path, network, card, order, options)
+            except BrokenPipeError:
+                raise
+            except (ValueError, OSError, MemoryError) as error:
+                complain(options.command, error)
+                failures += 1
+                continue
+            written += 1
+            print(f"{shown(path, LONGEST_PATH)}: {_shares(labels, classes)}", flush=True)
     if written:
         print(f"The results are in {options.out}.")
     return 1 if failures else 0
@@ -152,7 +153,7 @@ def _check_names(images: Sequence[Path]) -> None:
 
 
 def _segment(
-    path: Path, model: FCN, card: Card, order: np.ndarray | None, options: argparse.Namespace
+    path: Path, network: Frozen, card: Card, order: np.ndarray | None, options: argparse.Namespace
 ) -> np.ndarray:
     """Write the results for an image; return its labels."""
     out = options.out
@@ -179,11 +180,11 @@ def _segment(
             f"{path}: less than a tenth of the 16-bit range is used, and the weights were trained "
             "without --stretch", DataWarning, stacklevel=2,
         )
-    scores = _scores(model, image)
+    scores = _scores(network, image)
     if order is not None:
         scores = scores[order]
     labels = scores.argmax(axis=0).astype(np.uint8)
-    classes = card.named(model.n_class)
+    classes = card.named(network.n_class)
     write_labels(results["labels.png"], labels, classes)
     write_image(results["overlay.png"], overlay(image, labels, classes))
     draw_legend(results["legend.png"], labels, classes)
@@ -214,10 +215,10 @@ def _is_scores(path: Path) -> bool:
     return len(shape) == 3 and dtype == np.float32
 
 
-def _scores(model: FCN, image: np.ndarray) -> np.ndarray:
+def _scores(network: Frozen, image: np.ndarray) -> np.ndarray:
     _, h, w = image.shape
     try:
-        return score_image(model, image)
+        return score_image(network, image)
     except MemoryError as error:
         raise ValueError(f"there is not enough memory for an image of {w} x {h}") from error
 

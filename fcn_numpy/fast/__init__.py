@@ -6,20 +6,31 @@ The textbook checks arguments, and asks `on`, before it calls one of these funct
 ========================  ==================================================================
 `choose`                  which algorithm computes a convolution
 `bands`                   im2col a band of rows at a time, so that columns stay in the cache
+`flat`                    im2col at stride 1 along a line, in longer copies
 `winograd`                3x3 kernels with a quarter of the multiplications
 `transposed`              the transposed convolution as a convolution
 `pointwise`               ReLU and max-pooling, a piece of the map at a time
-`views`                   all windows of a map as a view, at the cost of one call
+`finish`                  bias and ReLU, applied while an output is in the cache
+`frozen`                  a convolution whose weight stands still, and what follows it
+`views`                   parts and windows of a map, as views where possible
+`memory`                  arrays that are used again
 `threads`                 independent pieces of work, shared between threads
+`blas`                    the number of threads of a matrix product
 ========================  ==================================================================
 """
 
 from fcn_numpy.fast.choose import CHOICE, conv2d, conv2d_weight, on
+from fcn_numpy.fast.finish import Finish
+from fcn_numpy.fast.frozen import FrozenConv
+from fcn_numpy.fast.memory import Maps
 from fcn_numpy.fast.pointwise import max_pool, max_pool_input, relu, relu_input
 from fcn_numpy.fast.transposed import conv2d_input
 
 __all__ = [
     "CHOICE",
+    "Finish",
+    "FrozenConv",
+    "Maps",
     "conv2d",
     "conv2d_input",
     "conv2d_weight",

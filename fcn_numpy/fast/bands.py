@@ -3,6 +3,8 @@
 The columns hold every pixel up to kh * kw times: those of VGG's conv1_2 for an image of 422 x 422
 would take 400 MB. So one buffer is filled with the columns of a few rows, multiplied, and filled
 again, while it is in the processor's cache.
+
+At stride 1, `fcn_numpy.fast.flat` copies the same columns in longer pieces.
 """
 
 from __future__ import annotations
@@ -12,117 +14,124 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fcn_numpy.fast.threads import SMALL_PRODUCT, share_out
-from fcn_numpy.fast.views import windows
+from fcn_numpy.checks import Pair
+from fcn_numpy.fast import blas
+from fcn_numpy.fast.finish import Finish
+from fcn_numpy.fast.memory import Workspace
+from fcn_numpy.fast.threads import LARGE_PRODUCT, SHARERS, even, parts, share_out
+from fcn_numpy.fast.views import part_of, windows
 from fcn_numpy.window import Window
 
-# Bytes of the buffer: a band must still be in the cache when it is multiplied. Narrow layers get
-# bands of at least MIN_CELLS columns, with small products: threads share them.
-# Wide layers get bands of at least MAX_CELLS columns, so that BLAS's own threads pay off.
+# Bytes of the buffer: a band must still be in the cache when it is multiplied. A weight that is
+# larger than the cache is read anew for each band, which pays off from MIN_CELLS columns on.
 BAND_BYTES = 512 * 1024
-MIN_CELLS, MAX_CELLS = 256, 1024
+MIN_CELLS = 256
 
 
 def conv2d(
-    x: np.ndarray, w: np.ndarray, window: Window, bias: np.ndarray | None = None
-) -> np.ndarray:
-    """Compute `fcn_numpy.conv2d`; the bias is added band by band."""
-    ho, wo = window.output_size(x.shape[2:])
-    matrix = w.reshape(len(w), -1)
-    y = np.empty((len(x), len(w), ho * wo), x.dtype)
+    x: np.ndarray, w: np.ndarray, window: Window, finish: Finish, out: np.ndarray
+) -> None:
+    """Compute `fcn_numpy.conv2d` into `out`, band by band; `finish` is applied to each.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, C, H, W)
+    w : ndarray, shape (F, C, kh, kw)
+    window : Window
+    finish : Finish
+    out : ndarray, shape (N, F, Ho, Wo), C order
+    """
+    f, c = w.shape[:2]
+    matrix = w.reshape(f, -1)
+    size = window.output_size(x.shape[2:])
+    y = out.reshape(len(x), f, -1)
 
     def work(bands):
-        for image, cells, cols in _columns(x, window, bands):
-            band = np.matmul(matrix, cols, out=y[image, :, cells])
-            if bias is not None:
-                band += bias[:, None]
+        for band, cells, cols in _columns(x, window, bands):
+            piece = np.matmul(matrix[band.filters], cols, out=y[band.image, band.filters, cells])
+            finish.apply(piece, band.filters)
 
-    share_out(work, *_bands(x, len(w), window))
-    return y.reshape(len(x), len(w), ho, wo)
+    share_out(work, _bands(len(x), (f, c), window, size, x.itemsize))
 
 
 def conv2d_weight(
     x: np.ndarray, grad_y: np.ndarray, window: Window, out: np.ndarray
 ) -> np.ndarray:
-    """Compute `fcn_numpy.conv2d_weight` into `out`, over the same bands as `conv2d`."""
-    n, f = grad_y.shape[:2]
+    """Compute the gradient of the weight of `conv2d` into `out`, over the same bands."""
+    (n, f), c = grad_y.shape[:2], x.shape[1]
     y = grad_y.reshape(n, f, -1)
     matrix = out.reshape(f, -1)
-    bands, in_threads = _bands(x, f, window)
-    if len(bands) == 1:
-        # Write straight into out: for fc6, a temporary would be another 400 MB.
-        (image, _, cols), = _columns(x, window, bands)
-        np.matmul(y[image], cols.T, out=matrix)
-        return out
+    bands = _bands(n, (f, c), window, grad_y.shape[2:], x.itemsize)
+    one = n == 1 and bands[0].rows == slice(0, grad_y.shape[2])
 
     def work(bands):
+        if one:
+            # Write straight into out: for fc6, a temporary would be another 400 MB.
+            for band, _, cols in _columns(x, window, bands):
+                np.matmul(y[band.image, band.filters], cols.T, out=matrix[band.filters])
+            return 0
         total = np.zeros(matrix.shape[::-1], x.dtype)
-        for image, cells, cols in _columns(x, window, bands):
+        for band, cells, cols in _columns(x, window, bands):
             # In this order, unlike y @ cols.T, the long matrix is read along its rows.
-            total += cols @ np.ascontiguousarray(y[image, :, cells].T)
+            total += cols @ np.ascontiguousarray(y[band.image, :, cells].T)
         return total.T
 
-    first, *others = share_out(work, bands, in_threads)
-    matrix[...] = first
-    for other in others:
-        matrix += other
+    first, *others = share_out(work, bands)
+    if not one:
+        matrix[...] = first
+        for other in others:
+            matrix += other
     return out
 
 
 class _Band(NamedTuple):
-    """Rows of the output of one image, from `top` up to, but not including, `bottom`."""
+    """Some output rows of one image, and the filters that are computed for them."""
 
     image: int
-    top: int
-    bottom: int
+    rows: slice
+    filters: slice
 
 
-def _bands(x: np.ndarray, f: int, window: Window) -> tuple[list[_Band], bool]:
-    """Cut the output into bands; return them, and whether to share them between threads."""
-    ho, wo = window.output_size(x.shape[2:])
-    taps = x.shape[1] * window.kernel[0] * window.kernel[1]
-    cells_in_cache = BAND_BYTES // (taps * x.itemsize)
-    cells = min(SMALL_PRODUCT // (f * taps), cells_in_cache)
-    in_threads = cells >= max(MIN_CELLS, wo)
-    if not in_threads:
-        cells = max(cells_in_cache, MAX_CELLS)
-    rows = max(1, cells // wo)
-    bands = [
-        _Band(image, top, min(top + rows, ho))
-        for image in range(len(x))
-        for top in range(0, ho, rows)
+def _bands(n: int, channels: Pair, window: Window, size: Pair, itemsize: int) -> list[_Band]:
+    """Cut the output into bands, for `share_out`.
+
+    There are as many as keep all threads busy. Where everything fits one band, threads share the
+    filters if there are more of them than cells, so that none reads the whole weight.
+    """
+    (f, c), (ho, wo) = channels, size
+    taps = c * window.kernel[0] * window.kernel[1]
+    large = n * f * taps * ho * wo >= LARGE_PRODUCT
+    cells = max(BAND_BYTES // (taps * itemsize), MIN_CELLS)
+    high = -(-ho // max(1, cells // wo))
+    if n * high == 1 and f > ho * wo:
+        sharing = blas.thread_count() if large else 1
+        return [_Band(0, slice(0, ho), filters) for filters in parts(f, sharing)]
+    high = even(high) if large and n % SHARERS else high
+    return [
+        _Band(image, rows, slice(0, f)) for image in range(n) for rows in parts(ho, high)
     ]
-    return bands, in_threads
 
 
 def _columns(
     x: np.ndarray, window: Window, bands: Sequence[_Band]
-) -> Iterator[tuple[int, slice, np.ndarray]]:
-    """Yield (image, cells, columns) for one band after another.
+) -> Iterator[tuple[_Band, slice, np.ndarray]]:
+    """Yield (band, cells, columns) for one band after another.
 
     `columns` has shape (C * kh * kw, cells) and is overwritten by the next band.
     """
-    c, h, w = x.shape[1:]
-    (kh, kw), (ph, pw) = window.kernel, window.padding
-    _, wo = size = window.output_size((h, w))
-    if window == Window((1, 1)):
-        for image, top, bottom in bands:
+    c = x.shape[1]
+    _, wo = window.output_size(x.shape[2:])
+    (eh, ew), (sh, sw), (ph, pw) = window.extent, window.stride, window.padding
+    with Workspace.borrow() as workspace:
+        for band in bands:
+            top, bottom = band.rows.start, band.rows.stop
             cells = slice(top * wo, bottom * wo)
-            yield image, cells, x[image].reshape(c, -1)[:, cells]  # the map itself
-        return
-    rows = max(band.bottom - band.top for band in bands)
-    buffer = np.empty(c * kh * kw * rows * wo, x.dtype)
-    # One padded image at a time: it is still in the cache when its windows are read.
-    padded = np.zeros((c, h + 2 * ph, w + 2 * pw), x.dtype) if (ph, pw) != (0, 0) else None
-    current, view = -1, buffer
-    for image, top, bottom in bands:
-        if image != current:
-            current, source = image, x[image]
-            if padded is not None:
-                padded[:, ph : ph + h, pw : pw + w] = source
-                source = padded
-            view = windows(source, window, size)
-        view_of_band = view[..., top:bottom, :]
-        cols = buffer[: view_of_band.size].reshape(view_of_band.shape)
-        np.copyto(cols, view_of_band)
-        yield image, slice(top * wo, bottom * wo), cols.reshape(-1, (bottom - top) * wo)
+            if window == Window((1, 1)):
+                yield band, cells, x[band.image].reshape(c, -1)[:, cells]  # the map itself
+                continue
+            rows = top * sh - ph, (bottom - 1) * sh - ph + eh
+            piece = part_of(x[band.image], rows, (-pw, (wo - 1) * sw - pw + ew), workspace)
+            view = windows(piece, window, (bottom - top, wo))
+            cols = workspace.array("columns", *view.shape, dtype=x.dtype)
+            np.copyto(cols, view)
+            yield band, cells, cols.reshape(-1, (bottom - top) * wo)

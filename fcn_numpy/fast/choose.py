@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from contextvars import ContextVar
+from types import ModuleType
 
 import numpy as np
 
-from fcn_numpy.fast import bands, winograd
+from fcn_numpy.checks import Pair
+from fcn_numpy.fast import bands, flat, winograd
+from fcn_numpy.fast.finish import Finish
+from fcn_numpy.fast.memory import Workspace
 from fcn_numpy.window import Window
 
 # Set by `fcn_numpy.convolution.algorithm`, whose docstring says what the names mean.
@@ -22,19 +27,50 @@ def conv2d(
     x: np.ndarray, w: np.ndarray, window: Window, bias: np.ndarray | None = None
 ) -> np.ndarray:
     """Compute `fcn_numpy.conv2d`."""
-    if _takes_winograd(x.dtype, w.shape[:2], window):
-        return winograd.conv2d(x, w, window.padding, bias)
-    return bands.conv2d(x, w, window, bias)
+    out = np.empty((len(x), len(w), *window.output_size(x.shape[2:])), x.dtype)
+    if takes_winograd(x.dtype, w.shape[:2], window, out.size // len(w)):
+        with Workspace.borrow() as workspace:
+            kernel = winograd.transform_kernel(w, _kernel(workspace, *w.shape[:2]))
+            winograd.conv2d(x, kernel, window.padding, Finish(bias), out)
+    else:
+        im2col(window, x).conv2d(x, w, window, Finish(bias), out)
+    return out
+
+
+def conv2d_turned(x: np.ndarray, w: np.ndarray, window: Window) -> np.ndarray:
+    """Convolve x, shape (N, F, H, W), with w turned by 180 degrees and its first axes exchanged."""
+    f, c = w.shape[:2]
+    out = np.empty((len(x), c, *window.output_size(x.shape[2:])), x.dtype)
+    if takes_winograd(x.dtype, (c, f), window, out.size // c):
+        with Workspace.borrow() as workspace:
+            kernel = winograd.transform_kernel(w, _kernel(workspace, f, c), turned=True)
+            winograd.conv2d(x, kernel.transpose(0, 2, 1), window.padding, Finish(), out)
+    else:
+        turned = w[:, :, ::-1, ::-1].swapaxes(0, 1)
+        im2col(window, x).conv2d(x, turned, window, Finish(), out)
+    return out
 
 
 def conv2d_weight(
     x: np.ndarray, grad_y: np.ndarray, window: Window, out: np.ndarray
 ) -> np.ndarray:
     """Compute `fcn_numpy.conv2d_weight` into `out`."""
-    if _takes_winograd(x.dtype, out.shape[:2], window):
+    if takes_winograd(x.dtype, out.shape[:2], window, grad_y.size // len(out)):
         return winograd.conv2d_weight(x, grad_y, window.padding, out)
-    return bands.conv2d_weight(x, grad_y, window, out)
+    return im2col(window, x).conv2d_weight(x, grad_y, window, out)
 
 
-def _takes_winograd(dtype, channels, window):
-    return CHOICE.get() == "auto" and winograd.applies(dtype, channels, window)
+def takes_winograd(
+    dtype: np.dtype, channels: Pair, window: Window, cells: float = math.inf
+) -> bool:
+    """Return whether a convolution is Winograd's; parameters as for `winograd.applies`."""
+    return CHOICE.get() == "auto" and winograd.applies(dtype, channels, window, cells)
+
+
+def im2col(window: Window, x: np.ndarray) -> ModuleType:
+    """Return the module that computes this convolution of x by im2col."""
+    return flat if flat.applies(window, x.shape[2:]) else bands
+
+
+def _kernel(workspace, f, c):
+    return workspace.array("kernel", winograd.WINDOW**2, f, c)

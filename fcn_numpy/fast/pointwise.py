@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fcn_numpy.checks import Pair
+from fcn_numpy.fast.finish import rectify
 from fcn_numpy.fast.threads import share_out_pieces
 from fcn_numpy.window import Window
 
@@ -19,7 +20,7 @@ def relu(x: np.ndarray, y: np.ndarray) -> None:
     """Write max(x, 0) to y, which may be x."""
 
     def work(index):
-        np.maximum(x[index], 0, out=y[index])
+        rectify(x[index], y[index])
 
     share_out_pieces(work, y)
 
@@ -34,7 +35,8 @@ def relu_input(grad: np.ndarray, y: np.ndarray, grad_x: np.ndarray) -> None:
 
 
 def max_pool(
-    x: np.ndarray, window: Window, size: Pair, need_winner: bool
+    x: np.ndarray, window: Window, size: Pair, need_winner: bool = False,
+    y: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the maximum of each window, and the number of the tap where it is.
 
@@ -47,6 +49,8 @@ def max_pool(
     size : (int, int)
         Height and width of the output.
     need_winner : bool
+    y : ndarray, optional
+        Where to write the maxima.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def max_pool(
     winner : ndarray of int, shape of y, or None
         Of several taps with the maximum, the first. None without `need_winner`.
     """
-    y = np.empty((*x.shape[:2], *size), x.dtype)
+    y = np.empty((*x.shape[:2], *size), x.dtype) if y is None else y
     index_dtype = np.min_scalar_type(window.kernel[0] * window.kernel[1] - 1)
     winner = np.empty(y.shape, index_dtype) if need_winner else None
     is_padding = _taps_in_padding(x.shape[2:], window, size)

@@ -1,12 +1,13 @@
 """Independent pieces of work, shared between threads.
 
-NumPy releases the interpreter's lock while it copies or computes large arrays, so threads pay off
-where each piece takes a millisecond or so. There are as many threads as the matrix product uses:
-OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, and without them the processors of this process.
+NumPy releases the interpreter's lock while it copies, computes or multiplies large arrays, so
+threads pay off where each piece takes some tenths of a millisecond. There are as many threads as
+the matrix product would use.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,62 +15,71 @@ from typing import TypeVar
 
 import numpy as np
 
-# BLAS libraries compute a product of up to about this many multiplications on the calling thread,
-# and wake their own threads for larger ones. `share_out` is for work made of small products.
-SMALL_PRODUCT = 1_000_000
+from fcn_numpy.fast import blas
 
 # The size of a piece of an array, and the size of an array below which threads do not pay off.
 PIECE_BYTES = 1 << 20
-LARGE_BYTES = 1 << 24
+LARGE_BYTES = 1 << 22
+# Likewise for a matrix product, in multiplications.
+LARGE_PRODUCT = 10_000_000
+# So many threads can share a number of pieces that `even` returns, and get equally many. It is not
+# the number that there are: the pieces, and so the rounding, would depend on it.
+SHARERS = 4
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def thread_count() -> int:
-    """Return how many threads `share_out` uses."""
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-        value = os.environ.get(name, "")
-        if value.isdecimal() and int(value):
-            return int(value)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+@functools.cache
+def _threads(n: int) -> ThreadPoolExecutor:
+    """Return n threads, which are kept: to start them takes longer than a small layer."""
+    return ThreadPoolExecutor(n, thread_name_prefix="fcn_numpy")
 
 
-def share_out(
-    work: Callable[[Sequence[Item]], Result], items: Sequence[Item], in_threads: bool = True
-) -> list[Result]:
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # a fork has none of them
+
+
+def share_out(work: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -> list[Result]:
     """Call ``work(items[k::n])`` on thread k of n.
 
     Which items go together depends on n alone, never on time, so sums over the results are the
-    same in every run.
+    same in every run. Matrix products inside run on one thread each, also where there is only one
+    item: OpenBLAS's own threads go on waiting for work for some milliseconds after each product,
+    and would take the processor from the next piece of work.
 
     Parameters
     ----------
     work : callable
-        Takes a sequence of items.
+        Takes a sequence of items. It must not call `share_out`.
     items : sequence
-    in_threads : bool
-        If not, or with one thread or one item, it is a plain call.
+        With one item, or one thread, it is a plain call.
 
     Returns
     -------
     list
         What `work` returned, thread by thread.
     """
-    n = min(thread_count(), len(items)) if in_threads else 1
+    n = min(blas.thread_count(), len(items))
     if n <= 1:
-        return [work(items)]
+        with blas.one_thread():
+            return [work(items)]
     errors = np.geterr()  # a thread begins with NumPy's defaults
 
     def in_thread(mine):
         with np.errstate(**errors):
             return work(mine)
 
-    with ThreadPoolExecutor(n - 1) as pool:
-        others = [pool.submit(in_thread, items[k::n]) for k in range(1, n)]
-        first = work(items[0::n])
+    with blas.one_thread():
+        others = [_threads(n - 1).submit(in_thread, items[k::n]) for k in range(1, n)]
+        try:
+            first = work(items[0::n])
+        finally:
+            # Whatever happens here, no thread may still be writing when the caller goes on.
+            failures = [other.exception() for other in others]
+    for failure in failures:
+        if failure is not None:
+            raise failure
     return [first, *(other.result() for other in others)]
 
 
@@ -100,4 +110,19 @@ def share_out_pieces(work: Callable[[tuple], None], x: np.ndarray) -> None:
         for index in mine:
             work(index)
 
-    share_out(work_on, pieces, x.nbytes >= LARGE_BYTES)
+    if x.nbytes >= LARGE_BYTES:
+        share_out(work_on, pieces)
+    else:
+        work_on(pieces)
+
+
+def parts(length: int, count: int) -> list[slice]:
+    """Cut a length into `count` slices of nearly equal size, or fewer if it is shorter."""
+    count = max(1, min(count, length))
+    edges = [length * k // count for k in range(count + 1)]
+    return [slice(start, stop) for start, stop in zip(edges, edges[1:])]
+
+
+def even(count: int) -> int:
+    """Return the next number of pieces that threads can share evenly."""
+    return -(-count // SHARERS) * SHARERS

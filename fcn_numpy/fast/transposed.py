@@ -19,8 +19,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fcn_numpy.checks import Pair
+from fcn_numpy.fast import blas
 from fcn_numpy.fast.bands import BAND_BYTES
-from fcn_numpy.fast.choose import conv2d
+from fcn_numpy.fast.choose import conv2d, conv2d_turned
+from fcn_numpy.fast.threads import LARGE_PRODUCT, parts, share_out
 from fcn_numpy.window import Window
 
 # Collect, unless that takes more than twice as many multiplications as scattering, which writes
@@ -97,8 +99,15 @@ class _Axis(NamedTuple):
 
 
 def _collected(grad_y, w, axes):
-    (n, (f, c)) = len(grad_y), w.shape[:2]
+    n, (f, c) = len(grad_y), w.shape[:2]
     (sh, sw), (th, tw) = ([axis.stride for axis in axes], [axis.taps for axis in axes])
+    (rows, ph, kept_rows), (columns, pw, kept_columns) = (axis.part for axis in axes)
+    dh, dw = (axis.dilation if axis.stride == 1 else 1 for axis in axes)
+    window = Window((th, tw), padding=(ph, pw), dilation=(dh, dw))
+    needed = grad_y[:, :, rows, columns]
+    if (sh, sw) == (1, 1):
+        y = conv2d_turned(needed, w, window)
+        return np.ascontiguousarray(y[:, :, kept_rows, kept_columns])
     # Tap t of phase r is the kernel's tap r + s t, turned: (C, sh, sw, F, th, tw).
     filled = w
     if (th * sh, tw * sw) != w.shape[2:]:
@@ -106,12 +115,7 @@ def _collected(grad_y, w, axes):
         filled[:, :, : w.shape[2], : w.shape[3]] = w
     turned = filled.reshape(f, c, th, sh, tw, sw)[:, :, ::-1, :, ::-1].transpose(1, 3, 5, 0, 2, 4)
     turned = turned.reshape(c * sh * sw, f, th, tw)
-    (rows, ph, kept_rows), (columns, pw, kept_columns) = (axis.part for axis in axes)
-    dh, dw = (axis.dilation if axis.stride == 1 else 1 for axis in axes)
-    window = Window((th, tw), padding=(ph, pw), dilation=(dh, dw))
-    y = conv2d(grad_y[:, :, rows, columns], turned, window)[:, :, kept_rows, kept_columns]
-    if (sh, sw) == (1, 1):
-        return np.ascontiguousarray(y)
+    y = conv2d(needed, turned, window)[:, :, kept_rows, kept_columns]
     # Interlace: (phase, cell) on each axis becomes cell * s + phase.
     y = y.reshape(n, c, sh, sw, *y.shape[2:]).transpose(0, 1, 4, 2, 5, 3)
     y = y.reshape(n, c, y.shape[2] * sh, y.shape[4] * sw)
@@ -122,11 +126,19 @@ def _collected(grad_y, w, axes):
 def _scattered(grad_y, w, size, window):
     n, f, ho, wo = grad_y.shape
     _, c, kh, kw = w.shape
+    taps = kh * kw
     matrix = w.reshape(f, -1).T
     y = grad_y.reshape(n, f, ho * wo)
     images = max(1, BAND_BYTES // (matrix.shape[0] * ho * wo * y.itemsize))
     out = np.empty((n, c, *size), grad_y.dtype)
-    for some in (slice(i, i + images) for i in range(0, n, images)):
-        cols = (matrix @ y[some]).reshape(-1, c, kh, kw, ho, wo)
-        out[some] = window.add_windows(cols, size)
+
+    def work(pieces):
+        for channels in pieces:
+            rows = matrix[channels.start * taps : channels.stop * taps]
+            for some in (slice(i, i + images) for i in range(0, n, images)):
+                cols = (rows @ y[some]).reshape(-1, channels.stop - channels.start, kh, kw, ho, wo)
+                out[some, channels] = window.add_windows(cols, size)
+
+    large = n * f * matrix.shape[0] * ho * wo >= LARGE_PRODUCT
+    share_out(work, parts(c, blas.thread_count() if large else 1))
     return out

@@ -29,16 +29,19 @@ Complexity of Computations" (1980). We chose the points by measurement.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from fcn_numpy.checks import Pair
-from fcn_numpy.fast.threads import SMALL_PRODUCT, share_out
-from fcn_numpy.fast.views import windows
+from fcn_numpy.fast import blas
+from fcn_numpy.fast.finish import Finish
+from fcn_numpy.fast.memory import Workspace
+from fcn_numpy.fast.threads import LARGE_PRODUCT, even, parts, share_out
+from fcn_numpy.fast.views import part_of, windows
 from fcn_numpy.window import Window
 
 POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
@@ -46,10 +49,13 @@ KERNEL = 3
 TILE = 4
 WINDOW = TILE + KERNEL - 1
 
-# With fewer channels, the transforms cost more than the products save.
-MIN_CHANNELS = 32
-# Tiles in a block: enough for an efficient product, few enough to stay in the cache.
-MIN_TILES, MAX_TILES = 40, 256
+# With fewer channels, the transforms cost as much as the products save.
+MIN_CHANNELS = 64
+# The most tiles of a block. Its windows take 2 to 15 MB, for 64 to 512 channels: more than the
+# second-level cache, but the kernels of wide layers are larger still, and read anew for each block.
+MAX_TILES = 200
+# Up to so many kernels, BLAS multiplies well only if the second matrix lies untransposed.
+FEW_KERNELS = 128 * 128
 
 
 def transforms(
@@ -91,13 +97,15 @@ def transforms(
 
 
 _A, _G, _B = (np.kron(matrix, matrix).astype(np.float32) for matrix in transforms())
+# For a kernel turned by 180 degrees, whose nine cells come in the opposite order.
+_G_TURNED = np.ascontiguousarray(_G[:, ::-1])
 
 
-def applies(dtype: np.dtype, channels: Pair, window: Window) -> bool:
+def applies(dtype: np.dtype, channels: Pair, window: Window, cells: float = math.inf) -> bool:
     """Return whether a convolution can be computed here, and faster than elsewhere.
 
-    That holds for float32, kernels of 3x3, stride 1, dilation 1 and at least 32 channels in and
-    out; never for float64, which is asked for where digits count.
+    That holds for float32, kernels of 3x3, stride 1, dilation 1, at least 64 channels in and out,
+    and ten million multiplications; never for float64, which is asked for where digits count.
 
     Parameters
     ----------
@@ -105,6 +113,8 @@ def applies(dtype: np.dtype, channels: Pair, window: Window) -> bool:
     channels : (int, int)
         Output and input channels.
     window : Window
+    cells : int
+        Cells of the output, in all images. Not given where the kernel is transformed already.
 
     Returns
     -------
@@ -114,139 +124,124 @@ def applies(dtype: np.dtype, channels: Pair, window: Window) -> bool:
         dtype == np.float32
         and window == Window((KERNEL, KERNEL), padding=window.padding)
         and min(channels) >= MIN_CHANNELS
+        and len(_B) / TILE**2 * math.prod(channels) * cells >= LARGE_PRODUCT
     )
 
 
+def transform_kernel(
+    w: np.ndarray, out: np.ndarray | None = None, turned: bool = False
+) -> np.ndarray:
+    """Return G g Gᵀ for each kernel.
+
+    Parameters
+    ----------
+    w : ndarray, shape (F, C, 3, 3), float32
+    out : ndarray, shape (36, F, C), float32, optional
+        Where to write the result.
+    turned : bool
+        Whether each kernel is turned by 180 degrees first.
+
+    Returns
+    -------
+    ndarray, shape (36, F, C), float32
+    """
+    f, c = w.shape[:2]
+    out = np.empty((len(_G), f, c), np.float32) if out is None else out
+    kernels, columns = w.reshape(f * c, -1), out.reshape(len(_G), -1)
+    g = _G_TURNED if turned else _G
+
+    def work(pieces):
+        for piece in pieces:
+            np.matmul(g, kernels[piece].T, out=columns[:, piece])
+
+    share_out(work, parts(f * c, blas.thread_count() if w.size >= LARGE_PRODUCT // 100 else 1))
+    return out
+
+
 class _Block(NamedTuple):
-    """A rectangle of tiles, in each of a few images."""
+    """A rectangle of tiles, in each of a few images, and the filters that are computed for them."""
 
     images: slice
-    top: int
-    left: int
-    rows: int
-    cols: int
+    rows: slice
+    columns: slice
+    filters: slice
+
+    @property
+    def shape(self):
+        """Images, rows and columns of tiles."""
+        return tuple(part.stop - part.start for part in self[:3])
 
     @property
     def tiles(self):
-        return (self.images.stop - self.images.start) * self.rows * self.cols
+        images, rows, columns = self.shape
+        return images * rows * columns
 
 
-class _Plan(NamedTuple):
-    """The blocks of a batch of maps, and whether to share them between threads.
+def _blocks(images: int, size: Pair, channels: Pair) -> list[_Block]:
+    """Cut a batch of maps into blocks, for `share_out`.
 
-    They are shared where their products are so small that BLAS computes each on one thread.
+    Blocks are as wide as the map if possible, of nearly equal size, and as many as keep all threads
+    busy. Where everything fits one block, each thread has filters of its own instead: it transforms
+    all windows, but reads no more than its part of the kernels.
     """
-
-    blocks: list[_Block]
-    in_threads: bool
-
-    @classmethod
-    def of(cls, images, size, channels):
-        """Cut maps of this size into blocks, with small products where that is efficient."""
-        rows, cols = (-(-n // TILE) for n in size)
-        limit = SMALL_PRODUCT // (channels[0] * channels[1])
-        in_threads = limit >= MIN_TILES
-        limit = min(limit, MAX_TILES) if in_threads else MAX_TILES
-        # Blocks of nearly equal size, as wide as the map if possible. Of small maps, a block takes
-        # several images.
-        wide = _even(cols, limit)
-        high = _even(rows, limit // wide)
-        deep = _even(images, limit // (rows * cols))
-        blocks = [
-            _Block(
-                slice(image, min(image + deep, images)), top, left,
-                min(high, rows - top), min(wide, cols - left),
-            )
-            for image in range(0, images, deep)
-            for top in range(0, rows, high)
-            for left in range(0, cols, wide)
-        ]
-        return cls(blocks, in_threads)
-
-    def transform(self, matrix, values, out):
-        """Multiply `matrix` with values of shape (cells, channels, tiles) along the cells."""
-        if self.in_threads:
-            np.matmul(matrix, values.transpose(1, 0, 2), out=out.transpose(1, 0, 2))
-        else:
-            np.matmul(
-                matrix, values.reshape(len(values), -1), out=out.reshape(len(out), -1)
-            )
-        return out
-
-
-def _even(length, limit):
-    """Return the size of the parts when a length is cut evenly into parts of at most `limit`."""
-    return -(-length // -(-length // max(1, limit)))
-
-
-class _Workspace:
-    """Arrays that are used again from call to call, since new memory is slow at first touch."""
-
-    _idle: list[_Workspace] = []
-
-    def __init__(self):
-        self._memory = {}
-
-    @classmethod
-    @contextmanager
-    def borrow(cls) -> Iterator[_Workspace]:
-        """Lend a workspace that nobody else uses in the meantime."""
-        try:
-            workspace = cls._idle.pop()
-        except IndexError:
-            workspace = cls()
-        try:
-            yield workspace
-        finally:
-            cls._idle.append(workspace)
-
-    def array(self, name: str, *shape: int) -> np.ndarray:
-        """Return the array of this name in this shape, uninitialized."""
-        size = math.prod(shape)
-        memory = self._memory.get(name)
-        if memory is None or memory.size < size:
-            memory = self._memory[name] = np.empty(size, np.float32)
-        return memory[:size].reshape(shape)
+    (f, c), (rows, columns) = channels, (-(-n // TILE) for n in size)
+    large = len(_B) * f * c * images * rows * columns >= LARGE_PRODUCT
+    wide = -(-columns // MAX_TILES)
+    high = -(-rows // max(1, MAX_TILES // -(-columns // wide)))
+    deep = -(-images // max(1, MAX_TILES // (rows * columns)))
+    sharing = 1
+    if wide * high * deep == 1:
+        sharing = blas.thread_count() if large else 1
+    elif large and deep > 1:
+        deep = even(deep)
+    elif large:
+        high = even(high)
+    return [
+        _Block(*cut)
+        for cut in itertools.product(
+            parts(images, deep), parts(rows, high), parts(columns, wide),
+            parts(f, sharing),
+        )
+    ]
 
 
 def conv2d(
-    x: np.ndarray, w: np.ndarray, padding: Pair, bias: np.ndarray | None = None
-) -> np.ndarray:
+    x: np.ndarray, kernel: np.ndarray, padding: Pair, finish: Finish, out: np.ndarray,
+    pool: bool = False,
+) -> None:
     """Convolve as `fcn_numpy.conv2d` does, for float32 and 3x3 kernels at stride 1.
 
     Parameters
     ----------
     x : ndarray, shape (N, C, H, W), float32
-    w : ndarray, shape (F, C, 3, 3), float32
+    kernel : ndarray, shape (36, F, C), float32
+        As `transform_kernel` returns it.
     padding : (int, int)
-    bias : ndarray, shape (F,), optional
-        Added to each output map.
-
-    Returns
-    -------
-    ndarray, shape (N, F, Ho, Wo), float32
+    finish : Finish
+        Applied to each tile.
+    out : ndarray, shape (N, F, Ho, Wo), float32
+    pool : bool
+        Whether `out` gets the maximum of each 2x2 window instead of the cells, at stride 2. Its
+        size is half of the convolution's, rounded down or up.
     """
-    n, c, h, wd = x.shape
-    f = len(w)
-    size = Window((KERNEL, KERNEL), padding=padding).output_size((h, wd))
-    y = np.empty((n, f, *size), np.float32)
-    plan = _Plan.of(n, size, (f, c))
-    shift = np.zeros((f, 1, 1), np.float32) if bias is None else bias[:, None, None]
+    (n, c), f = x.shape[:2], kernel.shape[1]
+    size = Window((KERNEL, KERNEL), padding=padding).output_size(x.shape[2:])
+    blocks = _blocks(n, size, (f, c))
 
     def work(blocks):
-        with _Workspace.borrow() as workspace:
+        with Workspace.borrow() as workspace:
             for block in blocks:
                 # Two arrays take turns, so that what is read was written just before.
+                mine = kernel[:, block.filters]
                 d = _gather(x, padding, WINDOW, block, workspace, "one")
-                v = plan.transform(_B, d, workspace.array("two", len(_B), c, block.tiles))
-                m = np.matmul(weights, v, out=workspace.array("one", len(_B), f, block.tiles))
-                y_tiles = plan.transform(_A, m, workspace.array("two", len(_A), f, block.tiles))
-                _scatter(y_tiles, shift, y, block)
+                v = _transform(_B, d, workspace.array("two", len(_B), c, block.tiles))
+                shape = (mine.shape[1], block.tiles)
+                m = np.matmul(mine, v, out=workspace.array("one", len(_B), *shape))
+                tiles = _transform(_A, m, workspace.array("two", len(_A), *shape))
+                finish.apply(tiles, block.filters)
+                _scatter(tiles, size, out, block, pool)
 
-    with _Workspace.borrow() as workspace:
-        weights = _transformed_weight(w, workspace)
-        share_out(work, plan.blocks, in_threads=plan.in_threads)
-    return y
+    share_out(work, blocks)
 
 
 def conv2d_weight(
@@ -269,20 +264,22 @@ def conv2d_weight(
     """
     n, c = x.shape[:2]
     f = grad_y.shape[1]
-    plan = _Plan.of(n, grad_y.shape[2:], (f, c))
+    blocks = _blocks(n, grad_y.shape[2:], (f, c))
 
     def work(blocks):
-        with _Workspace.borrow() as workspace:
-            total = workspace.array("total", len(_B), f, c)
+        filters = blocks[0].filters  # those of all its blocks
+        with Workspace.borrow() as workspace:
+            total = workspace.array("total", len(_B), filters.stop - filters.start, c)
             for block in blocks:
-                y_tiles = _gather(grad_y, (0, 0), TILE, block, workspace, "one")
-                m = plan.transform(_A.T, y_tiles, workspace.array("two", len(_B), f, block.tiles))
+                y_tiles = _gather(
+                    grad_y[:, filters], (0, 0), TILE, block, workspace, "one"
+                )
+                m = workspace.array("two", len(_B), total.shape[1], block.tiles)
+                _transform(_A.T, y_tiles, m)
                 d = _gather(x, padding, WINDOW, block, workspace, "one")
-                v = plan.transform(_B, d, workspace.array("three", len(_B), c, block.tiles))
+                v = _transform(_B, d, workspace.array("three", len(_B), c, block.tiles))
                 v = v.transpose(0, 2, 1)
-                if plan.in_threads:
-                    # OpenBLAS multiplies small matrices well only if the second one lies
-                    # untransposed.
+                if f * c <= FEW_KERNELS:
                     d = d.reshape(v.shape)
                     np.copyto(d, v)
                     v = d
@@ -290,59 +287,52 @@ def conv2d_weight(
                     np.matmul(m, v, out=total)
                 else:
                     total += np.matmul(m, v, out=workspace.array("part", *total.shape))
-            return np.matmul(total.transpose(1, 2, 0), _G)
+            gradient = total.reshape(len(_B), -1).T @ _G
+            return filters, gradient.reshape(-1, *out.shape[1:])
 
-    first, *others = share_out(work, plan.blocks, in_threads=plan.in_threads)
-    np.copyto(out, first.reshape(out.shape))
-    for other in others:
-        out += other.reshape(out.shape)
+    out[...] = 0
+    for filters, gradient in share_out(work, blocks):
+        out[filters] += gradient
     return out
 
 
-def _transformed_weight(w, workspace):
-    """G g Gᵀ for each kernel: shape (36, F, C)."""
-    f, c = w.shape[:2]
-    kernels = workspace.array("kernels", KERNEL**2, f, c)
-    np.copyto(kernels.reshape(KERNEL, KERNEL, f, c), w.transpose(2, 3, 0, 1))
-    weights = workspace.array("weights", len(_G), f, c)
-    # One product for each output: small ones, which wake no threads.
-    np.matmul(_G, kernels.transpose(1, 0, 2), out=weights.transpose(1, 0, 2))
-    return weights
+def _transform(matrix, values, out):
+    """Multiply `matrix` with values of shape (cells, channels, tiles) along the cells."""
+    np.matmul(matrix, values.reshape(len(values), -1), out=out.reshape(len(out), -1))
+    return out
 
 
 def _gather(x, padding, window, block, workspace, name):
     """Copy windows at a distance of 4 to an array of shape (window * window, channels, tiles)."""
-    n, (c, h, w) = block.images.stop - block.images.start, x.shape[1:]
-    size = block.rows, block.cols
-    top, left = (TILE * b - p for b, p in zip((block.top, block.left), padding))
-    high, wide = (TILE * (n - 1) + window for n in size)
-    inside = (
-        slice(max(top, 0), max(min(top + high, h), 0)),
-        slice(max(left, 0), max(min(left + wide, w), 0)),
+    images, *size = block.shape
+    rows, columns = (
+        (TILE * part.start - p, TILE * (part.stop - 1) + window - p)
+        for part, p in zip((block.rows, block.columns), padding)
     )
-    piece = x[(block.images, slice(None), *inside)]
-    if piece.shape[2:] != (high, wide):
-        # The block reaches into the padding, or ends inside its last tiles.
-        whole = workspace.array("piece", n, c, high, wide)
-        whole[...] = 0
-        down, right = max(-top, 0), max(-left, 0)
-        whole[..., down : down + piece.shape[2], right : right + piece.shape[3]] = piece
-        piece = whole
-    out = workspace.array(name, window, window, c, n, *size)
-    tiles = windows(piece, Window((window, window), (TILE, TILE)), size)
+    piece = part_of(x[block.images], rows, columns, workspace)
+    tiles = windows(piece, Window((window, window), (TILE, TILE)), tuple(size))
+    out = workspace.array(name, window, window, x.shape[1], images, *size)
     np.copyto(out, tiles.transpose(2, 3, 1, 0, 4, 5))
-    return out.reshape(window**2, c, -1)
+    return out.reshape(window**2, x.shape[1], -1)
 
 
-def _scatter(tiles, shift, y, block):
-    """Write tiles of shape (16, F, tiles), plus `shift`, to where they lie in y."""
-    top, left = TILE * block.top, TILE * block.left
-    piece = y[
-        block.images, :, top : top + TILE * block.rows, left : left + TILE * block.cols
+def _scatter(tiles, size, out, block, pool):
+    """Write tiles of shape (16, F, tiles), or the maxima of their 2x2 windows, to `out`."""
+    tiles = tiles.reshape(TILE, TILE, -1, *block.shape).transpose(0, 1, 3, 2, 4, 5)
+    edge = TILE
+    if pool:
+        # Cells beyond the map are in no window.
+        h, w = (max(0, min(TILE, n - TILE * (p.stop - 1))) for n, p in zip(size, block[1:3]))
+        tiles[h:, :, ..., -1, :] = -np.inf
+        tiles[:, w:, ..., -1] = -np.inf
+        for half in (tiles[0::2], tiles[1::2]):
+            np.maximum(half[:, 0::2], half[:, 1::2], out=half[:, 0::2])
+        tiles, edge = np.maximum(tiles[0::2, 0::2], tiles[1::2, 0::2]), TILE // 2
+    top, left = edge * block.rows.start, edge * block.columns.start
+    piece = out[
+        block.images, block.filters, top : edge * block.rows.stop, left : edge * block.columns.stop
     ]
-    tiles = tiles.reshape(TILE, TILE, y.shape[1], len(piece), block.rows, block.cols)
-    tiles = tiles.transpose(0, 1, 3, 2, 4, 5)
-    for i in range(TILE):
-        for j in range(TILE):
-            cells = piece[:, :, i::TILE, j::TILE]
-            np.add(tiles[i, j, :, :, : cells.shape[2], : cells.shape[3]], shift, out=cells)
+    for i in range(edge):
+        for j in range(edge):
+            cells = piece[:, :, i::edge, j::edge]
+            np.copyto(cells, tiles[i, j, :, :, : cells.shape[2], : cells.shape[3]])

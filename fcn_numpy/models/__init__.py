@@ -4,6 +4,7 @@ from fcn_numpy.models.backbone import Backbone
 from fcn_numpy.models.classifier import Classifier, convolutionalize
 from fcn_numpy.models.fcn import FCN
 from fcn_numpy.models.files import fcn_for, from_file, start_from
+from fcn_numpy.models.frozen import Frozen
 from fcn_numpy.models.pyramid import PyramidPooling
 from fcn_numpy.models.registry import BACKBONES, MODELS
 from fcn_numpy.models.skip import SkipNames
@@ -23,6 +24,7 @@ __all__ = [
     "FCN32s",
     "FCN8s",
     "FCN8sAtOnce",
+    "Frozen",
     "PyramidPooling",
     "SkipNames",
     "convolutionalize",

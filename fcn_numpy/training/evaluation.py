@@ -12,6 +12,7 @@ import numpy as np
 
 from fcn_numpy.data import DataFaults
 from fcn_numpy.metrics import Scores, segmentation_scores
+from fcn_numpy.models import Frozen
 from fcn_numpy.prediction import score_image
 from fcn_numpy.training.gradients import ParallelGradients, SerialGradients, gradients_for
 from fcn_numpy.training.images import classes_of, images_of
@@ -106,8 +107,8 @@ def example_predictions(
     images, labels = map(list, zip(*itertools.islice(held_out, n)))
     predictions = {}
     for name in SEGMENTERS:
-        model = load_fcn(out, name, settings, len(classes_of(data)))
-        predictions[name] = [
-            score_image(model, image).argmax(axis=0).astype(np.uint8) for image in images
-        ]
+        with Frozen(load_fcn(out, name, settings, len(classes_of(data)))) as network:
+            predictions[name] = [
+                score_image(network, image).argmax(axis=0).astype(np.uint8) for image in images
+            ]
     return images, labels, predictions

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from fcn_numpy import fast
-from fcn_numpy.models import BACKBONES, Classifier
+from fcn_numpy.models import BACKBONES, FCN, Classifier, Frozen
 from fcn_numpy.nn import Dropout2d, LossSampling
 from fcn_numpy.prediction import prepare
 from fcn_numpy.seeds import stream
-from fcn_numpy.training.images import classes_of, images_of
+from fcn_numpy.training.images import Batch, classes_of, images_of
 from fcn_numpy.training.networks import Network, load_fcn, make_loss, make_model
 from fcn_numpy.training.own_data import OwnData
 from fcn_numpy.training.part import Part
@@ -103,13 +103,19 @@ class PartGradients:
 
     def begin_scoring(self, out: Path, name: str, n: int | None, seed: int) -> None:
         """Prepare for scoring a trained network on this part of the held-out images."""
-        self.scored = load_fcn(out, name, self.settings, self.n_class)
-        self.left = iter(self.images.held_out(n, seed))
+        model = load_fcn(out, name, self.settings, self.n_class)
+        self.scores = self._scores(model, self.images.held_out(n, seed))
 
     def score_some(self) -> tuple[np.ndarray, int]:
         """Return the confusion matrix of the next few images, and how many they were."""
-        images = list(itertools.islice(self.left, SCORED_AT_ONCE))
-        return score_images(self.scored, images), len(images)
+        return next(self.scores)
+
+    @staticmethod
+    def _scores(model: FCN, images: Iterator[Batch]) -> Iterator[tuple[np.ndarray, int]]:
+        with Frozen(model) as network:
+            while True:
+                some = list(itertools.islice(images, SCORED_AT_ONCE))
+                yield score_images(network, some), len(some)
 
 
 class SerialGradients:

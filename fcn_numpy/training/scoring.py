@@ -8,12 +8,12 @@ import numpy as np
 
 from fcn_numpy.data import IGNORE
 from fcn_numpy.metrics import confusion_matrix
-from fcn_numpy.models import FCN
+from fcn_numpy.models import FCN, Frozen
 from fcn_numpy.prediction import score_image
 
 
 def score_images(
-    model: FCN,
+    model: FCN | Frozen,
     images: Iterable[tuple[np.ndarray, np.ndarray]],
     report: Callable[[int], None] = lambda done: None,
     order: np.ndarray | None = None,
@@ -22,8 +22,8 @@ def score_images(
 
     Parameters
     ----------
-    model : FCN
-        It is left in eval mode.
+    model : FCN or Frozen
+        As for `fcn_numpy.prediction.score_image`.
     images : iterable of (image, labels)
         RGB from 0 to 1, (3, H, W), of any size, and its labels, (H, W).
     report : callable

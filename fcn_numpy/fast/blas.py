@@ -1,0 +1,89 @@
+"""The number of threads on which NumPy's matrix product runs.
+
+By itself, OpenBLAS shares each large product between its threads, and everything between two
+products runs on one thread while the others wait. So this package shares out the work itself: every
+thread copies, multiplies and adds its own piece, and BLAS computes each product on the thread that
+asks for it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+# OpenBLAS's functions carry other names in NumPy's wheels than in Linux distributions and conda.
+NAMES = (
+    ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
+    ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),
+    ("openblas_get_num_threads", "openblas_set_num_threads"),
+)
+
+
+def _find() -> tuple[Callable[[], int], Callable[[int], None]] | None:
+    """Return OpenBLAS's functions to read and to set the number of threads; None without it."""
+    core = np._core if hasattr(np, "_core") else np.core
+    # A name is searched for in a library and in all that it was linked with; on Windows in the
+    # library alone.
+    files = [core._multiarray_umath.__file__]
+    files += Path(np.__file__).parents[1].glob("numpy.libs/*openblas*")
+    for file in files:
+        try:
+            library = ctypes.CDLL(str(file))
+        except (OSError, TypeError):  # a system without dynamic libraries
+            continue
+        for get_name, set_name in NAMES:
+            if hasattr(library, get_name) and hasattr(library, set_name):
+                get_threads, set_threads = library[get_name], library[set_name]
+                get_threads.argtypes, get_threads.restype = [], ctypes.c_int
+                set_threads.argtypes, set_threads.restype = [ctypes.c_int], None
+                return get_threads, set_threads
+    return None
+
+
+_FUNCTIONS = _find()
+_lock = threading.Lock()
+_blocks = 0  # how many `one_thread` blocks are open, in all threads
+_before = 1  # the number of threads outside of them
+
+
+def thread_count() -> int:
+    """Return on how many threads BLAS computes a large product, outside of `one_thread`.
+
+    Returns
+    -------
+    int
+        OPENBLAS_NUM_THREADS, OMP_NUM_THREADS, the package threadpoolctl and the processors of this
+        process decide. 1 where the BLAS is not OpenBLAS: then products are shared by the BLAS
+        itself, if at all, and nothing else is.
+    """
+    if _FUNCTIONS is None:
+        return 1
+    with _lock:
+        return _before if _blocks else _FUNCTIONS[0]()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let BLAS compute each product on the thread that asks for it, until the block ends."""
+    global _blocks, _before
+    if _FUNCTIONS is None:
+        yield
+        return
+    get_threads, set_threads = _FUNCTIONS
+    with _lock:
+        if not _blocks:
+            _before = get_threads()
+            set_threads(1)
+        _blocks += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _blocks -= 1
+            if not _blocks:
+                set_threads(_before)

@@ -1,0 +1,65 @@
+"""Arrays that are used again from call to call, since new memory is slow at first touch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+
+class Workspace:
+    """Named arrays of a thread."""
+
+    _idle: list[Workspace] = []
+
+    def __init__(self):
+        self._memory = {}
+
+    @classmethod
+    @contextmanager
+    def borrow(cls) -> Iterator[Workspace]:
+        """Lend a workspace that nobody else uses in the meantime."""
+        try:
+            workspace = cls._idle.pop()
+        except IndexError:
+            workspace = cls()
+        try:
+            yield workspace
+        finally:
+            cls._idle.append(workspace)
+
+    def array(self, name: str, *shape: int, dtype: np.typing.DTypeLike = np.float32) -> np.ndarray:
+        """Return the array of this name in this shape, uninitialized."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        memory = self._memory.get(name)
+        if memory is None or memory.size < size:
+            memory = self._memory[name] = np.empty(size, np.uint8)
+        return memory[:size].view(dtype).reshape(shape)
+
+
+class Maps:
+    """Memory for feature maps, handed from one layer to a later one."""
+
+    def __init__(self):
+        self._free: list[np.ndarray] = []
+
+    def take(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return an array of float32 in this shape, uninitialized."""
+        size = math.prod(shape)
+        fitting = [memory for memory in self._free if memory.size >= size]
+        if fitting:
+            memory = min(fitting, key=lambda memory: memory.size)
+            self._free = [other for other in self._free if other is not memory]
+        else:
+            self._free = self._free[1:]  # it has been too small for a while
+            memory = np.empty(size, np.float32)
+        return memory[:size].reshape(shape)
+
+    def give_back(self, x: np.ndarray) -> None:
+        """Use the memory of an array of `take` again."""
+        memory = x
+        while memory.base is not None:
+            memory = memory.base
+        self._free.append(memory)

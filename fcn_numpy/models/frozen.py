@@ -1,0 +1,190 @@
+"""A trained network whose weights stand still: the same scores in less time and memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fcn_numpy import fast
+from fcn_numpy.checks import check_array
+from fcn_numpy.geometry import Step, trace
+from fcn_numpy.models.fcn import FCN
+from fcn_numpy.nn import Conv2d, Dropout2d, MaxPool2d, Parameter, ReLU
+from fcn_numpy.window import Window
+
+
+class Frozen:
+    """A network in eval mode whose weights stand still, to be used in a ``with`` block.
+
+    ``network(image)`` returns what ``model(image)`` returns. What depends on the weights alone is
+    computed once, a convolution's bias, ReLU and 2x2 pool are applied while its output is at hand,
+    and feature maps share memory. (In float64, and within `fcn_numpy.algorithm`, it is the model
+    that computes.)
+
+    Inside the block all weights are read-only: a write to one is an error, not an old answer. They
+    can be written again after the block.
+
+    Parameters
+    ----------
+    model : FCN
+        It is left in eval mode.
+
+    Examples
+    --------
+    >>> from fcn_numpy.models import TINY, FCN8s
+    >>> model = FCN8s(21, TINY)
+    >>> with Frozen(model) as network:
+    ...     scores = network(np.zeros((1, 3, 64, 64), np.float32))
+    >>> scores.shape
+    (1, 21, 64, 64)
+    """
+
+    def __init__(self, model: FCN):
+        self.model = model.eval()
+        self.n_class, self.backbone, self.takes = model.n_class, model.backbone, model.takes
+        self._parameters: list[tuple[str, Parameter, np.ndarray, bool]] = []
+        self._operations: list[_Operation] = []
+        self._maps: fast.Maps | None = None
+
+    def __enter__(self) -> Frozen:
+        if self._parameters:
+            raise RuntimeError("the network is frozen already")
+        for name, p in self.model.named_parameters():
+            # A view of the old array, which someone may hold, does not reach a copy. fc6 and the
+            # like are used as they are, and need none.
+            if p.data.ndim == 4 and p.data.shape[2:] == (3, 3):
+                p.data = p.data.copy()
+            self._parameters.append((name, p, p.data, p.data.flags.writeable))
+            p.data.flags.writeable = False
+        if fast.CHOICE.get() == "auto" and self._parameters[0][2].dtype == np.float32:
+            size = next(n for n in itertools.count(1) if self.model.takes(n))
+            self._operations = _operations(trace(self.model, size))
+            self._maps = fast.Maps()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for _, _, data, writeable in self._parameters:
+            data.flags.writeable = writeable
+        self._parameters, self._operations = [], []
+        self._maps = None
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Return scores of shape (N, n_class, H, W) for images of shape (N, 3, H, W)."""
+        if not self._parameters:
+            raise RuntimeError("Frozen: expected to be called inside its with block")
+        for name, p, data, _ in self._parameters:
+            if p.data is not data or data.flags.writeable:
+                raise RuntimeError(f"{name} was replaced or made writable while it was frozen")
+        if self._maps is None or fast.CHOICE.get() != "auto":
+            return self.model(image)
+        kind = type(self.model).__name__
+        shape, dtype = ("N", 3, "H", "W"), np.dtype(np.float32)
+        check_array(image, f"{kind}: image", shape, dtype=dtype, owner="its parameters")
+        self.model.sizes.check(image.shape[2:])
+        values = {0: image}
+        for function, inputs, output, unused in self._operations:
+            values[output] = function(*(values[n] for n in inputs), maps=self._maps)
+            for n in unused:
+                self._maps.give_back(values.pop(n))
+        return values[output]
+
+
+class _Operation(NamedTuple):
+    """One step of the computation; values are numbered in order, the image is value 0.
+
+    Attributes
+    ----------
+    function : callable
+    inputs : list of int
+        The values that it takes.
+    output : int
+        The value that it makes.
+    unused : list of int
+        Values in memory of `fast.Maps` that nobody needs after this step.
+    """
+
+    function: Callable[..., np.ndarray]
+    inputs: list[int]
+    output: int
+    unused: list[int]
+
+
+def _operations(steps: Sequence[Step]) -> list[_Operation]:
+    """Return the steps of a traced network, each convolution with what is done to its output."""
+    steps = [step for step in steps if type(step.layer) is not Dropout2d]  # nothing in eval mode
+    # ReLU passes on the description that it is given, so the same one stands for the value that
+    # was made last.
+    numbers = {id(steps[0].inputs[0]): 0}
+    operations: list[_Operation] = []
+    takers, fused, copying = _takers(steps), set[int](), set[int]()
+    for n, step in enumerate(steps):
+        if n in fused:
+            continue
+        chain = _chain(steps, takers, n)
+        fused.update(chain)
+        inputs = [numbers[id(x)] for x in step.inputs]
+        numbers[id(steps[chain[-1]].output)] = output = len(operations) + 1
+        function = _function([steps[k].layer for k in chain])
+        operations.append(_Operation(function, inputs, output, []))
+        if type(step.layer) is Conv2d:
+            copying.add(output)
+    # The last operation that needs a value. Layers other than convolutions may return a view of
+    # what they are given, which then must live as long as the view.
+    end = len(operations)
+    last = {end: end}
+    for n, (_, inputs, output, _) in reversed(list(enumerate(operations))):
+        for number in inputs:
+            last[number] = max(last.get(number, 0), n if output in copying else last[output])
+    for output in copying:
+        if last[output] < end:
+            operations[last[output]].unused.append(output)
+    return operations
+
+
+def _takers(steps: Sequence[Step]) -> list[list[int]]:
+    """Return for each step which later ones take its output."""
+    makers: dict[int, int] = {}
+    takers: list[list[int]] = [[] for _ in steps]
+    for n, step in enumerate(steps):
+        for x in step.inputs:
+            if id(x) in makers:
+                takers[makers[id(x)]].append(n)
+        makers[id(step.output)] = n
+    return takers
+
+
+def _chain(steps: Sequence[Step], takers: list[list[int]], first: int) -> list[int]:
+    """Return a step, and for a convolution the ReLU and the 2x2 pool that alone take its output."""
+    chain = [first]
+    if type(steps[first].layer) is not Conv2d:
+        return chain
+    for fits in (lambda layer: type(layer) is ReLU, _halves):
+        after = takers[chain[-1]]
+        if len(after) == 1 and fits(steps[after[0]].layer):
+            chain += after
+    return chain
+
+
+def _halves(layer: object) -> bool:
+    return type(layer) is MaxPool2d and layer.window == Window((2, 2), (2, 2))
+
+
+def _function(layers: list[Any]) -> Callable[..., np.ndarray]:
+    """Return what computes a layer, or a convolution with those after it."""
+    layer = layers[0]
+    if type(layer) is not Conv2d:
+        return lambda *inputs, maps: layer(*inputs)
+    kinds = {type(each): each for each in layers}
+    pool = kinds.get(MaxPool2d)
+    finish = fast.Finish(None if layer.bias is None else layer.bias.data, ReLU in kinds)
+    return fast.FrozenConv(
+        layer.weight.data, layer.window, finish, pool is not None,
+        ceil_mode=pool is not None and pool.ceil_mode,
+    )

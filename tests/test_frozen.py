@@ -1,0 +1,166 @@
+"""A frozen network: the scores of its model, and never those of weights that have changed."""
+
+import itertools
+
+import numpy as np
+import pytest
+from references import assert_close
+from test_backbone import OverResidual, Residual
+
+from fcn_numpy.convolution import algorithm
+from fcn_numpy.models import TINY, FCN8s, FCN8sAtOnce, FCN16s, FCN32s, Frozen, PyramidPooling
+from fcn_numpy.optim import SGD
+
+IMAGE = np.random.default_rng(0).standard_normal((1, 3, 64, 64), dtype=np.float32)
+
+
+def make(kind=FCN8s, backbone=TINY, dtype=np.float32, **options):
+    rng = np.random.default_rng(1)
+    model = kind(4, backbone, dtype=dtype, rng=rng, **options)
+    for parameter in model.parameters():
+        if not parameter.data.any():
+            parameter.data[...] = 0.1 * rng.standard_normal(parameter.data.shape)
+    return model
+
+
+NETWORKS = {
+    "fcn32s": lambda: make(FCN32s),
+    "fcn16s": lambda: make(FCN16s),
+    "fcn8s": lambda: make(FCN8s),
+    "at once": lambda: make(FCN8sAtOnce),
+    "another backbone": lambda: make(OverResidual, Residual),
+    "context": lambda: make(context=PyramidPooling(128, rng=np.random.default_rng(2))),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_its_scores_are_the_models_at_any_size_and_in_any_order(name):
+    model = NETWORKS[name]()
+    rng = np.random.default_rng(3)
+    images = []
+    for n, *size in [(1, 64, 64), (2, 128, 65), (3, 64, 64), (1, 65, 200), (1, 64, 64)]:
+        h, w = (next(k for k in itertools.count(m) if model.takes(k)) for m in size)
+        images.append(rng.standard_normal((n, 3, h, w), dtype=np.float32))
+    copies = [image.copy() for image in images]
+    expected = [model.eval()(image) for image in images]
+    with Frozen(model) as network:
+        # All at the end: a later call must not write into the scores of an earlier one.
+        scores = [network(image) for image in images]
+    for one, other, image, copy in zip(scores, expected, images, copies):
+        np.testing.assert_array_equal(image, copy)
+        assert_close(one, other, 1e-5)
+
+
+def test_it_is_in_eval_mode_and_says_what_it_takes():
+    model = make()
+    with Frozen(model) as network:
+        assert not model.training
+        assert (network.n_class, network.backbone, network.takes(64)) == (4, TINY, True)
+        with pytest.raises(ValueError, match=r"FCN8s: image to be .* shape \(N, 3, H, W\)"):
+            network(IMAGE[0])
+        with pytest.raises(ValueError, match="float32, the dtype of its parameters, got float64"):
+            network(IMAGE.astype(np.float64))
+        with pytest.raises(ValueError, match="takes"):
+            network(IMAGE[:, :, :1])
+
+
+@pytest.mark.parametrize("name", ["plain", "im2col"])
+def test_an_algorithm_is_respected(name):
+    model = make().eval()
+    with algorithm(name):
+        expected = model(IMAGE)
+        with Frozen(model) as network:
+            np.testing.assert_array_equal(network(IMAGE), expected)
+    with Frozen(model) as network, algorithm(name):
+        np.testing.assert_array_equal(network(IMAGE), expected)
+
+
+def test_float64_is_the_models():
+    model = make(dtype=np.float64).eval()
+    image = IMAGE.astype(np.float64)
+    with Frozen(model) as network:
+        np.testing.assert_array_equal(network(image), model(image))
+
+
+# --- Weights -------------------------------------------------------------------------------
+
+
+LAYERS = ["conv1_1", "conv4_2", "fc6", "fc7", "score_fr"]
+
+
+def writes(model):
+    yield lambda: model.conv3_2.weight.data.__setitem__(0, 1)
+    yield lambda: model.conv3_2.bias.data.__iadd__(1)
+    yield lambda: model.load_state_dict(model.state_dict())
+    yield lambda: SGD(model.parameters(), 0.1).step()
+
+
+@pytest.mark.parametrize("n", range(4))
+def test_a_write_is_an_error(n):
+    model = make()
+    with Frozen(model), pytest.raises(ValueError, match="read-only"):
+        list(writes(model))[n]()
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("fails", [False, True])
+def test_after_the_block_weights_can_be_written_and_count(layer, fails):
+    model = make()
+    frozen = Frozen(model)
+    try:
+        with frozen as network:
+            before = network(IMAGE)
+            if fails:
+                raise KeyError
+    except KeyError:
+        pass
+    getattr(model, layer).weight.data[...] *= 2
+    with frozen as network:
+        after = network(IMAGE)
+    assert_close(after, model(IMAGE), 1e-5)
+    assert np.abs(after - before).max() > 0.01 * np.abs(before).max()
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_view_from_before_gives_no_old_answer(layer):
+    model = make()
+    view = getattr(model, layer).weight.data[:]
+    with Frozen(model) as network:
+        network(IMAGE)
+        view[...] *= 3
+        assert_close(network(IMAGE), model(IMAGE), 1e-5)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_replaced_weight_is_an_error(layer):
+    model = make()
+    parameter = getattr(model, layer).weight
+    with Frozen(model) as network:
+        parameter.data = np.zeros_like(parameter.data)
+        with pytest.raises(RuntimeError, match=f"{layer}.weight was replaced or made writable"):
+            network(IMAGE)
+
+
+def test_a_weight_made_writable_is_an_error():
+    model = make()
+    with Frozen(model) as network:
+        model.conv4_2.weight.data.flags.writeable = True
+        with pytest.raises(RuntimeError, match="conv4_2.weight was replaced or made writable"):
+            network(IMAGE)
+
+
+def test_weights_that_were_read_only_stay_so():
+    model = make()
+    model.fc7.weight.data.flags.writeable = False
+    with Frozen(model):
+        pass
+    assert not model.fc7.weight.data.flags.writeable
+    assert model.fc6.weight.data.flags.writeable
+
+
+def test_it_computes_in_its_block_alone():
+    frozen = Frozen(make())
+    with pytest.raises(RuntimeError, match="inside its with block"):
+        frozen(IMAGE)
+    with frozen, pytest.raises(RuntimeError, match="frozen already"), frozen:
+        pass

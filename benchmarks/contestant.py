@@ -20,7 +20,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402  (the number of threads is read when it is imported)
 
 import fcn_numpy  # noqa: E402
-from fcn_numpy.models import TINY, VGG16  # noqa: E402
+from fcn_numpy.models import TINY, VGG16, Frozen  # noqa: E402
 
 N_CLASS = 21
 
@@ -33,10 +33,10 @@ def arrays(channels, filters, size, kernel, padding):
     return [rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
 
 
-def images(batch, size):
-    """A batch of pictures, and a gradient of their scores."""
+def images(batch, height, width):
+    """A batch of images, and a gradient of their scores."""
     rng = np.random.default_rng(0)
-    shapes = (batch, 3, size, size), (batch, N_CLASS, size, size)
+    shapes = (batch, 3, height, width), (batch, N_CLASS, height, width)
     return [rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
 
 
@@ -65,12 +65,21 @@ class FcnNumpy:
             weight[...] = np.random.default_rng(1).standard_normal(weight.shape) * 0.01
         return model
 
-    def forward(self, batch, size):
-        model, (x, _) = self._model().eval(), images(batch, size)
+    def forward(self, *size):
+        network, (x, _) = Frozen(self._model()).__enter__(), images(*size)
+        return lambda: network(x)
+
+    def forward_not_frozen(self, *size):
+        model, (x, _) = self._model().eval(), images(*size)
         return lambda: model(x)
 
-    def forward_backward(self, batch, size):
-        model, (x, grad) = self._model(), images(batch, size)
+    def export(self, path):
+        from fcn_numpy.onnx_export import export_onnx
+
+        return lambda: export_onnx(path, self._model())
+
+    def forward_backward(self, *size):
+        model, (x, grad) = self._model(), images(*size)
 
         def run():
             model.zero_grad()
@@ -100,11 +109,18 @@ class FcnNumpy:
 
         return run
 
+    def tiny_profile(self, count):
+        """Print, as JSON, the seconds of each kind of work of a worker's step."""
+        import profile_step
+
+        return lambda: print(json.dumps(profile_step.seconds_by_kind(count)))
+
     def _classifier(self, cells):
         from fcn_numpy.models import Classifier
 
         classifier = Classifier(1000, VGG16, rng=np.random.default_rng(0)).eval()
-        return classifier, images(1, classifier.input_size + 32 * (cells - 1))[0]
+        size = classifier.input_size + 32 * (cells - 1)
+        return classifier, images(1, size, size)[0]
 
     def dense_map(self, cells):
         from fcn_numpy.paper import dense_classifier
@@ -179,8 +195,8 @@ class PyTorch:
 
         return FCN8s(n_class, backbone, dropout)
 
-    def forward(self, batch, size):
-        model, (x, _) = self._model(N_CLASS, VGG16).eval(), self._tensors(images(batch, size))
+    def forward(self, *size):
+        model, (x, _) = self._model(N_CLASS, VGG16).eval(), self._tensors(images(*size))
 
         def run():
             with self.torch.no_grad():
@@ -188,8 +204,8 @@ class PyTorch:
 
         return run
 
-    def forward_backward(self, batch, size):
-        model, (x, grad) = self._model(N_CLASS, VGG16), self._tensors(images(batch, size))
+    def forward_backward(self, *size):
+        model, (x, grad) = self._model(N_CLASS, VGG16), self._tensors(images(*size))
 
         def run():
             model.zero_grad()
@@ -205,7 +221,7 @@ class PyTorch:
         model = self._model(len(TOY_CLASSES), TINY, dropout=0.0)
         learnt = [p for p in model.parameters() if p.requires_grad]
         optimiser = self.torch.optim.SGD(learnt, 1e-3, momentum=0.9, weight_decay=5e-4)
-        x, _ = images(8, 128)
+        x, _ = images(8, 128, 128)
         labels = np.random.default_rng(0).integers(0, len(TOY_CLASSES), (8, 128, 128))
         x, labels = self._tensors((x, labels))
 
@@ -218,8 +234,39 @@ class PyTorch:
         return run
 
 
+class OnnxRuntime:
+    """ONNX Runtime on the CPU, with the file that fcn_numpy exported."""
+
+    def forward(self, *size):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = int(THREADS)
+        session = onnxruntime.InferenceSession(
+            os.environ["FCN_NUMPY_ONNX"], options, providers=["CPUExecutionProvider"]
+        )
+        x, _ = images(*size)
+        return lambda: session.run(None, {"image": x})
+
+
+class OpenVino:
+    """OpenVINO on the CPU, with the same file, compiled for one size."""
+
+    def forward(self, *size):
+        import openvino
+
+        core = openvino.Core()
+        model = core.read_model(os.environ["FCN_NUMPY_ONNX"])
+        x, _ = images(*size)
+        model.reshape(x.shape)
+        settings = {"INFERENCE_NUM_THREADS": int(THREADS), "INFERENCE_PRECISION_HINT": "f32"}
+        request = core.compile_model(model, "CPU", settings).create_infer_request()
+        return lambda: request.infer([x])
+
+
 CONTESTANTS = {
-    "fcn_numpy": FcnNumpy, "plain": Plain, "PyTorch": PyTorch, "product": Product
+    "fcn_numpy": FcnNumpy, "plain im2col": Plain, "PyTorch": PyTorch, "matrix product": Product,
+    "ONNX Runtime": OnnxRuntime, "OpenVINO": OpenVino,
 }
 
 

@@ -1,8 +1,8 @@
-"""Measure fcn_numpy beside PyTorch and beside a plain im2col; write a table and a plot.
+"""Measure fcn_numpy beside PyTorch, ONNX Runtime, OpenVINO and a plain im2col.
 
-``python benchmarks/run.py`` in an environment with fcn_numpy, and with PyTorch if it is to be
-compared. Each contestant is a process of its own. They take turns on every row, and rest between
-turns, so that no one's threads are in another's way. What is shown are medians of the times, and
+``python benchmarks/run.py`` in an environment with fcn_numpy, and with those of the others that are
+to be compared. Each contestant is a process of its own. They take turns on every row, and rest
+between turns, so that no one's threads are in another's way. Tables show medians of the times, and
 medians of the ratios within a round.
 """
 
@@ -15,6 +15,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -39,22 +40,31 @@ LAYERS = [
 FUNCTIONS = {
     "conv2d": "forward", "conv2d_input": "gradient of x", "conv2d_weight": "gradient of w"
 }
-ALL = ("fcn_numpy", "PyTorch", "plain")
-HEAD = ["fcn_numpy", "PyTorch", "plain im2col", "of PyTorch's", "of im2col's"]
-PARTS = ("networks", "memory", "layers", "growth", "dense")
+# Contestants, and the packages that they need beside this one.
+PACKAGES = {
+    "fcn_numpy": (), "PyTorch": ("torch",), "ONNX Runtime": ("onnxruntime", "onnx"),
+    "OpenVINO": ("openvino", "onnx"), "plain im2col": (), "matrix product": (),
+}
+TRAINERS = ("fcn_numpy", "PyTorch", "plain im2col")
+PARTS = ("networks", "memory", "layers", "growth", "dense", "tiny")
+# What a processor can do with vectors and matrices, as far as these programs use it.
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
 
 
 class Contestant:
-    """A process that does tasks."""
+    """A process that does tasks; it is started for the first one."""
 
-    def __init__(self, name, threads):
+    def __init__(self, name, threads, environment):
         self.command = [sys.executable, str(HERE / "contestant.py"), name, str(threads)]
-        self.process = subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE
-        )
+        self.options = {"cwd": HERE, "env": environment, "text": True}
+        self.process = None
 
     def seconds(self, task):
         """Do a task; return how long it took."""
+        if self.process is None:
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **self.options
+            )
         self.process.stdin.write(json.dumps(task) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
@@ -62,10 +72,14 @@ class Contestant:
             raise SystemExit(f"{self.command[2]} failed at {task}")
         return float(answer)
 
-    def memory(self, task):
-        """Do a task in a fresh process; return its peak memory in bytes."""
+    def once(self, task, **more):
+        """Do a task in a fresh process; return what it prints, its peak memory last."""
         command = [*self.command, json.dumps(task)]
-        return int(subprocess.run(command, stdout=subprocess.PIPE, cwd=HERE, check=True).stdout)
+        environment = {**self.options["env"], **more}
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, check=True, **{**self.options, "env": environment}
+        )
+        return done.stdout.split("\n")[:-1]
 
 
 class Times:
@@ -89,13 +103,24 @@ class Times:
 class Benchmark:
     """All contestants, and how often each of them does a task."""
 
-    def __init__(self, names, threads, rounds):
-        self.contestants = {name: Contestant(name, threads) for name in names}
-        self.rounds = rounds
+    def __init__(self, threads, rounds, folder):
+        self.threads, self.rounds = threads, rounds
+        self.corner = f"{processor()}, {threads} threads"
+        environment = {**os.environ, "FCN_NUMPY_ONNX": str(folder / "fcn8s.onnx")}
+        self.contestants = {
+            name: Contestant(name, threads, environment)
+            for name, packages in PACKAGES.items() if all(map(importlib.util.find_spec, packages))
+        }
+        if self.present(("ONNX Runtime", "OpenVINO")):
+            self.contestants["fcn_numpy"].once(("export", environment["FCN_NUMPY_ONNX"]))
+
+    def present(self, names):
+        """Return those of the names whose contestants can be measured."""
+        return [name for name in names if name in self.contestants]
 
     def times(self, task, names, rounds=None):
         """Let contestants do a task by turns."""
-        names = [name for name in names if name in self.contestants]
+        names = self.present(names)
         print(*task, "...", end=" ", flush=True, file=sys.stderr)
         all_rounds = []
         for _ in range(rounds or self.rounds):
@@ -108,9 +133,23 @@ class Benchmark:
         print(*(f"{name} {seconds(times.median(name))}" for name in names), file=sys.stderr)
         return times
 
-    def memory(self, task, names):
-        """Peak memory of each contestant at a task."""
-        return {n: c.memory(task) for n, c in self.contestants.items() if n in names}
+    def table(self, names, rows):
+        """A table of times or sizes, and of the ratios to those of the others."""
+        names = self.present(names)
+        return table([self.corner, *names, *(f"of {name}'s" for name in names[1:])], rows)
+
+    def compared(self, label, task, names, rounds=None):
+        """A row: the times of all, and the ratios to the others."""
+        names = self.present(names)
+        times = self.times(task, names, rounds)
+        return self.row(
+            label, [seconds(times.median(n)) for n in names], [times.ratio(n) for n in names[1:]]
+        )
+
+    @staticmethod
+    def row(label, values, ratios):
+        """A row of a table."""
+        return [label, *values, *(f"{ratio:.2f}" for ratio in ratios)]
 
 
 def seconds(value):
@@ -124,37 +163,46 @@ def table(head, rows):
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
 
 
-def compared(label, times):
-    """A row: the three times, and the ratios to the other two."""
-    row = [label]
-    row += [seconds(times.median(n)) if n in times else "" for n in ALL]
-    return row + [f"{times.ratio(n):.2f}" if n in times else "" for n in ALL[1:]]
-
-
 def networks(bench):
     """Whole networks: the real one, and a step of the tiny one."""
-    rows = [
-        compared("FCN-8s, forward", bench.times(("forward", 1, 224), ALL)),
-        compared("FCN-8s, forward and backward", bench.times(("forward_backward", 1, 224), ALL)),
-        compared(
-            "tiny FCN-8s, 10 training steps",
-            bench.times(("tiny_steps", 10), ("fcn_numpy", "PyTorch")),
+    everybody = [name for name in PACKAGES if name != "matrix product"]
+    forward = [
+        bench.compared(f"FCN-8s, forward, {h} x {w}", ("forward", 1, h, w), everybody)
+        for h, w in ((224, 224), (375, 500))
+    ]
+    training = [
+        bench.compared(
+            "FCN-8s, forward, weights not frozen, 224 x 224", ("forward_not_frozen", 1, 224, 224),
+            TRAINERS,
+        ),
+        bench.compared(
+            "FCN-8s, forward and backward, 224 x 224", ("forward_backward", 1, 224, 224), TRAINERS
         ),
     ]
-    return table(["", *HEAD], rows)
+    tiny = [bench.compared("tiny FCN-8s, 10 training steps", ("tiny_steps", 10), TRAINERS[:2])]
+    return "\n".join([
+        bench.table(everybody, forward), bench.table(TRAINERS, training),
+        bench.table(TRAINERS[:2], tiny),
+    ])
 
 
 def memory(bench):
     """Peak memory of whole networks."""
-    rows = []
-    for label, task in (("forward", "forward"), ("forward and backward", "forward_backward")):
-        peak = bench.memory((task, 1, 224), ALL)
-        rows.append([
-            f"FCN-8s, {label}",
-            *(f"{peak[n] / 1e9:.2f} GB" if n in peak else "" for n in ALL),
-            *(f"{peak['fcn_numpy'] / peak[n]:.2f}" if n in peak else "" for n in ALL[1:]),
-        ])
-    return table(["peak memory", *HEAD], rows)
+    tables = []
+    everybody = [name for name in PACKAGES if name != "matrix product"]
+    for label, task, names in (
+        ("forward, 224 x 224", ("forward", 1, 224, 224), everybody),
+        ("forward, 375 x 500", ("forward", 1, 375, 500), everybody),
+        ("forward and backward, 224 x 224", ("forward_backward", 1, 224, 224), TRAINERS),
+    ):
+        names = bench.present(names)
+        peak = [int(bench.contestants[name].once(task)[-1]) / 1e9 for name in names]
+        row = bench.row(
+            f"peak memory of FCN-8s, {label}", [f"{size:.2f} GB" for size in peak],
+            [peak[0] / size for size in peak[1:]],
+        )
+        tables.append(bench.table(names, [row]))
+    return "\n".join(tables)
 
 
 def layers(bench):
@@ -162,14 +210,19 @@ def layers(bench):
     rows, forward = [], []
     for name, _, *shape in LAYERS:
         for function, label in FUNCTIONS.items():
-            names = (*ALL, "product") if function == "conv2d" else ALL
-            times = bench.times((function, *shape), names)
+            names = bench.present(TRAINERS)
+            with_limit = [*names, "matrix product"] if function == "conv2d" else names
+            times = bench.times((function, *shape), with_limit)
             if function == "conv2d":
-                limit = times.median("product")
-                forward.append((name, {n: times.median(n) for n in names if n in times}))
-            row = compared(f"{name}, {label}", times)
+                limit = times.median("matrix product")
+                forward.append((name, {n: times.median(n) for n in with_limit}))
+            row = bench.row(
+                f"{name}, {label}", [seconds(times.median(n)) for n in names],
+                [times.ratio(n) for n in names[1:]],
+            )
             rows.append([*row, seconds(limit), f"{times.median('fcn_numpy') / limit:.2f}"])
-    return table(["", *HEAD, "matrix product", "of its time"], rows), forward
+    ratios = [f"of {name}'s" for name in names[1:]]
+    return table([bench.corner, *names, *ratios, "matrix product", "of its time"], rows), forward
 
 
 def totals(bench_layers):
@@ -182,31 +235,45 @@ def totals(bench_layers):
 
 
 def growth(bench):
-    """FCN-8s forward against the picture's size and against the batch's."""
-    rows = []
+    """FCN-8s forward against the image's size and against the batch's."""
+    rows, names = [], bench.present(TRAINERS[:2])
     for batch, size in [(1, 64), (1, 128), (1, 256), (1, 512), (2, 128), (4, 128), (8, 128)]:
-        times = bench.times(("forward", batch, size), ALL[:2], max(3, bench.rounds // 2))
-        # conv1_1 pads each picture by 100, so its output is 198 wider and higher.
+        times = bench.times(("forward", batch, size, size), names, max(3, bench.rounds // 2))
+        # conv1_1 pads each image by 100, so its output is 198 wider and higher.
         cells = batch * (size + 198) ** 2 / 1e6
-        rows.append([
-            f"{batch} x {size} x {size}",
-            f"{cells:.2f}",
-            *(seconds(times.median(n)) if n in times else "" for n in ALL[:2]),
-            f"{times.ratio('PyTorch'):.2f}" if "PyTorch" in times else "",
-            f"{times.median('fcn_numpy') / cells:.2f} s",
-        ])
-    head = ["pictures", "million cells of conv1_1", *HEAD[:2], HEAD[3], "per million cells"]
-    return table(head, rows)
+        row = bench.row(
+            f"{batch} x {size} x {size}", [seconds(times.median(n)) for n in names],
+            [times.ratio(n) for n in names[1:]],
+        )
+        rows.append([*row, f"{cells:.2f}", f"{times.median('fcn_numpy') / cells:.2f} s"])
+    ratios = [f"of {name}'s" for name in names[1:]]
+    cells = ["million cells of conv1_1", "time per million cells"]
+    return table([bench.corner, *names, *ratios, *cells], rows)
 
 
 def dense(bench):
     """A classifier as a map of 10 x 10 scores: at once, and window by window."""
     cells = 10
-    at_once = bench.times(("dense_map", cells), ALL[:1])
-    windows = bench.times(("window_by_window", cells), ALL[:1], 1)
+    at_once = bench.times(("dense_map", cells), ["fcn_numpy"])
+    windows = bench.times(("window_by_window", cells), ["fcn_numpy"], 1)
     one, many = at_once.median("fcn_numpy"), windows.median("fcn_numpy")
-    rows = [[f"{cells} x {cells}", seconds(one), seconds(many), f"{many / one:.1f}"]]
-    return table(["VGG16's scores", "at once", "window by window", "times faster"], rows)
+    rows = [[f"VGG16's {cells} x {cells} scores", seconds(one), seconds(many), f"{many / one:.1f}"]]
+    return table([bench.corner, "at once", "window by window", "times faster"], rows)
+
+
+def tiny(bench):
+    """What a training step of the tiny network is made of, in one of its two processes."""
+    from fcn_numpy.training.workers import ENVIRONMENT
+
+    lines = bench.contestants["fcn_numpy"].once(("tiny_profile", 30), **ENVIRONMENT)
+    kinds = json.loads(lines[0])
+    whole = sum(kinds.values())
+    rows = [
+        [kind, seconds(value), f"{value / whole:.0%}"]
+        for kind, value in sorted(kinds.items(), key=lambda item: -item[1])
+    ]
+    rows.append(["all, for four images", seconds(whole), ""])
+    return table([f"{processor()}, 1 thread: a tiny step's work", "time", "share"], rows)
 
 
 def plot(forward, path):
@@ -217,16 +284,16 @@ def plot(forward, path):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    names = [n for n in ("plain", "PyTorch", "fcn_numpy") if n in forward[0][1]]
-    labels = {"plain": "plain im2col"}
-    colors = {"plain": "#E69F00", "PyTorch": "#56B4E9", "fcn_numpy": "#0072B2"}  # Okabe and Ito's
+    names = [n for n in ("plain im2col", "PyTorch", "fcn_numpy") if n in forward[0][1]]
+    # Okabe and Ito's colors.
+    colors = {"plain im2col": "#E69F00", "PyTorch": "#56B4E9", "fcn_numpy": "#0072B2"}
     height = 0.8 / len(names)
     for k, name in enumerate(names):
         places = [i + (k - (len(names) - 1) / 2) * height for i in range(len(forward))]
         values = [1e3 * times[name] for _, times in forward]
-        axes.barh(places, values, height, color=colors[name], label=labels.get(name, name))
+        axes.barh(places, values, height, color=colors[name], label=name)
     for i, (_, times) in enumerate(forward):
-        limit = 1e3 * times["product"]
+        limit = 1e3 * times["matrix product"]
         label = "matrix product of im2col alone" if i == 0 else None
         axes.plot([limit, limit], [i - 0.45, i + 0.45], color="black", label=label)
     axes.set_yticks(range(len(forward)), [name for name, _ in forward])
@@ -236,15 +303,28 @@ def plot(forward, path):
     figure.savefig(path, dpi=100)
 
 
-def machine(threads, has_torch):
-    """What it was measured on."""
-    name = platform.processor() or platform.machine()
+def processor():
+    """The processor's name, and those of its instructions that matter here."""
+    name, flags = platform.processor() or platform.machine(), set()
     if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((li.split(":")[1].strip() for li in lines if li.startswith("model name")), name)
-    packages = ["numpy", *(["torch"] if has_torch else [])]
-    versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in packages)
-    return f"{name}, {threads} threads, Python {platform.python_version()}, {versions}, float32"
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = (part.strip() for part in line.partition(":"))
+            if key == "model name":
+                name = value
+            elif key in ("flags", "Features"):
+                flags = set(value.split())
+    found = [flag.upper().replace("_", "-") for flag in INSTRUCTIONS if flag in flags]
+    return " ".join([name, *([f"({', '.join(found)})"] if found else [])])
+
+
+def versions():
+    """What was measured, and with what."""
+    names = ["numpy", *(p for packages in PACKAGES.values() for p in packages)]
+    found = [
+        f"{name} {importlib.metadata.version(name)}"
+        for name in dict.fromkeys(names) if importlib.util.find_spec(name)
+    ]
+    return f"Python {platform.python_version()}, {', '.join(found)}, float32"
 
 
 def main():
@@ -258,23 +338,20 @@ def main():
     )
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    has_torch = importlib.util.find_spec("torch") is not None
-    names = ["fcn_numpy", *(["PyTorch"] if has_torch else []), "plain", "product"]
-    bench = Benchmark(names, options.threads, options.rounds)
-    parts = [machine(options.threads, has_torch) + f", {options.rounds} rounds.\n"]
-    if not has_torch:
-        parts.append("PyTorch is not installed.\n")
-    for part, measure in (("networks", networks), ("memory", memory)):
-        if part in options.only:
-            parts.append(measure(bench))
-    if "layers" in options.only:
-        text, forward = layers(bench)
-        plot(forward, options.out / "layers.png")
-        sums = "; ".join(f"{n} {seconds(value)}" for n, value in totals(forward).items())
-        parts += [text, f"All convolutions of FCN-8s, forward: {sums}.\n"]
-    for part, measure in (("growth", growth), ("dense", dense)):
-        if part in options.only:
-            parts.append(measure(bench))
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Benchmark(options.threads, options.rounds, Path(folder))
+        missing = [name for name in PACKAGES if name not in bench.contestants]
+        parts = [f"{bench.corner}, {versions()}, {options.rounds} rounds.\n"]
+        if missing:
+            parts.append(f"Not installed: {', '.join(missing)}.\n")
+        for part in options.only:
+            if part == "layers":
+                text, forward = layers(bench)
+                plot(forward, options.out / "layers.png")
+                sums = "; ".join(f"{n} {seconds(value)}" for n, value in totals(forward).items())
+                parts += [text, f"All convolutions of FCN-8s, forward: {sums}.\n"]
+            else:
+                parts.append(globals()[part](bench))
     (options.out / "results.md").write_text("\n".join(parts))
     print("\n".join(parts))
 

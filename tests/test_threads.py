@@ -125,3 +125,29 @@ def test_without_openblas_nothing_is_shared(monkeypatch):
     monkeypatch.setattr(blas, "_FUNCTIONS", None)
     assert blas.thread_count() == 1
     assert share_out(list, range(3)) == [[0, 1, 2]]
+
+
+# --- Whose product it is --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [((3, 4), (4, 5)), ((1, 4), (4, 1)), ((2, 3, 4), (2, 4, 5)), ((3, 4), (6, 4, 5)),
+     ((2, 1, 3, 4), (5, 4, 2))],
+)
+def test_the_product_of_scipy_is_that_of_numpy(dtype, a, b):
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal(shape).astype(dtype) for shape in (a, b))
+    turned = np.ascontiguousarray(b.swapaxes(-2, -1)).swapaxes(-2, -1)
+    for x, y in ((a, b), (a, turned), (np.repeat(a, 2, axis=-1)[..., ::2], b)):
+        expected = np.matmul(a, b)
+        out = np.full_like(expected, np.nan)
+        assert blas.scipy_matmul(x, y, out=out) is out
+        for value in (out, blas.scipy_matmul(x, y)):
+            assert value.dtype == dtype
+            np.testing.assert_allclose(value, expected, rtol=1e-2 if dtype is np.float16 else 1e-5)
+
+
+def test_numpy_with_a_blas_multiplies_itself():
+    assert blas.numpy_has_blas() == (blas.matmul is np.matmul)

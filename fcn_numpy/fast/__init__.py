@@ -15,7 +15,7 @@ The textbook checks arguments, and asks `on`, before it calls one of these funct
 `views`                   parts and windows of a map, as views where possible
 `memory`                  arrays that are used again
 `threads`                 independent pieces of work, shared between threads
-`blas`                    the number of threads of a matrix product
+`blas`                    the matrix product, and its number of threads
 ========================  ==================================================================
 """
 

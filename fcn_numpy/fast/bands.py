@@ -48,7 +48,7 @@ def conv2d(
 
     def work(bands):
         for band, cells, cols in _columns(x, window, bands):
-            piece = np.matmul(matrix[band.filters], cols, out=y[band.image, band.filters, cells])
+            piece = blas.matmul(matrix[band.filters], cols, out=y[band.image, band.filters, cells])
             finish.apply(piece, band.filters)
 
     share_out(work, _bands(len(x), (f, c), window, size, x.itemsize))
@@ -68,12 +68,12 @@ def conv2d_weight(
         if one:
             # Write straight into out: for fc6, a temporary would be another 400 MB.
             for band, _, cols in _columns(x, window, bands):
-                np.matmul(y[band.image, band.filters], cols.T, out=matrix[band.filters])
+                blas.matmul(y[band.image, band.filters], cols.T, out=matrix[band.filters])
             return 0
         total = np.zeros(matrix.shape[::-1], x.dtype)
         for band, cells, cols in _columns(x, window, bands):
             # In this order, unlike y @ cols.T, the long matrix is read along its rows.
-            total += cols @ np.ascontiguousarray(y[band.image, :, cells].T)
+            total += blas.matmul(cols, np.ascontiguousarray(y[band.image, :, cells].T))
         return total.T
 
     first, *others = share_out(work, bands)

@@ -1,4 +1,4 @@
-"""The number of threads on which NumPy's matrix product runs.
+"""The matrix product: whose it is, and on how many threads it runs.
 
 By itself, OpenBLAS shares each large product between its threads, and everything between two
 products runs on one thread while the others wait. So this package shares out the work itself: every
@@ -45,6 +45,29 @@ def _find() -> tuple[Callable[[], int], Callable[[int], None]] | None:
     return None
 
 
+def numpy_has_blas() -> bool:
+    """Return whether NumPy was built with a BLAS; in WebAssembly, it is not."""
+    return bool(np.show_config(mode="dicts")["Build Dependencies"]["blas"].get("found"))
+
+
+def scipy_matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute np.matmul by SciPy's BLAS, which has float32 and float64."""
+    if a.dtype not in (np.float32, np.float64):
+        return np.matmul(a, b, out=out)
+    from scipy.linalg import blas
+
+    gemm = blas.sgemm if a.dtype == np.float32 else blas.dgemm
+    shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    if out is None:
+        out = np.empty((*shape, a.shape[-2], b.shape[-1]), a.dtype)
+    a, b = (np.broadcast_to(x, shape + x.shape[-2:]) for x in (a, b))
+    for index in np.ndindex(shape):
+        # BLAS works in Fortran's order, which is the transpose of C's.
+        out[index] = gemm(1.0, b[index].T, a[index].T).T
+    return out
+
+
+matmul = np.matmul if numpy_has_blas() else scipy_matmul
 _FUNCTIONS = _find()
 _lock = threading.Lock()
 _blocks = 0  # how many `one_thread` blocks are open, in all threads

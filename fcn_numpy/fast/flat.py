@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fcn_numpy.checks import Pair
+from fcn_numpy.fast import blas
 from fcn_numpy.fast.bands import BAND_BYTES
 from fcn_numpy.fast.finish import Finish
 from fcn_numpy.fast.memory import Workspace
@@ -77,7 +78,7 @@ def conv2d(
                 y = workspace.array("y", len(w), *chunk.shape, dtype=x.dtype)
                 cells = y.reshape(len(w), -1)
                 for some, cols in _columns(x, window, chunk, len(w), workspace):
-                    np.matmul(matrix, cols, out=cells[:, some])
+                    blas.matmul(matrix, cols, out=cells[:, some])
                 finish.apply(cells[:, : chunk.cells])
                 np.copyto(out[chunk.images, :, chunk.rows], chunk.output(y).swapaxes(0, 1))
 
@@ -104,9 +105,9 @@ def conv2d_weight(
                 np.copyto(output, grad_y[chunk.images, :, chunk.rows].swapaxes(0, 1))
                 for some, cols in _columns(x, window, chunk, f, workspace):
                     if few:
-                        total += y.reshape(f, -1)[:, some] @ cols.T
+                        total += blas.matmul(y.reshape(f, -1)[:, some], cols.T)
                     else:
-                        total += cols @ y.reshape(-1, f)[some]
+                        total += blas.matmul(cols, y.reshape(-1, f)[some])
         return total if few else total.T
 
     first, *others = share_out(work, _chunks(x, f, window))

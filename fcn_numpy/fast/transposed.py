@@ -136,7 +136,8 @@ def _scattered(grad_y, w, size, window):
         for channels in pieces:
             rows = matrix[channels.start * taps : channels.stop * taps]
             for some in (slice(i, i + images) for i in range(0, n, images)):
-                cols = (rows @ y[some]).reshape(-1, channels.stop - channels.start, kh, kw, ho, wo)
+                cols = blas.matmul(rows, y[some])
+                cols = cols.reshape(-1, channels.stop - channels.start, kh, kw, ho, wo)
                 out[some, channels] = window.add_windows(cols, size)
 
     large = n * f * matrix.shape[0] * ho * wo >= LARGE_PRODUCT

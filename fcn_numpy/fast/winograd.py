@@ -152,7 +152,7 @@ def transform_kernel(
 
     def work(pieces):
         for piece in pieces:
-            np.matmul(g, kernels[piece].T, out=columns[:, piece])
+            blas.matmul(g, kernels[piece].T, out=columns[:, piece])
 
     share_out(work, parts(f * c, blas.thread_count() if w.size >= LARGE_PRODUCT // 100 else 1))
     return out
@@ -236,7 +236,7 @@ def conv2d(
                 d = _gather(x, padding, WINDOW, block, workspace, "one")
                 v = _transform(_B, d, workspace.array("two", len(_B), c, block.tiles))
                 shape = (mine.shape[1], block.tiles)
-                m = np.matmul(mine, v, out=workspace.array("one", len(_B), *shape))
+                m = blas.matmul(mine, v, out=workspace.array("one", len(_B), *shape))
                 tiles = _transform(_A, m, workspace.array("two", len(_A), *shape))
                 finish.apply(tiles, block.filters)
                 _scatter(tiles, size, out, block, pool)
@@ -284,10 +284,10 @@ def conv2d_weight(
                     np.copyto(d, v)
                     v = d
                 if block is blocks[0]:
-                    np.matmul(m, v, out=total)
+                    blas.matmul(m, v, out=total)
                 else:
-                    total += np.matmul(m, v, out=workspace.array("part", *total.shape))
-            gradient = total.reshape(len(_B), -1).T @ _G
+                    total += blas.matmul(m, v, out=workspace.array("part", *total.shape))
+            gradient = blas.matmul(total.reshape(len(_B), -1).T, _G)
             return filters, gradient.reshape(-1, *out.shape[1:])
 
     out[...] = 0
@@ -298,7 +298,7 @@ def conv2d_weight(
 
 def _transform(matrix, values, out):
     """Multiply `matrix` with values of shape (cells, channels, tiles) along the cells."""
-    np.matmul(matrix, values.reshape(len(values), -1), out=out.reshape(len(out), -1))
+    blas.matmul(matrix, values.reshape(len(values), -1), out=out.reshape(len(out), -1))
     return out
 
 

@@ -8,6 +8,8 @@ Every contestant prepares a task with a function of the task's name, and returns
 timed.
 """
 
+import contextlib
+import functools
 import json
 import os
 import sys
@@ -146,6 +148,24 @@ class Plain(FcnNumpy):
         self.block.__enter__()  # for as long as the process lives
 
 
+class Rung(FcnNumpy):
+    """This package without what makes it fast from some rung of the ladder on."""
+
+    def __init__(self, columns, algorithm_name, shared):
+        from fcn_numpy.convolution import algorithm
+        from fcn_numpy.fast import blas, flat
+
+        if columns == "bands":
+            flat.MAX_WASTE = 0
+        if not shared:  # BLAS shares each product between its threads; nothing else is shared
+            blas.thread_count, blas.one_thread = lambda: 1, contextlib.nullcontext
+        self.block = algorithm(algorithm_name)
+        self.block.__enter__()
+
+    def forward(self, *size):
+        return self.forward_not_frozen(*size)
+
+
 class Product:
     """NumPy's matrix product alone, of as many multiplications: what bounds im2col."""
 
@@ -267,6 +287,10 @@ class OpenVino:
 CONTESTANTS = {
     "fcn_numpy": FcnNumpy, "plain im2col": Plain, "PyTorch": PyTorch, "matrix product": Product,
     "ONNX Runtime": OnnxRuntime, "OpenVINO": OpenVino,
+    "columns in bands": functools.partial(Rung, "bands", "im2col", shared=False),
+    "columns along a line": functools.partial(Rung, "line", "im2col", shared=False),
+    "Winograd's algorithm": functools.partial(Rung, "line", "auto", shared=False),
+    "work shared between threads": functools.partial(Rung, "line", "auto", shared=True),
 }
 
 

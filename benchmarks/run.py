@@ -46,7 +46,12 @@ PACKAGES = {
     "OpenVINO": ("openvino", "onnx"), "plain im2col": (), "matrix product": (),
 }
 TRAINERS = ("fcn_numpy", "PyTorch", "plain im2col")
-PARTS = ("networks", "memory", "layers", "growth", "dense", "tiny")
+# From the textbook to the frozen network, each with what the one before it has.
+LADDER = (
+    "plain im2col", "columns in bands", "columns along a line", "Winograd's algorithm",
+    "work shared between threads", "fcn_numpy",
+)
+PARTS = ("networks", "memory", "ladder", "layers", "growth", "dense", "tiny")
 # What a processor can do with vectors and matrices, as far as these programs use it.
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
 
@@ -107,9 +112,9 @@ class Benchmark:
         self.threads, self.rounds = threads, rounds
         self.corner = f"{processor()}, {threads} threads"
         environment = {**os.environ, "FCN_NUMPY_ONNX": str(folder / "fcn8s.onnx")}
+        names = [n for n, needed in PACKAGES.items() if all(map(importlib.util.find_spec, needed))]
         self.contestants = {
-            name: Contestant(name, threads, environment)
-            for name, packages in PACKAGES.items() if all(map(importlib.util.find_spec, packages))
+            name: Contestant(name, threads, environment) for name in (*names, *LADDER[1:-1])
         }
         if self.present(("ONNX Runtime", "OpenVINO")):
             self.contestants["fcn_numpy"].once(("export", environment["FCN_NUMPY_ONNX"]))
@@ -203,6 +208,18 @@ def memory(bench):
         )
         tables.append(bench.table(names, [row]))
     return "\n".join(tables)
+
+
+def ladder(bench):
+    """FCN-8s forward, from the textbook to the frozen network."""
+    times = bench.times(("forward", 1, 224, 224), LADDER)
+    rows, before = [], LADDER[0]
+    for name in LADDER:
+        label = "frozen: kernels kept, ReLU and pool at once" if name == "fcn_numpy" else name
+        gain = f"{1 / times.ratio(before, name):.2f}"
+        rows.append([label, seconds(times.median(name)), gain if name != before else ""])
+        before = name
+    return table([f"{bench.corner}: FCN-8s, forward, 224 x 224", "time", "times faster"], rows)
 
 
 def layers(bench):

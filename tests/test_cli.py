@@ -52,8 +52,8 @@ def test_resume_keeps_its_settings(run, capsys):
 
 @pytest.mark.parametrize("arguments", [
     ["--heavy"], ["--batch", "1"], ["--momentum", "0"], ["--reduction", "mean"],
-    ["--loss-sampling", "1"], ["--quick"], ["--lr-factor", "1"], ["--steps-factor", "1"],
-    ["--seed", "0"], ["--data", "x"],
+    ["--loss-sampling", "1"], ["--quick"], ["--control"], ["--lr-factor", "1"],
+    ["--steps-factor", "1"], ["--seed", "0"], ["--data", "x"],
 ])
 def test_resume_keeps_how_it_learns(run, capsys, arguments):
     words = failed(capsys, "train", "--resume", *arguments, "--out", str(run))
@@ -78,8 +78,23 @@ def test_options_become_settings():
     sampled = plain.with_stages(*SEGMENTERS, loss_sampling=0.5)
     assert settings_of("--loss-sampling", "0.5") == sampled
     assert settings_of("--quick", "--heavy") == plain.quick().heavy_learning()
+    assert settings_of("--control") == plain.control()
+    assert settings_of("--control", "--heavy") == plain.heavy_learning().control()
     doubled, heavy = settings_of("--heavy", "--lr-factor", "2"), plain.heavy_learning()
     assert [s.lr for s in doubled.stages] == pytest.approx([2 * s.lr for s in heavy.stages])
+
+
+def test_a_control_is_trained_scored_and_used_like_any_run(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["train", "--quick", "--control", "--out", str(out)]) == 0
+    words = capsys.readouterr().out
+    assert re.search(r"fcn32s +step +16/16 ", words) and "fcn16s" not in words
+    assert {"fcn32s.npz", "predictions.png", "curves.png"} <= {p.name for p in out.iterdir()}
+    assert main(["evaluate", str(out)]) == 0
+    table = capsys.readouterr().out
+    assert "fcn32s" in table and "fcn16s" not in table
+    assert main(["train", "--resume", "--out", str(out)]) == 0
+    assert words.endswith(capsys.readouterr().out)
 
 
 def test_heavy_excludes_what_it_sets(tmp_path, capsys):

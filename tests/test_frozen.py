@@ -1,6 +1,7 @@
 """A frozen network: the scores of its model, and never those of weights that have changed."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -164,3 +165,25 @@ def test_it_computes_in_its_block_alone():
         frozen(IMAGE)
     with frozen, pytest.raises(RuntimeError, match="frozen already"), frozen:
         pass
+
+
+def test_several_threads_can_use_it_at_once():
+    model = make()
+    images = np.random.default_rng(4).standard_normal((12, 1, 3, 64, 64), dtype=np.float32)
+    with Frozen(model) as network:
+        expected = [network(image) for image in images]
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(5):
+                for one, other in zip(pool.map(network, images), expected):
+                    np.testing.assert_array_equal(one, other)
+
+
+def test_memory_does_not_grow_with_the_sizes_of_images():
+    """Large or small, in any order: never more than the maps of the two largest layers."""
+    model = make()
+    with Frozen(model) as network:
+        for size in (64, 256, 128, 64, 256, 192, 64, 256):
+            network(np.zeros((1, 3, size, size), np.float32))
+        kept = sum(memory.nbytes for memory in network._maps._free)
+    widest = 8 * (256 + 2 * 17 - 2) ** 2 * 4  # conv1_1
+    assert kept <= 3 * widest

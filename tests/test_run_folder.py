@@ -313,7 +313,7 @@ def change_json(path, *keys, value):
     (["settings", "stages", 1, "momentum"], "0.9", "stage 1: expected momentum of at least 0"),
     (["settings", "stages", 1, "lr"], float("inf"), "stage 1: expected lr of at least 0 and fi"),
     (["settings", "stages", 3, "name"], 99, "stage 3: expected a stage named classifier, "),
-    (["settings", "stages", 3], KeyError, "settings: expected the stages classifier, "),
+    (["settings", "stages", 2], KeyError, "settings: expected the stages classifier, "),
     (["settings", "stages", 3, "dropout"], None, "stage 3: expected dropout"),
     (["settings", "stages", 3, "class_weights"], [1, 2], "expected 4 class weights"),
     (["settings", "stages", 3, "class_weights"], 5, "stage 3: expected class_weights to be a"),

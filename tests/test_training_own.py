@@ -237,7 +237,7 @@ def test_options_become_settings(folder):
     pretrained = settings_of(folder, "--pretrained", start, "--steps-factor", "0.1")
     assert (pretrained.pretrained, pretrained.pretrained_on) == (start, "caffe")
     assert [(stage.name, stage.steps) for stage in pretrained.stages] == [
-        ("fcn32s", 20), ("fcn16s", 10), ("fcn8s", 26)
+        ("fcn32s", 120), ("fcn16s", 20), ("fcn8s", 56)
     ]
     big = settings_of(
         folder, "--pretrained", start, "--backbone", "vgg16", "--pretrained-on", "torchvision"

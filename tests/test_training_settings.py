@@ -50,6 +50,30 @@ def test_heavy_learning_is_worth_batch_20():
     assert effective_learning_rate(1 / (200 * 50), 0.99, 1, "sum", 50) == pytest.approx(light)
 
 
+def test_a_control_sees_as_many_images_as_all_fcns():
+    settings = Settings().with_stages("fcn32s", steps=10, batch=8)
+    settings = settings.with_stages("fcn16s", steps=7, batch=4)
+    settings = settings.with_stages("fcn8s", steps=5, batch=2)
+    control = settings.control()
+    assert control.segmenters == ("fcn32s",)
+    assert control.stage("classifier") == settings.stage("classifier")
+    assert control.stage("fcn32s").steps == 15  # 80 + 28 + 10 images, eight a step
+    same = dataclasses.replace(control, stages=settings.stages)
+    assert same == settings
+    pretrained = settings.with_pretrained("weights.npz").control()
+    assert [stage.name for stage in pretrained.stages] == ["fcn32s"]
+
+
+@pytest.mark.parametrize("names", [
+    ["classifier"], [], ["fcn16s"], ["classifier", "fcn16s"], ["fcn32s", "classifier"],
+    ["classifier", "fcn32s", "fcn8s"], ["classifier", "fcn32s", "fcn32s"],
+])
+def test_stages_in_another_order_or_with_gaps_are_refused(names):
+    stages = tuple(Settings().stage(name) for name in names)
+    with pytest.raises(ValueError, match="expected the stages classifier, fcn32s, fcn16s, fcn8s"):
+        dataclasses.replace(Settings(), stages=stages)
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
     ((1.0, 1.0, 1), "momentum of at least 0 and below 1, got 1.0"), ((1.0, 0.9, 0), "batch"),
     ((1.0, 0.9, 1, "max"), "reduction 'mean' or 'sum', got 'max'"),
@@ -80,28 +104,28 @@ def test_regrouped_images_keep_their_effect(changes):
     for name in SEGMENTERS:
         before, after = settings.stage(name), other.stage(name)
         assert after.reduction == reduction
-        assert after.batch == changes.get("batch", 8)
+        assert after.batch == changes.get("batch", before.batch)
         assert after.momentum == changes.get("momentum", 0.9)
         assert after.clip_gradients == (None if reduction == "sum" else 0.5)
-        assert abs(after.steps * after.batch - before.steps * 8) <= after.batch / 2
+        assert abs(after.steps * after.batch - before.steps * before.batch) <= after.batch / 2
         rates = [
             effective_learning_rate(s.lr, s.momentum, s.batch, s.reduction, 128**2)
             for s in (before, after)
         ]
         assert rates[1] == pytest.approx(rates[0], rel=1e-12)
     # And back again.
-    back = other.regrouped(batch=8, momentum=0.9, reduction="mean")
-    assert [s.lr for s in back.stages] == pytest.approx([s.lr for s in settings.stages])
+    back = other.regrouped(batch=4, momentum=0.9, reduction="mean")
+    assert [s.lr for s in back.stages] == pytest.approx([0.1, 0.1, 0.2, 0.2])
 
 
 def test_heavy_learning_is_the_paper_s():
     heavy = Settings().heavy_learning()
     assert heavy == Settings().regrouped(batch=1, momentum=0.99, reduction="sum")
-    # 0.2 / (8 * 0.1) per image, as before.
+    # 0.2 / (8 * 0.1) and 0.2 / (4 * 0.1) per image, as before.
     assert [heavy.stage(name).lr for name in SEGMENTERS] == (
-        pytest.approx([0.25 * 0.01 / 128**2] * 3)
+        pytest.approx(np.array([0.25, 0.5, 0.5]) * 0.01 / 128**2)
     )
-    assert Settings().heavy_learning(pixels=100).stage("fcn8s").lr == pytest.approx(0.25 * 1e-4)
+    assert Settings().heavy_learning(pixels=100).stage("fcn8s").lr == pytest.approx(0.5 * 1e-4)
 
 
 def test_whole_images_do_not_say_how_many_pixels_they_have():
@@ -119,7 +143,7 @@ def test_some_or_all_stages_are_changed():
     scaled = settings.scaled(steps=0.001, lr=3)
     assert [stage.steps for stage in scaled.stages] == [1] * 4
     assert [stage.lr for stage in scaled.stages] == pytest.approx([0.3, 0.6, 0.6, 0.6])
-    assert [stage.steps for stage in settings.scaled(steps=0.5).stages] == [90, 100, 50, 130]
+    assert [stage.steps for stage in settings.scaled(steps=0.5).stages] == [100, 600, 100, 280]
     with pytest.raises(ValueError, match=r"a stage of the run \(classifier, .*\), got 'fcn4s'"):
         settings.with_stages("fcn4s", lr=0.5)
 

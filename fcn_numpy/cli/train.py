@@ -48,10 +48,11 @@ The folder --out receives predictions.png (look at this first), curves.png, hist
 Ctrl-C stops and saves; --resume continues.
 """
 REGROUPING = """\
-By default the FCNs learn from batches of 8, with momentum 0.9 and the mean of the loss
-over pixels (with --backbone vgg16 as with --heavy). Other values also change the number of
-steps and the learning rates, so that the FCNs see the same number of images and each image
-counts the same. The training of the classifier does not change.
+By default FCN-32s learns from batches of 8, FCN-16s and FCN-8s from batches of 4, with
+momentum 0.9 and the mean of the loss over pixels (with --backbone vgg16 as with --heavy).
+Other values also change the number of steps and the learning rates, so that the FCNs see
+the same number of images and each image counts the same. The training of the classifier
+does not change.
 """
 
 POSITIVE = number("above 0", lambda value: 0 < value < float("inf"))
@@ -96,6 +97,11 @@ def _add_general(parser: argparse.ArgumentParser) -> list[argparse.Action]:
         parser.add_argument(
             "--steps-factor", type=POSITIVE, metavar="X",
             help="multiply the number of steps of each stage by X (default: 1)",
+        ),
+        parser.add_argument(
+            "--control", action="store_true",
+            help="train FCN-32s alone, on as many images as the three FCNs together: what longer "
+            "training gives, without the skips",
         ),
         parser.add_argument(
             "--quick", action="store_true",
@@ -298,7 +304,8 @@ def settings_from(options: argparse.Namespace, data: OwnData | None = None) -> S
         settings = settings.with_stages(*SEGMENTERS, class_weights=weights)
     if options.loss_sampling is not None:
         settings = settings.with_stages(*SEGMENTERS, loss_sampling=options.loss_sampling)
-    return _regrouped(settings.quick() if options.quick else settings, options, data)
+    settings = _regrouped(settings.quick() if options.quick else settings, options, data)
+    return settings.control() if options.control else settings
 
 
 def _class_weights(text: str, data: OwnData) -> tuple[float, ...]:

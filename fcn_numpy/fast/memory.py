@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,20 +41,22 @@ class Workspace:
 
 
 class Maps:
-    """Memory for feature maps, handed from one layer to a later one."""
+    """Memory for feature maps, handed from one layer to a later one; for any number of threads."""
 
     def __init__(self):
         self._free: list[np.ndarray] = []
+        self._lock = threading.Lock()
 
     def take(self, shape: tuple[int, ...]) -> np.ndarray:
         """Return an array of float32 in this shape, uninitialized."""
         size = math.prod(shape)
-        fitting = [memory for memory in self._free if memory.size >= size]
-        if fitting:
-            memory = min(fitting, key=lambda memory: memory.size)
-            self._free = [other for other in self._free if other is not memory]
-        else:
-            self._free = self._free[1:]  # it has been too small for a while
+        with self._lock:
+            fitting = [memory for memory in self._free if memory.size >= size]
+            memory = min(fitting, key=lambda memory: memory.size, default=None)
+            # Without one that fits, let go of the one that has been free for longest.
+            unused = self._free[0] if memory is None and self._free else memory
+            self._free = [other for other in self._free if other is not unused]
+        if memory is None:
             memory = np.empty(size, np.float32)
         return memory[:size].reshape(shape)
 
@@ -62,4 +65,5 @@ class Maps:
         memory = x
         while memory.base is not None:
             memory = memory.base
-        self._free.append(memory)
+        with self._lock:
+            self._free.append(memory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +19,13 @@ from fcn_numpy.training.images import classes_of, images_of
 from fcn_numpy.training.networks import load_fcn
 from fcn_numpy.training.part import Part
 from fcn_numpy.training.run_folder import read_run
-from fcn_numpy.training.stages import SEGMENTERS
 
 
 def evaluate(
     out: str | os.PathLike, n: int | None = None, seed: int | None = None,
     report: Callable[[str, int], None] = lambda what, done: None,
 ) -> dict[str, Scores]:
-    """Score the three networks of a run on its held-out images.
+    """Score the networks of a run on its held-out images.
 
     Parameters
     ----------
@@ -55,7 +54,7 @@ def evaluate(
     settings, _, data = read_run(out)
     if data is not None and seed is not None:
         raise ValueError("expected no seed: the held-out images of a folder are fixed")
-    for name in SEGMENTERS:
+    for name in settings.segmenters:
         load_fcn(out, name, settings, len(classes_of(data)))  # all are there, and not damaged
     if data is not None:
         images = data.test.subset(range(len(data.test))[:n])
@@ -64,20 +63,22 @@ def evaluate(
         if survey.faults:
             raise DataFaults(survey.faults)
     with gradients_for(settings, data) as gradients:
-        return score_networks(gradients, out, n, seed or 0, report)
+        return score_networks(gradients, out, settings.segmenters, n, seed or 0, report)
 
 
 def score_networks(
-    gradients: SerialGradients | ParallelGradients, out: Path, n: int | None, seed: int,
-    report: Callable[[str, int], None],
+    gradients: SerialGradients | ParallelGradients, out: Path, names: Sequence[str],
+    n: int | None, seed: int, report: Callable[[str, int], None],
 ) -> dict[str, Scores]:
-    """Return the scores of the three networks of a run.
+    """Return the scores of the networks of a run.
 
     Parameters
     ----------
     gradients : SerialGradients or ParallelGradients
     out : path
         Folder of the run.
+    names : sequence of str
+        Their stages.
     n : int or None
         Number of images, as for `SerialGradients.confusion_matrix`.
     seed : int
@@ -90,7 +91,7 @@ def score_networks(
     dict of str to Scores
     """
     scores = {}
-    for name in SEGMENTERS:
+    for name in names:
         of_this = functools.partial(report, f"scoring {name}")
         scores[name] = segmentation_scores(
             gradients.confusion_matrix(out, name, n, seed, of_this)
@@ -106,7 +107,7 @@ def example_predictions(
     held_out = images_of(settings, data, Part()).held_out(n, seed=0)
     images, labels = map(list, zip(*itertools.islice(held_out, n)))
     predictions = {}
-    for name in SEGMENTERS:
+    for name in settings.segmenters:
         with Frozen(load_fcn(out, name, settings, len(classes_of(data)))) as network:
             predictions[name] = [
                 score_image(network, image).argmax(axis=0).astype(np.uint8) for image in images

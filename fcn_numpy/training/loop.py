@@ -181,7 +181,8 @@ def train(
                     write_classes(out / CLASSES_FILE, classes)
                     run.write_history()
                     run.train_stages()
-                    write_scores(out, score_networks(gradients, out, None, 0, report_other))
+                    names = settings.segmenters
+                    write_scores(out, score_networks(gradients, out, names, None, 0, report_other))
         scores = read_scores(out)
         (out / CHECKPOINT).unlink(missing_ok=True)
         return scores

@@ -32,7 +32,7 @@ from fcn_numpy.metrics import Scores
 from fcn_numpy.training.checkpoint import CHECKPOINT
 from fcn_numpy.training.own_data import OwnData
 from fcn_numpy.training.settings import Settings
-from fcn_numpy.training.stages import SEGMENTERS, STAGES, Stage
+from fcn_numpy.training.stages import STAGES, Stage
 
 CONFIG = "config.json"
 CLASSES_FILE = "classes.csv"
@@ -352,7 +352,7 @@ def read_scores(out: str | os.PathLike) -> dict[str, Scores]:
     with errors_name(path):
         if not path.exists():
             raise ValueError("there is no such file: the run is not finished, resume it")
-        values = _fields(read_json(path, LARGEST_FILE), tuple(SEGMENTERS))
+        values = _fields(read_json(path, LARGEST_FILE), read_settings(out).segmenters)
         scores = {}
         for name, fields in values.items():
             with errors_name(name):

@@ -98,7 +98,7 @@ class FcnNumpy:
         from fcn_numpy.training import Settings
         from fcn_numpy.training.gradients import ParallelGradients
 
-        settings = Settings(n_train=16)
+        settings = Settings(n_train=16).with_stages("fcn8s", batch=8)
         model = FCN8s(len(TOY_CLASSES), TINY, dropout=0, rng=np.random.default_rng(0))
         optimizer = SGD(model.parameters(), 1e-3, weight_decay=5e-4)
         gradients = ParallelGradients(settings)
@@ -108,6 +108,21 @@ class FcnNumpy:
             for step in range(count):
                 gradients.compute(step)
                 optimizer.step()
+
+        return run
+
+    def tiny_part(self, count):
+        """The steps of one of the two workers, four images each, on one thread."""
+        import profile_step
+
+        from fcn_numpy.fast import blas
+
+        blas._FUNCTIONS[1](1)
+        gradients = profile_step.part_of_a_step()
+
+        def run():
+            for step in range(count):
+                gradients.compute(step)
 
         return run
 

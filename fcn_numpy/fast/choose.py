@@ -33,7 +33,7 @@ def conv2d(
             kernel = winograd.transform_kernel(w, _kernel(workspace, *w.shape[:2]))
             winograd.conv2d(x, kernel, window.padding, Finish(bias), out)
     else:
-        im2col(window, x).conv2d(x, w, window, Finish(bias), out)
+        im2col(len(w), window, x).conv2d(x, w, window, Finish(bias), out)
     return out
 
 
@@ -47,7 +47,7 @@ def conv2d_turned(x: np.ndarray, w: np.ndarray, window: Window) -> np.ndarray:
             winograd.conv2d(x, kernel.transpose(0, 2, 1), window.padding, Finish(), out)
     else:
         turned = w[:, :, ::-1, ::-1].swapaxes(0, 1)
-        im2col(window, x).conv2d(x, turned, window, Finish(), out)
+        im2col(c, window, x).conv2d(x, turned, window, Finish(), out)
     return out
 
 
@@ -57,7 +57,7 @@ def conv2d_weight(
     """Compute `fcn_numpy.conv2d_weight` into `out`."""
     if takes_winograd(x.dtype, out.shape[:2], window, grad_y.size // len(out)):
         return winograd.conv2d_weight(x, grad_y, window.padding, out)
-    return im2col(window, x).conv2d_weight(x, grad_y, window, out)
+    return im2col(len(out), window, x).conv2d_weight(x, grad_y, window, out)
 
 
 def takes_winograd(
@@ -67,9 +67,9 @@ def takes_winograd(
     return CHOICE.get() == "auto" and winograd.applies(dtype, channels, window, cells)
 
 
-def im2col(window: Window, x: np.ndarray) -> ModuleType:
+def im2col(filters: int, window: Window, x: np.ndarray) -> ModuleType:
     """Return the module that computes this convolution of x by im2col."""
-    return flat if flat.applies(window, x.shape[2:]) else bands
+    return flat if flat.applies(filters, window, x.shape[2:]) else bands
 
 
 def _kernel(workspace, f, c):

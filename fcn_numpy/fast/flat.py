@@ -37,15 +37,19 @@ SMALL_PRODUCT, FEW_CELLS = 1_000_000, 100
 # Up to so many filters, the gradient of the weight is y @ cols.T. For more, OpenBLAS multiplies
 # faster with the long axis of neither matrix transposed, cols @ y.T, though y.T must be copied.
 FEW_FILTERS = 8
-# The most cells of the line for each cell of the output.
+# With more filters, the product takes so long that copying does not matter; nor may there be many
+# more cells in the line than in the output.
+MAX_FILTERS = 64
 MAX_WASTE = 1.4
 
 
-def applies(window: Window, size: Pair) -> bool:
+def applies(filters: int, window: Window, size: Pair) -> bool:
     """Return whether a convolution can be computed here, and faster than by `bands`.
 
     Parameters
     ----------
+    filters : int
+        Each number of the columns is multiplied so often.
     window : Window
     size : (int, int)
         Height and width of its input.
@@ -54,7 +58,7 @@ def applies(window: Window, size: Pair) -> bool:
     -------
     bool
     """
-    if window.stride != (1, 1) or window.kernel == (1, 1):
+    if window.stride != (1, 1) or window.kernel == (1, 1) or filters > MAX_FILTERS:
         return False
     (h, w), (ho, wo) = _line_size(window, size), window.output_size(size)
     return h * w <= MAX_WASTE * ho * wo

@@ -48,7 +48,7 @@ class FrozenConv:
             winograd.conv2d(x, self.kernel, self.window.padding, self.finish, y, self.pool)
             return y
         y = maps.take((*channels, *size))
-        im2col(self.window, x).conv2d(x, self.w, self.window, self.finish, y)
+        im2col(len(self.w), self.window, x).conv2d(x, self.w, self.window, self.finish, y)
         if not self.pool:
             return y
         best = maps.take((*channels, *pooled))

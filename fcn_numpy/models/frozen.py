@@ -118,18 +118,18 @@ class _Operation(NamedTuple):
 
 def _operations(steps: Sequence[Step]) -> list[_Operation]:
     """Return the steps of a traced network, each convolution with what is done to its output."""
-    steps = [step for step in steps if type(step.layer) is not Dropout2d]  # nothing in eval mode
-    # ReLU passes on the description that it is given, so the same one stands for the value that
-    # was made last.
-    numbers = {id(steps[0].inputs[0]): 0}
     operations: list[_Operation] = []
+    numbers = {id(steps[0].inputs[0]): 0}
     takers, fused, copying = _takers(steps), set[int](), set[int]()
     for n, step in enumerate(steps):
         if n in fused:
             continue
+        inputs = [numbers[id(x)] for x in step.inputs]
+        if type(step.layer) is Dropout2d:  # nothing in eval mode
+            numbers[id(step.output)] = inputs[0]
+            continue
         chain = _chain(steps, takers, n)
         fused.update(chain)
-        inputs = [numbers[id(x)] for x in step.inputs]
         numbers[id(steps[chain[-1]].output)] = output = len(operations) + 1
         function = _function([steps[k].layer for k in chain])
         operations.append(_Operation(function, inputs, output, []))

@@ -38,7 +38,7 @@ class Module:
             return self.forward(*inputs)
         output = self.trace(*inputs)
         if type(self).trace is not Module.trace:
-            output.record(self, inputs, output)
+            output = output.record(self, inputs)
         return output
 
     def forward(self, *inputs: Any) -> Any:

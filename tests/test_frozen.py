@@ -1,6 +1,8 @@
 """A frozen network: the scores of its model, and never those of weights that have changed."""
 
+import contextlib
 import itertools
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,6 +12,7 @@ from test_backbone import OverResidual, Residual
 
 from fcn_numpy import nn
 from fcn_numpy.convolution import algorithm
+from fcn_numpy.fast import memory
 from fcn_numpy.models import TINY, FCN8s, FCN8sAtOnce, FCN16s, FCN32s, Frozen, PyramidPooling
 from fcn_numpy.optim import SGD
 
@@ -160,6 +163,28 @@ def test_weights_that_were_read_only_stay_so():
     assert model.fc6.weight.data.flags.writeable
 
 
+def test_a_shared_parameter_and_a_shared_array():
+    model = make()
+    model.conv5_3.weight.data[...] = model.conv5_2.weight.data
+    vars(model.conv5_3)["weight"] = model.conv5_2.weight
+    model.conv5_2.bias.data = model.conv5_1.bias.data
+    expected = model.eval()(IMAGE)
+    with Frozen(model) as network:
+        assert_close(network(IMAGE), expected, 1e-5)
+    assert all(p.data.flags.writeable for p in model.parameters())
+
+
+def test_what_fails_to_freeze_can_be_written(monkeypatch):
+    def fail(*arguments):
+        raise MemoryError
+
+    model = make()
+    monkeypatch.setattr("fcn_numpy.models.frozen.trace", fail)
+    with pytest.raises(MemoryError), Frozen(model):
+        pass
+    assert all(p.data.flags.writeable for p in model.parameters())
+
+
 def test_it_computes_in_its_block_alone():
     frozen = Frozen(make())
     with pytest.raises(RuntimeError, match="inside its with block"):
@@ -177,6 +202,23 @@ def test_several_threads_can_use_it_at_once():
             for _ in range(5):
                 for one, other in zip(pool.map(network, images), expected):
                     np.testing.assert_array_equal(one, other)
+
+
+def test_two_threads_never_get_the_same_memory(monkeypatch):
+    maps = memory.Maps()
+    maps.give_back(maps.take((1000,)))
+    both = threading.Barrier(2)
+
+    def choose(*choices, **options):
+        best = min(*choices, **options)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.5)  # passes only if two threads choose at once
+        return best
+
+    monkeypatch.setattr(memory, "min", choose, raising=False)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(maps.take, [(1000,)] * 2)
+    assert not np.shares_memory(one, other)
 
 
 def test_memory_does_not_grow_with_the_number_of_sizes():

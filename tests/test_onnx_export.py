@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from backbones import fcn, vgg
 
-from fcn_numpy import onnx_export
+from fcn_numpy import nn, onnx_export
+from fcn_numpy.geometry import trace
 from fcn_numpy.models import (
     FCN,
     TINY,
@@ -245,3 +246,19 @@ def test_a_failure_leaves_what_was_there(path, monkeypatch):
         export_onnx(path, build(FCN8s))
     assert path.read_bytes() == b"before"
     assert list(path.parent.iterdir()) == [path]
+
+
+class Rectified(nn.Module):
+    """A map that is rectified, and also used as it was."""
+
+    def __init__(self):
+        self.conv, self.relu, self.sum = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Sum()
+
+    def forward(self, x):
+        y = self.conv(x)
+        return self.sum(self.relu(y), y)
+
+
+def test_a_map_and_what_a_layer_makes_of_it_are_two():
+    nodes = onnx_export._Graph(trace(Rectified(), 8)).nodes
+    assert [inputs for _, inputs, *_ in nodes][-1] == ["relu", "conv"]

@@ -53,7 +53,16 @@ class Frozen:
     def __enter__(self) -> Frozen:
         if self._parameters:
             raise RuntimeError("the network is frozen already")
-        for name, p in self.model.named_parameters():
+        try:
+            self._freeze()
+        except BaseException:
+            self._thaw()
+            raise
+        return self
+
+    def _freeze(self) -> None:
+        # Two layers may share a parameter.
+        for p, name in {p: name for name, p in self.model.named_parameters()}.items():
             # A view of the old array, which someone may hold, does not reach a copy. fc6 and the
             # like are used as they are, and need none.
             if p.data.ndim == 4 and p.data.shape[2:] == (3, 3):
@@ -64,16 +73,18 @@ class Frozen:
             size = next(n for n in itertools.count(1) if self.model.takes(n))
             self._operations = _operations(trace(self.model, size))
             self._maps = fast.Maps()
-        return self
+
+    def _thaw(self) -> None:
+        for _, _, data, writeable in reversed(self._parameters):  # two may share an array
+            data.flags.writeable = writeable
+        self._parameters, self._operations = [], []
+        self._maps = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for _, _, data, writeable in self._parameters:
-            data.flags.writeable = writeable
-        self._parameters, self._operations = [], []
-        self._maps = None
+        self._thaw()
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return scores of shape (N, n_class, H, W) for images of shape (N, 3, H, W)."""

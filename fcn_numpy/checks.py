@@ -18,6 +18,13 @@ def whole_number(value: int, name: str, minimum: int) -> int:
     return int(value)
 
 
+def divide(number: int, groups: int, name: str) -> int:
+    """Return how many of a number fall to each group, or raise ValueError if they do not divide."""
+    if number % whole_number(groups, "groups", 1):
+        raise ValueError(f"expected groups to divide {name}, got {groups} groups for {number}")
+    return number // groups
+
+
 def is_number(value: object) -> bool:
     """Return whether a value is a real number, of Python or NumPy, and no bool."""
     return isinstance(value, Real) and not isinstance(value, bool)

@@ -13,18 +13,19 @@ The kernel is not flipped (a cross-correlation, as in all deep learning); beyond
 
 M is never stored. `im2col` copies every window of x into a column; then M x is the small matrix
 product ``w.reshape(F, -1) @ im2col(x)``, and the other two functions transpose one of its factors.
-That is the whole theory, and the code below follows it literally. `fcn_numpy.fast` computes the
-same numbers in less time and memory; it runs by default, except in ``algorithm("plain")``.
+That is the whole theory, and the code below follows it literally. With groups, the channels of x
+and y fall into as many parts, each part of y sees its own part of x alone, and M is block diagonal.
 
-Arrays that do not fit together raise ValueError, and so does an input smaller than one window.
-The names are those of torch.nn.grad.
+`fcn_numpy.fast` computes the same in less time and memory; it runs by default, except in
+``algorithm("plain")``. Arrays that do not fit together raise ValueError, and so does an input
+smaller than one window. The names are those of torch.nn.grad.
 """
 
 import numpy as np
 
 from fcn_numpy import fast
 from fcn_numpy.algorithms import algorithm as algorithm
-from fcn_numpy.checks import IntOrPair, Pair, check_array, output_array, pair
+from fcn_numpy.checks import IntOrPair, Pair, check_array, divide, output_array, pair
 from fcn_numpy.window import Window
 
 
@@ -97,15 +98,16 @@ def col2im(
 
 def conv2d(
     x: np.ndarray, w: np.ndarray, stride: IntOrPair = 1, padding: IntOrPair = 0,
-    dilation: IntOrPair = 1, *, bias: np.ndarray | None = None,
+    dilation: IntOrPair = 1, groups: int = 1, *, bias: np.ndarray | None = None,
 ) -> np.ndarray:
     """Convolve x with w: M x, plus bias.
 
     Parameters
     ----------
     x : ndarray, shape (N, C, H, W), floating
-    w : ndarray, shape (F, C, kh, kw), dtype of x
+    w : ndarray, shape (F, C / groups, kh, kw), dtype of x
     stride, padding, dilation : int or pair of int
+    groups : int
     bias : ndarray, shape (F,), dtype of x, optional
 
     Returns
@@ -118,20 +120,22 @@ def conv2d(
     array([[[[0., 5., 0.]]]])
     """
     check_array(w, "w", ("F", "C", "kh", "kw"))
+    divide(len(w), groups, "the channels of y")
     window = Window.of(w.shape[2:], stride, padding, dilation)
-    check_array(x, "x", ("N", w.shape[1], "H", "W"), dtype=w.dtype, owner="w")
+    check_array(x, "x", ("N", w.shape[1] * groups, "H", "W"), dtype=w.dtype, owner="w")
     if bias is not None:
         check_array(bias, "bias", (len(w),), dtype=w.dtype, owner="w")
     size = window.output_size(x.shape[2:])
     if fast.on():
-        return fast.conv2d(x, w, window, bias)
-    y = (w.reshape(len(w), -1) @ im2col(x, *window)).reshape(len(x), len(w), *size)
+        return fast.conv2d(x, w, window, groups, bias)
+    y = _split(w, 0, groups) @ _split(im2col(x, *window), 1, groups)
+    y = y.reshape(len(x), len(w), *size)
     return y if bias is None else y + bias[:, None, None]
 
 
 def conv2d_input(
     grad_y: np.ndarray, w: np.ndarray, input_size: Pair, stride: IntOrPair = 1,
-    padding: IntOrPair = 0, dilation: IntOrPair = 1,
+    padding: IntOrPair = 0, dilation: IntOrPair = 1, groups: int = 1,
 ) -> np.ndarray:
     """Apply the transpose of the convolution with w: Mᵀ grad_y.
 
@@ -142,10 +146,11 @@ def conv2d_input(
     Parameters
     ----------
     grad_y : ndarray, shape (N, F, Ho, Wo), floating
-    w : ndarray, shape (F, C, kh, kw), dtype of grad_y
+    w : ndarray, shape (F, C / groups, kh, kw), dtype of grad_y
     input_size : (int, int)
         Height and width of the convolution's input; several sizes can have the same output size.
     stride, padding, dilation : int or pair of int
+    groups : int
 
     Returns
     -------
@@ -157,19 +162,21 @@ def conv2d_input(
     array([[[[ 1., 12., 20.]]]])
     """
     check_array(w, "w", ("F", "C", "kh", "kw"))
+    divide(len(w), groups, "the channels of grad_y")
     size = pair(input_size, "input_size", 1)
     window = Window.of(w.shape[2:], stride, padding, dilation)
     shape = ("N", w.shape[0], *window.output_size(size))
     check_array(grad_y, "grad_y", shape, dtype=w.dtype, owner="w")
     if fast.on():
-        return fast.conv2d_input(grad_y, w, size, window)
-    cols = w.reshape(len(w), -1).T @ grad_y.reshape(*grad_y.shape[:2], -1)
-    return col2im(cols, size, *window)
+        return fast.conv2d_input(grad_y, w, size, window, groups)
+    cols = _split(w, 0, groups).swapaxes(1, 2) @ _split(grad_y, 1, groups)
+    return col2im(cols.reshape(len(cols), -1, cols.shape[-1]), size, *window)
 
 
 def conv2d_weight(
     x: np.ndarray, grad_y: np.ndarray, kernel_size: IntOrPair, stride: IntOrPair = 1,
-    padding: IntOrPair = 0, dilation: IntOrPair = 1, *, out: np.ndarray | None = None,
+    padding: IntOrPair = 0, dilation: IntOrPair = 1, groups: int = 1, *,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Compute the gradient of the weight of `conv2d`, given the gradient of its output.
 
@@ -180,12 +187,13 @@ def conv2d_weight(
     x : ndarray, shape (N, C, H, W), floating
     grad_y : ndarray, shape (N, F, Ho, Wo), dtype of x
     kernel_size, stride, padding, dilation : int or pair of int
-    out : ndarray, shape (F, C, kh, kw), dtype of x, C order, optional
+    groups : int
+    out : ndarray, shape (F, C / groups, kh, kw), dtype of x, C order, optional
         Where to write the result.
 
     Returns
     -------
-    ndarray, shape (F, C, kh, kw), dtype of x
+    ndarray, shape (F, C / groups, kh, kw), dtype of x
 
     Examples
     --------
@@ -196,10 +204,17 @@ def conv2d_weight(
     check_array(x, "x", ("N", "C", "H", "W"))
     expected = (len(x), "F", *window.output_size(x.shape[2:]))
     check_array(grad_y, "grad_y", expected, dtype=x.dtype, owner="x")
-    shape = (grad_y.shape[1], x.shape[1], *window.kernel)
+    divide(grad_y.shape[1], groups, "the channels of grad_y")
+    channels = divide(x.shape[1], groups, "the channels of x")
+    shape = (grad_y.shape[1], channels, *window.kernel)
     out = output_array(out, shape, x.dtype, "x")
     if fast.on():
-        return fast.conv2d_weight(x, grad_y, window, out)
-    y = grad_y.reshape(*grad_y.shape[:2], -1)
-    out[...] = (y @ im2col(x, *window).transpose(0, 2, 1)).sum(axis=0).reshape(shape)
+        return fast.conv2d_weight(x, grad_y, window, groups, out)
+    cols = _split(im2col(x, *window), 1, groups)
+    out[...] = (_split(grad_y, 1, groups) @ cols.swapaxes(2, 3)).sum(axis=0).reshape(shape)
     return out
+
+
+def _split(x, axis, groups):
+    """Split an axis into groups, and flatten the axes after it: a matrix for each group."""
+    return x.reshape(*x.shape[:axis], groups, x.shape[axis] // groups, -1)

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
@@ -301,17 +301,59 @@ class FeatureMap:
         return (1, self.channels, *self.size)
 
 
-def trace(model: Layer, size: int | Pair, channels: int = 3) -> list[Step]:
+def feature_maps(channels: Sequence[int], size: Pair) -> list[FeatureMap]:
+    """Return descriptions of images of one size, with these numbers of channels."""
+    first = FeatureMap(channels[0], size)
+    return [first, *(first.to(c, size, first.grid) for c in channels[1:])]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A model as it was traced.
+
+    Attributes
+    ----------
+    inputs : list of FeatureMap
+        What the model was given.
+    steps : list of Step
+        In the order in which the layers ran.
+    outputs : dict of str to FeatureMap
+        What the model returned; under the name "scores" if it was no dict.
+    """
+
+    inputs: list[FeatureMap]
+    steps: list[Step]
+    outputs: dict[str, FeatureMap]
+
+
+def trace_all(model: Layer, size: int | Pair, channels: int | None = None) -> Traced:
+    """Trace a model as `trace` does, and return the model's inputs and outputs as well."""
+    # A network with `inputs` says how many channels each of them has.
+    known = tuple(getattr(model, "inputs", {"x": 3}).values())
+    counts = known if channels is None else (channels,)
+    inputs = feature_maps(counts, pair(size, "size", 1))
+    outputs = model(*inputs)
+    names = {id(module): name for name, module in model.named_modules()}
+    for layer, _, _ in inputs[0]._steps:
+        if id(layer) not in names:
+            raise ValueError(
+                f"{type(model).__name__} runs a {type(layer).__name__} that is no attribute of it"
+            )
+    steps = [Step(names[id(layer)], layer, ins, out) for layer, ins, out in inputs[0]._steps]
+    return Traced(inputs, steps, outputs if isinstance(outputs, dict) else {"scores": outputs})
+
+
+def trace(model: Layer, size: int | Pair, channels: int | None = None) -> list[Step]:
     """Send the description of an image through a model and note what each layer makes of it.
 
     Parameters
     ----------
     model : Module
-        Any module whose forward takes one array and is made of layer calls.
+        Any module that is made of layer calls.
     size : int or (int, int)
         Height and width of the image.
-    channels : int
-        Channels of the image.
+    channels : int, optional
+        Channels of the image: by default those that the network is made for, or else 3.
 
     Returns
     -------
@@ -333,12 +375,4 @@ def trace(model: Layer, size: int | Pair, channels: int = 3) -> list[Step]:
     1 (16, 16) (4, 4)
     2 (14, 14) (8, 8)
     """
-    image = FeatureMap(channels, pair(size, "size", 1))
-    model(image)
-    names = {id(module): name for name, module in model.named_modules()}
-    for layer, _, _ in image._steps:
-        if id(layer) not in names:
-            raise ValueError(
-                f"{type(model).__name__} runs a {type(layer).__name__} that is no attribute of it"
-            )
-    return [Step(names[id(layer)], layer, ins, out) for layer, ins, out in image._steps]
+    return trace_all(model, size, channels).steps

@@ -176,7 +176,7 @@ def gradcheck(
     Parameters
     ----------
     module : Module
-        A layer, a loss or a network.
+        A layer, a loss or a network. Its output may be a dict of arrays, as that of several heads.
     *inputs : ndarray
         What its forward takes. Floating arrays are checked; integer arrays (labels) have no
         gradient. If backward returns fewer gradients than there are inputs, the output must not
@@ -261,9 +261,19 @@ class _Check:
         for generator, state in self.generators:
             generator.bit_generator.state = state
         self.pieces = []
+        output = self.module(*self.inputs)
+        self.heads = output if isinstance(output, dict) else {}
+        if self.heads:  # check them as one long output
+            output = np.concatenate([scores.ravel() for scores in output.values()])
         # A copy: an output may be a view of the input that is about to be stepped.
-        output = np.array(self.module(*self.inputs))
-        return output, self.pieces
+        return np.array(output), self.pieces
+
+    def grad(self):
+        """Return what backward takes: the projection, in the form of the output."""
+        rest, grads = self.projection, {}
+        for name, scores in self.heads.items():
+            grads[name], rest = rest[: scores.size].reshape(scores.shape), rest[scores.size :]
+        return grads or rest.copy()
 
     def _tensors_with_gradients(self):
         """Return {name: (array, gradient)} and set what the outputs are projected on."""
@@ -273,7 +283,7 @@ class _Check:
             grads = self.module.backward()
         else:
             self.projection = self.rng.standard_normal(self.output.shape)
-            grads = self.module.backward(self.projection.copy())
+            grads = self.module.backward(self.grad())
         grads = grads if isinstance(grads, tuple) else (grads,)
         floating = [(i, x) for i, x in enumerate(self.inputs) if x.dtype.kind == "f"]
         tensors = {}

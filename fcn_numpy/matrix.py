@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fcn_numpy.checks import Pair, check_array, pair
+from fcn_numpy.checks import Pair, check_array, divide, pair
 from fcn_numpy.convolution import im2col
 from fcn_numpy.window import Window
 
@@ -16,19 +16,21 @@ if TYPE_CHECKING:
 
 def conv_matrix(
     w: np.ndarray, input_size: Pair, stride: int | Pair = 1, padding: int | Pair = 0,
-    dilation: int | Pair = 1,
+    dilation: int | Pair = 1, groups: int = 1,
 ) -> scipy.sparse.csr_array:
     """Write out the matrix of a convolution: ``conv2d(x, w).ravel() == M @ x.ravel()``.
 
     It is meant for one small image: to read, to plot, to test the functions against. Row
-    (f, i, j) holds the kernel of output f where the window of cell (i, j) lies in the input.
+    (f, i, j) holds the kernel of output f where the window of cell (i, j) lies in the input. With
+    groups it is block diagonal, one block a group.
 
     Parameters
     ----------
-    w : ndarray, shape (F, C, kh, kw)
+    w : ndarray, shape (F, C / groups, kh, kw)
     input_size : (int, int)
         Height and width of the input.
     stride, padding, dilation : int or pair of int
+    groups : int
 
     Returns
     -------
@@ -41,9 +43,13 @@ def conv_matrix(
            [0., 1., 2., 0.],
            [0., 0., 1., 2.]])
     """
-    from scipy.sparse import csr_array
+    from scipy.sparse import block_diag, csr_array
 
     check_array(w, "w", ("F", "C", "kh", "kw"))
+    if divide(len(w), groups, "the channels of y") < len(w):
+        parts = np.split(w, groups)
+        blocks = [conv_matrix(part, input_size, stride, padding, dilation) for part in parts]
+        return csr_array(block_diag(blocks, "csr"))
     window = Window.of(w.shape[2:], stride, padding, dilation)
     h, wd = pair(input_size, "input_size", 1)
     # The columns of an image whose pixels are their own numbers tell which pixel each tap reads.

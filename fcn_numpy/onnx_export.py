@@ -6,7 +6,6 @@ which ONNX operator each layer is. So there is no second description of the netw
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Iterable
 from typing import IO, Any
@@ -16,9 +15,20 @@ import numpy as np
 from fcn_numpy import __version__
 from fcn_numpy.card import Card
 from fcn_numpy.files import atomic_write
-from fcn_numpy.geometry import Step, trace
-from fcn_numpy.models import FCN
-from fcn_numpy.nn import Conv2d, ConvTranspose2d, Crop, Dropout2d, MaxPool2d, ReLU, Scale, Sum
+from fcn_numpy.geometry import Traced, trace_all
+from fcn_numpy.models import Segmenter
+from fcn_numpy.nn import (
+    Conv2d,
+    ConvTranspose2d,
+    Crop,
+    Dropout2d,
+    LocalResponseNorm,
+    MaxPool2d,
+    ReLU,
+    Scale,
+    Sum,
+)
+from fcn_numpy.weights.protobuf import field
 
 # Shape has had its attributes `start` and `end` since opset 15. Older versions run in more places.
 OPSET, IR_VERSION = 17, 8
@@ -26,20 +36,21 @@ OPSET, IR_VERSION = 17, 8
 MAX_BYTES = 2**31 - 1
 
 
-def export_onnx(path: str | os.PathLike, model: FCN, card: Card | None = None) -> None:
+def export_onnx(path: str | os.PathLike, model: Segmenter, card: Card | None = None) -> None:
     """Write a network for inference as an ONNX file, whole or not at all.
 
     It has one input, "image", float32, shape (N, 3, H, W), and one output, "scores", float32,
-    shape (N, n_class, H, W). N, H and W may differ from call to call. What the image must be like
-    (order and range of colors), and which heights and widths the network takes, is in the file's
-    doc_string, and in its metadata under "input" and "sizes"; the names and colors of the classes
-    are under "classes" and "colors", as JSON.
+    shape (N, n_class, H, W). A `LateFusion` has two inputs, "color" and "hha"; a network with
+    several heads has an output under the name of each. N, H and W may differ from call to call.
+    What the images must be like (order and range of colors), and which heights and widths the
+    network takes, is in the file's doc_string, and in its metadata under "input" and "sizes"; the
+    names and colors of the classes are under "classes" and "colors", as JSON.
 
     Parameters
     ----------
     path : path-like
         Taken as it is; no ending is added.
-    model : FCN
+    model : FCN or LateFusion
         Of any backbone, in either mode; it is left as it is. Nothing is dropped out in the file.
         Weights of another dtype than float32 are written as float32: few runtimes convolve in
         float64.
@@ -51,15 +62,15 @@ def export_onnx(path: str | os.PathLike, model: FCN, card: Card | None = None) -
     ImportError
         Without the package onnx.
     ValueError
-        If `model` is no FCN, has a layer that cannot be written (PyramidPooling has), or its
-        weights take more than 2 GB.
+        If `model` is no such network, has a layer that cannot be written (PyramidPooling has), or
+        its weights take more than 2 GB.
 
     Notes
     -----
     Initialisers have the names of the parameters, values those of the layers. At a size that the
     network does not take, the file fails where it is run, as the model does.
     """
-    if not isinstance(model, FCN):
+    if not isinstance(model, Segmenter):
         raise ValueError(f"export_onnx: expected an FCN, got {type(model).__name__}")
     try:
         import onnx
@@ -68,7 +79,8 @@ def export_onnx(path: str | os.PathLike, model: FCN, card: Card | None = None) -
             "export_onnx needs the package onnx: pip install 'fcn_numpy[onnx]'"
         ) from error
 
-    graph = _Graph(trace(model, next(n for n in itertools.count(1) if model.takes(n))))
+    graph = _Graph(trace_all(model, model.sizes.smallest), tuple(model.inputs))
+    outputs = model.heads or {"scores": model.n_class}
     card = Card() if card is None else card
     metadata = {
         **card.metadata(type(model).__name__, model.backbone),
@@ -81,8 +93,8 @@ def export_onnx(path: str | os.PathLike, model: FCN, card: Card | None = None) -
                 for op, inputs, output, attributes in graph.nodes
             ],
             type(model).__name__,
-            [_value(onnx, "image", 3)],
-            [_value(onnx, "scores", model.n_class)],
+            [_value(onnx, name, channels) for name, channels in model.inputs.items()],
+            [_value(onnx, name, n_class) for name, n_class in outputs.items()],
         ),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
@@ -113,22 +125,25 @@ class _Graph:
     constants : dict of str to ndarray
     """
 
-    def __init__(self, steps: list[Step]):
+    def __init__(self, traced: Traced, inputs: tuple[str, ...]):
         self.nodes: list[tuple[str, list[str], str, dict[str, Any]]] = []
         self.constants: dict[str, np.ndarray] = {}
-        names = {id(steps[0].inputs[0]): "image"}
-        for step in steps:
+        names = {id(x): name for x, name in zip(traced.inputs, inputs)}
+        for step in traced.steps:
             # A subclass may compute something else, so types must be equal.
             if type(step.layer) not in _OPERATORS:
                 raise ValueError(
                     f"export_onnx: {step.name} is a {type(step.layer).__name__}, which cannot be "
                     f"written; expected {', '.join(layer.__name__ for layer in _OPERATORS)}"
                 )
-            inputs = [names[id(x)] for x in step.inputs]
+            given = [names[id(x)] for x in step.inputs]
             write = _OPERATORS[type(step.layer)]
-            names[id(step.output)] = write(self, step.name, step.layer, *inputs)
-        op, inputs, _, attributes = self.nodes[-1]
-        self.nodes[-1] = (op, inputs, "scores", attributes)
+            names[id(step.output)] = write(self, step.name, step.layer, *given)
+        outputs = {names[id(x)]: name for name, x in traced.outputs.items()}
+        self.nodes = [
+            (op, given, outputs.get(output, output), attributes)
+            for op, given, output, attributes in self.nodes
+        ]
 
     def add(self, op: str, inputs: Iterable[str], output: str, **attributes: Any) -> str:
         """Add a node; return the name of its output."""
@@ -154,6 +169,8 @@ def _conv(graph, name, layer, x, op="Conv", **attributes):
     inputs = [x, graph.constant(f"{name}.weight", layer.weight.data)]
     if layer.bias is not None:
         inputs.append(graph.constant(f"{name}.bias", layer.bias.data))
+    if op == "Conv":
+        attributes["group"] = layer.groups
     return graph.add(op, inputs, name, **_window(layer), **attributes)
 
 
@@ -163,6 +180,13 @@ def _conv_transpose(graph, name, layer, x):
 
 def _max_pool(graph, name, layer, x):
     return graph.add("MaxPool", [x], name, **_window(layer), ceil_mode=int(layer.ceil_mode))
+
+
+def _local_response_norm(graph, name, layer, x):
+    if layer.size % 2 == 0:  # ONNX has the extra channel after the middle, and not before it
+        raise ValueError(f"export_onnx: expected {name} of an odd size, got {layer.size}")
+    sums = {"size": layer.size, "alpha": layer.alpha, "beta": layer.beta, "bias": layer.k}
+    return graph.add("LRN", [x], name, **sums)
 
 
 def _relu(graph, name, layer, x):
@@ -194,6 +218,7 @@ _OPERATORS: dict[type, Callable[..., str]] = {
     Conv2d: _conv,
     ConvTranspose2d: _conv_transpose,
     MaxPool2d: _max_pool,
+    LocalResponseNorm: _local_response_norm,
     ReLU: _relu,
     Dropout2d: _dropout,
     Crop: _crop,
@@ -217,11 +242,11 @@ def _write(onnx: Any, file: IO[bytes], proto: Any, constants: dict[str, np.ndarr
         n_bytes = value.size * dtype.itemsize
         data_type = onnx.helper.np_dtype_to_tensor_dtype(dtype)
         tensor = onnx.TensorProto(name=name, dims=value.shape, data_type=data_type)
-        head = tensor.SerializeToString() + _field(onnx.TensorProto.RAW_DATA_FIELD_NUMBER, n_bytes)
-        head = _field(onnx.GraphProto.INITIALIZER_FIELD_NUMBER, len(head) + n_bytes) + head
+        head = tensor.SerializeToString() + field(onnx.TensorProto.RAW_DATA_FIELD_NUMBER, n_bytes)
+        head = field(onnx.GraphProto.INITIALIZER_FIELD_NUMBER, len(head) + n_bytes) + head
         heads.append(head)
         size += len(head) + n_bytes
-    start = proto.SerializeToString() + _field(onnx.ModelProto.GRAPH_FIELD_NUMBER, size)
+    start = proto.SerializeToString() + field(onnx.ModelProto.GRAPH_FIELD_NUMBER, size)
     if len(start) + size > MAX_BYTES:
         raise ValueError(
             f"export_onnx: expected a file of at most {MAX_BYTES} bytes, got {len(start) + size}"
@@ -235,17 +260,3 @@ def _write(onnx: Any, file: IO[bytes], proto: Any, constants: dict[str, np.ndarr
 def _dtype(value: np.ndarray) -> np.dtype:
     """Return the dtype in which a constant is written: ONNX is little-endian."""
     return np.dtype("<f4" if value.dtype.kind == "f" else "<i8")
-
-
-def _field(number: int, length: int) -> bytes:
-    """Begin a field of a protobuf message that is `length` bytes long."""
-    return _varint(number << 3 | 2) + _varint(length)
-
-
-def _varint(value: int) -> bytes:
-    """Write a whole number in groups of seven bits, the lowest first; a high bit says: more."""
-    groups = []
-    while value > 127:
-        groups.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*groups, value])

@@ -122,7 +122,7 @@ def test_the_textbook_does_not_speak_of_speed():
 READING_PATH = (
     "window.py", "convolution.py", "nn/module.py", "nn/conv.py", "nn/pooling.py",
     "nn/activation.py", "nn/dropout.py", "nn/fusion.py", "models/vgg.py", "models/fcn.py",
-    "models/variants.py",
+    "models/variants.py", "models/head.py", "models/skip.py",
 )
 
 
@@ -131,7 +131,7 @@ def lines(path):
 
 
 def test_the_textbook_stays_short():
-    assert sum(lines(PACKAGE / name) for name in READING_PATH) <= 1100
+    assert sum(lines(PACKAGE / name) for name in READING_PATH) <= 1250
     long = {p.name for p in PACKAGE.rglob("*.py") if lines(p) > 400}
     assert long <= {"torch_pickle.py"}
 

@@ -63,7 +63,7 @@ def test_it_is_in_eval_mode_and_says_what_it_takes():
         assert (network.n_class, network.backbone, network.takes(64)) == (4, TINY, True)
         with pytest.raises(ValueError, match=r"FCN8s: image to be .* shape \(N, 3, H, W\)"):
             network(IMAGE[0])
-        with pytest.raises(ValueError, match="float32, the dtype of its parameters, got float64"):
+        with pytest.raises(ValueError, match="float32, the dtype of the parameters, got float64"):
             network(IMAGE.astype(np.float64))
         with pytest.raises(ValueError, match="takes"):
             network(IMAGE[:, :, :1])
@@ -179,7 +179,7 @@ def test_what_fails_to_freeze_can_be_written(monkeypatch):
         raise MemoryError
 
     model = make()
-    monkeypatch.setattr("fcn_numpy.models.frozen.trace", fail)
+    monkeypatch.setattr("fcn_numpy.models.frozen.trace_all", fail)
     with pytest.raises(MemoryError), Frozen(model):
         pass
     assert all(p.data.flags.writeable for p in model.parameters())

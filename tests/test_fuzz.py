@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from test_caffemodel import blob, layer, of_bytes, old_blob, old_layer, whole
 from test_torch_files import good_bytes, state_of, storage, stream_of, tensor, zip_of
 
 from fcn_numpy import weights
@@ -45,6 +46,7 @@ from fcn_numpy.data.image_files import MAX_PIXELS
 from fcn_numpy.metrics import segmentation_scores
 from fcn_numpy.training import SEGMENTERS, STAGES, Settings, run_folder
 from fcn_numpy.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from fcn_numpy.weights import caffemodel
 
 SECONDS = float(os.environ.get("FCN_NUMPY_FUZZ_SECONDS", 60))
 FAST_COUNT = 200
@@ -270,6 +272,54 @@ def inside_safetensors(rng, data, kind):
     return struct.pack("<Q", len(text)) + text + numbers
 
 
+def inside_caffemodel(rng, data, kind, depth=0):
+    """Damage a field, or what is inside it at any depth; the lengths around it are right again."""
+    fields, place = [], 0
+    while place < len(data):
+        start = place
+        tag, place = varint_at(data, place)
+        if tag & 7 == 2:
+            length, place = varint_at(data, place)
+            fields.append((tag >> 3, data[place : place + length]))
+            place += length
+        else:
+            _, place = varint_at(data, place)
+            fields.append((None, data[start:place]))
+    n = rng.randrange(len(fields))
+    number, content = fields[n]
+    # Layers in both layouts, and their blobs.
+    if depth < 2 and number in ((2, 100), (6, 7))[depth] and rng.random() < 0.85:
+        content = inside_caffemodel(rng, content, kind, depth + 1)
+    elif number and rng.random() < 0.3:
+        number = rng.choice((1, 2, 5, 7, 8, 100))
+    else:
+        content = damaged(rng, content, kind)
+    fields[n : n + 1] = [(number, content)] * rng.choice((1, 1, 1, 1, 0, 2, 40))
+    return b"".join(
+        content if number is None else of_bytes(number, content) for number, content in fields
+    )[:LARGEST]
+
+
+def varint_at(data, place):
+    value = shift = 0
+    while True:
+        byte, place = data[place], place + 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return value, place
+
+
+def forged_caffemodel(rng, data, kind):
+    """Claim far too many bytes, or numbers, or both."""
+    count = rng.choice(FORGED)
+    return layer("w", rng.choice((
+        of_bytes(7, of_bytes(1, b"", count)), of_bytes(5, bytes(24), count),
+        of_bytes(7, whole(1, count)) + of_bytes(8, bytes(24)), of_bytes(5, bytes(4)) * 5000,
+        old_blob(range(6), count // 4, 1, 1, 1), of_bytes(7, whole(1, 1) * 5000),
+    )))
+
+
 # ---------------------------------------------------------------- good files
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
@@ -306,6 +356,17 @@ def npz_files():
 
 def torch_files(form):
     return [good_bytes(form), form(state_of(w=tensor(), turned=tensor(size=(3, 2), stride=(1, 3))))]
+
+
+def caffe_files():
+    named = {"a.weight": STATE["conv1_1.weight"], "a.bias": STATE["conv1_1.bias"]}
+    six = range(6)
+    return [
+        saved(caffemodel.write, named, {}),
+        layer("fc", blob(six, 2, 3), blob([1, 2], 2)) + layer("relu"),
+        old_layer("conv", old_blob(six, 1, 2, 1, 3), old_blob([1], 1, 1, 1, 1)) + old_layer(
+            "fc", old_blob(six, 1, 1, 2, 3), kind=14),
+    ]
 
 
 def picture(mode="RGB", form="PNG", **options):
@@ -544,6 +605,10 @@ class Reader:
 
 
 NPY_WORDS = (b"(", b"'|O'", b"'<f2'", b"\\", b"1L", b"-1, ", b"{", b"[", b"\n", b"0x", b"'<U9'")
+BLOB_WORDS = (
+    b"\xff" * 10, b"\x80", b"\x0b", b"\x2a\4\0\0\0\0", b"\x2a\0", b"\x42\0", b"\x3a\0", b"\x08\1",
+    b"\x3a\2\x0a\0", b"\xa2\6\0", b"\x12\0", b"\x0a\1w", b"\x2d\0\0\0\0", b"\xc8\1\0",
+)
 TABLE_WORDS = (b"[", b"{", b'"a":', b"9" * 300, b"1e999", b'"\\ud800"', b"NaN", b"null", b"}")
 CLASS_WORDS = (
     b'"', b",", b"\n", b"\r", b"\0", b"ignore", b"ignore,1,2,3\n", b"256", "é²".encode(), b"\xff",
@@ -561,6 +626,9 @@ READERS = {
     "safetensors": lambda: Reader(load, lambda: [weights_as(".safetensors")],
                                   (inside_safetensors, inside_safetensors, forged_safetensors),
                                   TABLE_WORDS),
+    "caffemodel": lambda: Reader(load, caffe_files,
+                                 (inside_caffemodel, inside_caffemodel, forged_caffemodel),
+                                 BLOB_WORDS),
     "classes": lambda: Reader(load_classes, lambda: CLASS_LISTS, (), CLASS_WORDS),
     "list": lambda: Reader(load_list, lambda: LISTS, (), LIST_WORDS,
                            place="ImageSets/Segmentation", ending=".txt"),

@@ -645,7 +645,7 @@ def test_two_layers_of_one_name_are_an_error():
     class Wrong(FCN):
         skips = [SkipNames("pool4", "score_pool4", "upscore")]
 
-    with pytest.raises(ValueError, match="Wrong has a layer upscore, and would go on"):
+    with pytest.raises(ValueError, match="Head has a layer upscore, and would go on"):
         Wrong(2, THIN, rng=rng())
 
 

@@ -19,8 +19,15 @@ from fcn_numpy.models import (
     FCN32s,
     PyramidPooling,
 )
-from fcn_numpy.models.sizes import Sizes
-from fcn_numpy.nn import Conv2d, ConvTranspose2d, MaxPool2d, ReLU, Scale, Sequential
+from fcn_numpy.nn import (
+    Conv2d,
+    ConvTranspose2d,
+    LocalResponseNorm,
+    MaxPool2d,
+    ReLU,
+    Scale,
+    Sequential,
+)
 from fcn_numpy.onnx_export import export_onnx
 
 KINDS = pytest.mark.parametrize("kind", [FCN32s, FCN16s, FCN8s, FCN8sAtOnce])
@@ -164,9 +171,9 @@ class Layers(FCN):
     """An FCN of a few layers only, so that each setting of a layer can be written."""
 
     def __init__(self, *layers, n_class):
-        self.backbone, self.n_class = THIN, n_class
+        self.backbone, self.n_class, self.inputs = THIN, n_class, {"image": 3}
         self.layers = Sequential(*layers)
-        self.sizes = Sizes("Layers", self._segment, (Fraction(1), Fraction(1)))
+        self.sizes = self._find_sizes((Fraction(1), Fraction(1)))
 
     def _segment(self, image):
         return self.layers(image)
@@ -175,6 +182,8 @@ class Layers(FCN):
 LAYERS = {
     "strides": Conv2d(3, 2, (3, 2), stride=(2, 3), padding=(1, 0), dilation=(1, 2)),
     "pads": Conv2d(3, 2, 3, padding=(4, 2), bias=False),
+    "groups": Sequential(Conv2d(3, 6, 1, groups=3), Conv2d(6, 2, 3, groups=2)),
+    "response norm": LocalResponseNorm(3, alpha=0.5, beta=0.6, k=2.0),
     "transposed": ConvTranspose2d(3, 2, (5, 4), stride=(3, 2), padding=(1, 2), bias=True),
     "output padding": ConvTranspose2d(3, 2, 3, 3, 0, (2, 1), (1, 2)),
     "floor": MaxPool2d(3, 2, 1),
@@ -189,7 +198,8 @@ LAYERS = {
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_settings_of_layers(name, path):
     layer = LAYERS[name]
-    model = filled(Layers(layer, n_class=2 if isinstance(layer, (Conv2d, ConvTranspose2d)) else 3))
+    n_class = 2 if list(layer.parameters()) else 3
+    model = filled(Layers(layer, n_class=n_class))
     export_onnx(path, model)
     running = session(path)
     # All remainders of a stride, so that the last windows lie in each way.

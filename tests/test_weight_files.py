@@ -286,7 +286,7 @@ def tar_of(name):
 def test_other_files_are_called_by_their_kind(tmp_path, data, words):
     message = refusal(tmp_path, data)
     assert words in message
-    assert "expected .npz, PyTorch's .pth or .safetensors, got" in message
+    assert "expected .npz, PyTorch's .pth, .safetensors or .caffemodel, got" in message
 
 
 @pytest.mark.parametrize("data", [b"a <html>", b"x\x89HDF", b"<html"[:4], b"ustar" * 4])

@@ -7,12 +7,14 @@ from collections.abc import Callable
 import numpy as np
 
 from fcn_numpy.models import (
+    ALEXNET,
     TINY,
     Classifier,
     FCN8s,
     FCN8sAtOnce,
     FCN16s,
     FCN32s,
+    LateFusion,
     PyramidPooling,
 )
 from fcn_numpy.nn import (
@@ -25,6 +27,7 @@ from fcn_numpy.nn import (
     Dropout2d,
     Flatten,
     Linear,
+    LocalResponseNorm,
     LossSampling,
     MaxPool2d,
     Module,
@@ -51,10 +54,12 @@ def _on_normal(make: Callable[[np.random.Generator], Module], *shapes: tuple[int
 LAYERS: dict[str, Case] = {
     "conv2d": _on_normal(lambda r: Conv2d(2, 3, (3, 2), 2, 1, rng=r), (2, 2, 7, 6)),
     "conv2d-dilated": _on_normal(lambda r: Conv2d(2, 3, 3, 1, 2, 2, rng=r), (2, 2, 5, 6)),
+    "conv2d-groups": _on_normal(lambda r: Conv2d(4, 6, 3, 2, 1, groups=2, rng=r), (2, 4, 7, 6)),
     "convtranspose2d": _on_normal(
         lambda r: ConvTranspose2d(2, 3, 4, 2, 1, 1, bias=True, rng=r), (2, 2, 3, 4)
     ),
     "maxpool2d": _on_normal(lambda r: MaxPool2d(3, 2, 1, ceil_mode=True), (2, 3, 6, 7)),
+    "maxpool2d-overlap": _on_normal(lambda r: MaxPool2d(3, 2, ceil_mode=True), (2, 3, 6, 7)),
     "maxpool2d-dilated": _on_normal(lambda r: MaxPool2d((3, 2), 1, 1, dilation=2), (2, 3, 6, 7)),
     "relu": _on_normal(lambda r: ReLU(), (2, 3, 4, 5)),
     "dropout2d": _on_normal(lambda r: Dropout2d(0.5, rng=r), (3, 4, 2, 3)),
@@ -65,6 +70,7 @@ LAYERS: dict[str, Case] = {
     "bilinearresize": _on_normal(lambda r: BilinearResize(), (2, 2, 5, 4), (1, 1, 7, 3)),
     "pyramidpooling": _on_normal(lambda r: PyramidPooling(8, rng=r), (2, 8, 5, 4)),
     "scale": _on_normal(lambda r: Scale(0.01), (2, 2, 3, 4)),
+    "localresponsenorm": _on_normal(lambda r: LocalResponseNorm(5, 2.0), (2, 7, 3, 4)),
     "linear": _on_normal(lambda r: Linear(6, 4, rng=r), (3, 6)),
     "flatten": _on_normal(lambda r: Flatten(), (2, 3, 2, 2)),
     "softmaxcrossentropy": _loss,
@@ -74,6 +80,14 @@ LAYERS: dict[str, Case] = {
         (2, 3, 6, 6),
     ),
 }
+
+
+class ThinAlexNet(ALEXNET):
+    """AlexNet's layers, with few channels."""
+
+    name, widths, fc_width = "ThinAlexNet", (8, 12, 16, 16, 12), 16
+
+
 MODELS: dict[str, Case] = {
     "fcn32s": _on_normal(lambda r: FCN32s(4, TINY, rng=r), (1, 3, 64, 64)),
     "fcn16s": _on_normal(lambda r: FCN16s(4, TINY, rng=r), (1, 3, 64, 64)),
@@ -81,6 +95,15 @@ MODELS: dict[str, Case] = {
     "fcn8satonce": _on_normal(lambda r: FCN8sAtOnce(4, TINY, rng=r), (1, 3, 64, 64)),
     "fcn8s-context": _on_normal(
         lambda r: FCN8s(4, TINY, context=PyramidPooling(128, rng=r), rng=r), (1, 3, 64, 64)
+    ),
+    "fcn32s-alexnet": _on_normal(lambda r: FCN32s(4, ThinAlexNet, rng=r), (1, 3, 64, 64)),
+    "fcn8s-heads": _on_normal(
+        lambda r: FCN8s(heads={"sem": 4, "geo": 3}, backbone=TINY, rng=r), (1, 3, 64, 64)
+    ),
+    "fcn32s-early": _on_normal(lambda r: FCN32s(4, TINY, in_channels=4, rng=r), (1, 4, 64, 64)),
+    "fcn32s-late": _on_normal(
+        lambda r: LateFusion(FCN32s(4, TINY, rng=r), FCN32s(4, TINY, rng=r)),
+        (1, 3, 64, 64), (1, 3, 64, 64),
     ),
     "classifier": _on_normal(lambda r: Classifier(4, TINY, rng=r), (1, 3, 72, 72)),
 }

@@ -12,6 +12,7 @@ from fcn_numpy.checks import Pair
 from fcn_numpy.fast import bands, flat, winograd
 from fcn_numpy.fast.finish import Finish
 from fcn_numpy.fast.memory import Workspace
+from fcn_numpy.fast.threads import parts
 from fcn_numpy.window import Window
 
 # Set by `fcn_numpy.convolution.algorithm`, whose docstring says what the names mean.
@@ -24,17 +25,27 @@ def on() -> bool:
 
 
 def conv2d(
-    x: np.ndarray, w: np.ndarray, window: Window, bias: np.ndarray | None = None
+    x: np.ndarray, w: np.ndarray, window: Window, groups: int = 1, bias: np.ndarray | None = None
 ) -> np.ndarray:
     """Compute `fcn_numpy.conv2d`."""
     out = np.empty((len(x), len(w), *window.output_size(x.shape[2:])), x.dtype)
+    for f, c in channels_of(groups, w):
+        _conv2d(x[:, c], w[f], window, Finish(None if bias is None else bias[f]), out[:, f])
+    return out
+
+
+def channels_of(groups: int, w: np.ndarray) -> list[tuple[slice, slice]]:
+    """Return the output and the input channels of each group of a convolution with w."""
+    return list(zip(parts(len(w), groups), parts(groups * w.shape[1], groups)))
+
+
+def _conv2d(x, w, window, finish, out):
     if takes_winograd(x.dtype, w.shape[:2], window, out.size // len(w)):
         with Workspace.borrow() as workspace:
             kernel = winograd.transform_kernel(w, _kernel(workspace, *w.shape[:2]))
-            winograd.conv2d(x, kernel, window.padding, Finish(bias), out)
+            winograd.conv2d(x, kernel, window.padding, finish, out)
     else:
-        im2col(len(w), window, x).conv2d(x, w, window, Finish(bias), out)
-    return out
+        im2col(len(w), window, x).conv2d(x, w, window, finish, out)
 
 
 def conv2d_turned(x: np.ndarray, w: np.ndarray, window: Window) -> np.ndarray:
@@ -52,12 +63,19 @@ def conv2d_turned(x: np.ndarray, w: np.ndarray, window: Window) -> np.ndarray:
 
 
 def conv2d_weight(
-    x: np.ndarray, grad_y: np.ndarray, window: Window, out: np.ndarray
+    x: np.ndarray, grad_y: np.ndarray, window: Window, groups: int, out: np.ndarray
 ) -> np.ndarray:
     """Compute `fcn_numpy.conv2d_weight` into `out`."""
+    for f, c in channels_of(groups, out):
+        _conv2d_weight(x[:, c], grad_y[:, f], window, out[f])
+    return out
+
+
+def _conv2d_weight(x, grad_y, window, out):
     if takes_winograd(x.dtype, out.shape[:2], window, grad_y.size // len(out)):
-        return winograd.conv2d_weight(x, grad_y, window.padding, out)
-    return im2col(len(out), window, x).conv2d_weight(x, grad_y, window, out)
+        winograd.conv2d_weight(x, grad_y, window.padding, out)
+    else:
+        im2col(len(out), window, x).conv2d_weight(x, grad_y, window, out)
 
 
 def takes_winograd(

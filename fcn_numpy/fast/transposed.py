@@ -21,7 +21,7 @@ import numpy as np
 from fcn_numpy.checks import Pair
 from fcn_numpy.fast import blas
 from fcn_numpy.fast.bands import BAND_BYTES
-from fcn_numpy.fast.choose import conv2d, conv2d_turned
+from fcn_numpy.fast.choose import channels_of, conv2d, conv2d_turned
 from fcn_numpy.fast.threads import LARGE_PRODUCT, parts, share_out
 from fcn_numpy.window import Window
 
@@ -30,8 +30,19 @@ from fcn_numpy.window import Window
 MAX_COLLECTING = 2
 
 
-def conv2d_input(grad_y: np.ndarray, w: np.ndarray, size: Pair, window: Window) -> np.ndarray:
+def conv2d_input(
+    grad_y: np.ndarray, w: np.ndarray, size: Pair, window: Window, groups: int
+) -> np.ndarray:
     """Compute `fcn_numpy.conv2d_input`."""
+    if groups == 1:
+        return _conv2d_input(grad_y, w, size, window)
+    out = np.empty((len(grad_y), groups * w.shape[1], *size), grad_y.dtype)
+    for f, c in channels_of(groups, w):
+        out[:, c] = _conv2d_input(grad_y[:, f], w[f], size, window)
+    return out
+
+
+def _conv2d_input(grad_y, w, size, window):
     axes = [_Axis(*numbers) for numbers in zip(size, grad_y.shape[2:], *window)]
     # A kernel with stride and dilation has a different number of taps in each phase. And with a
     # large kernel on a small map, such as fc6's, collecting would mostly multiply zeros.

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from fcn_numpy.geometry import FeatureMap
-from fcn_numpy.nn import Module
+from fcn_numpy.nn import Module, Sequential
 
 
 class Backbone(Module):
     """A network that offers feature maps, and what an FCN has to know about it.
 
-    A backbone is a class: a network calls it with `dtype` and `rng` and takes over its layers,
-    which must be attributes. ``forward(image)`` returns the feature maps by name, from fine to
-    coarse. ``backward(grads)`` takes the gradients of the coarsest map and of any others, by name,
-    and returns that of the image. Both only call the layers; the backbone itself has no
-    parameters and saves nothing.
+    A backbone is a class: a network calls it with `dtype` and `rng`, and with `in_channels` if
+    that is not 3, and takes over its layers, which must be attributes. ``forward(image)`` returns
+    the feature maps by name, from fine to coarse. ``backward(grads)`` takes the gradients of the
+    coarsest map and of any others, by name, and returns that of the image. Both only call the
+    layers; the backbone itself has no parameters and saves nothing.
 
     Strides and crops are not stated anywhere: `fcn_numpy.geometry` finds them. Pad the first layer
     generously: fc6 has no padding, and a crop cannot begin outside a map.
@@ -68,6 +69,39 @@ class Backbone(Module):
     def backward(self, grads: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the gradient of the image, given those of some feature maps."""
         raise TypeError(f"{type(self).__name__} defines no backward")
+
+
+class StagedBackbone(Backbone):
+    """A backbone of stages, one after another; each offers its result, a map for skips.
+
+    A subclass hands its layers to `_build`.
+    """
+
+    def _build(self, stages: Mapping[str, Mapping[str, Module]]) -> None:
+        """Take the layers of each stage by name; the stage's own name is that of its map."""
+        self._stages = {}
+        for stage, layers in stages.items():
+            self._adopt(layers.items())
+            self._stages[stage] = Sequential(*layers.values())
+
+    def forward(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the result of each stage, by its name."""
+        maps, x = {}, image
+        for name, stage in self._stages.items():
+            x = maps[name] = stage(x)
+        return maps
+
+    def backward(self, grads: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the gradient of the image. A map that feeds a skip gets two, which are added."""
+        grad: Any = 0.0
+        for name, stage in reversed(self._stages.items()):
+            grad = stage.backward(grad + grads[name] if name in grads else grad)
+        return grad
+
+
+def first_layer(name: str, in_channels: int) -> str:
+    """Return the name of a backbone's first layer, which the authors change if it sees depth."""
+    return f"{name}_bgrd" if in_channels == 4 else name
 
 
 def adopt(network: Module, backbone: Backbone, image: FeatureMap) -> dict[str, FeatureMap]:

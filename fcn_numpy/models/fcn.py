@@ -1,34 +1,43 @@
 """FCN: a backbone, scores of its feature maps, and their upsampling to the image."""
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from fcn_numpy import nn
-from fcn_numpy.checks import IntOrPair, check_array, whole_number
+from fcn_numpy.checks import whole_number
 from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.models.backbone import Backbone, adopt
-from fcn_numpy.models.layers import scoring, upsampling
+from fcn_numpy.models.head import Head
 from fcn_numpy.models.pyramid import PyramidPooling
-from fcn_numpy.models.sizes import Sizes
-from fcn_numpy.models.skip import Skip, SkipNames
+from fcn_numpy.models.segmenter import Segmenter, check_heads
+from fcn_numpy.models.skip import SkipNames
 from fcn_numpy.models.vgg import VGG16
 
 
-class FCN(nn.Module):
+class FCN(Segmenter):
     """Fully convolutional network (Long et al., figure 3, section 4), with pytorch-fcn's names.
 
-    The classifier's layers as convolutions (fc6, fc7), then score_fr, turn the coarsest map into
-    scores. Each skip fuses a finer map; a subclass says which. Last, they are upsampled by the
-    remaining stride and cropped to the image. Strides and crops follow from where each map
-    lies in the image (`fcn_numpy.geometry`), for any backbone.
+    The classifier's layers as convolutions, fc6 and fc7, turn the coarsest map of the backbone into
+    features, which a `Head` scores. It fuses finer maps, one after another; a subclass says which.
+    Last, the scores are upsampled by the remaining stride and cropped to the image. Strides and
+    crops follow from where each map lies in the image (`fcn_numpy.geometry`), for any backbone.
 
     Parameters
     ----------
     n_class : int
         Classes, background included.
     backbone : type of Backbone
+    heads : dict of str to int, optional
+        Several sets of classes, by name, with the number in each, instead of `n_class`. Each has a
+        head of its own, whose layers have the name as a suffix (score_fr_sem), and forward and
+        backward have a dict of scores and of gradients.
+    in_channels : int
+        Channels of the image. With four, blue, green, red and depth, the first layer is
+        conv1_1_bgrd ("early fusion").
     context : PyramidPooling, optional
         What the output of fc7 passes through before it is scored.
     dropout : float
@@ -46,16 +55,22 @@ class FCN(nn.Module):
 
     def __init__(
         self, n_class: int = 21, backbone: type[Backbone] = VGG16, *,
+        heads: Mapping[str, int] | None = None, in_channels: int = 3,
         context: PyramidPooling | None = None, dropout: float = 0.5,
         learn_upsampling: bool = False, dtype: DTypeLike = np.float32,
         rng: np.random.Generator | None = None,
     ):
-        self.n_class = whole_number(n_class, "n_class", 1)
+        self.heads = {} if heads is None else check_heads(heads)
+        counts = {f"_{name}": n for name, n in self.heads.items()} or {"": n_class}
+        self.n_class = sum(whole_number(n, "n_class", 1) for n in counts.values())
+        self.inputs = {"image": whole_number(in_channels, "in_channels", 1)}
         self.backbone = backbone
         rng = np.random.default_rng() if rng is None else rng
-        self._features = backbone(dtype=dtype, rng=rng)
+        # A backbone for colors alone need not know of in_channels.
+        more = {} if in_channels == 3 else {"in_channels": in_channels}
+        self._features = backbone(dtype=dtype, rng=rng, **more)
         # Trace an image large enough for every map to have a cell: strides and crops follow.
-        maps = adopt(self, self._features, image := FeatureMap(3, (1024, 1024)))
+        maps = adopt(self, self._features, image := FeatureMap(in_channels, (1024, 1024)))
         self._coarsest = list(maps)[-1]
 
         channels, width = maps[self._coarsest].channels, backbone.fc_width
@@ -65,55 +80,41 @@ class FCN(nn.Module):
         self.fc7 = nn.Conv2d(width, width, 1, dtype=dtype, rng=rng)
         self.relu7 = nn.ReLU(inplace=True)
         self.drop7 = nn.Dropout2d(dropout, rng=rng)
-        head = [self.fc6, self.relu6, self.drop6, self.fc7, self.relu7, self.drop7]
+        layers = [self.fc6, self.relu6, self.drop6, self.fc7, self.relu7, self.drop7]
         if context is not None:
             if context.in_channels != width:
                 raise ValueError(f"expected a context for {width} channels, the width of fc7, got "
                                  f"one for {context.in_channels}")
             self.context = context.astype(dtype)
-            head.append(self.context)
-            width = context.out_channels
-        self.score_fr = scoring(width, n_class, dtype)
-        self._head = nn.Sequential(*head, self.score_fr)
+            layers.append(self.context)
+        self._fc = nn.Sequential(*layers)
 
-        scores, self._skips = self._head(maps[self._coarsest]), {}
-        for names in self.skips:
-            if names.pool not in maps:
-                raise ValueError(f"expected a skip from {' or '.join(maps)}, got {names.pool}")
-            pool = maps[names.pool]
-            upscore = upsampling(scores, pool, learn_upsampling, dtype)
-            scores = upscore.trace(scores)
-            crop = nn.Crop(pool.grid.offset_of(scores.grid))
-            skip = Skip(names, upscore, scoring(pool.channels, n_class, dtype), crop)
-            self._adopt(skip.children())
-            self._skips[names.pool] = skip
-        self._upscore = upsampling(scores, image, learn_upsampling, dtype)
-        self._adopt([(self.upscore_name, self._upscore)])
-        self.crop = nn.Crop(self._upscore.trace(scores).grid.offset_of(image.grid))
-        name, stride = f"{type(self).__name__} on {backbone.name}", maps[self._coarsest].grid.scale
-        self.sizes = Sizes(name, self._segment, stride)
-
-    def forward(self, image: np.ndarray) -> np.ndarray:
-        """Return scores of shape (N, n_class, H, W) for images of shape (N, 3, H, W)."""
-        if not isinstance(image, FeatureMap):
-            check_array(image, f"{type(self).__name__}: image", ("N", 3, "H", "W"))
-        self.sizes.check(image.shape[2:])
-        return self._segment(image)
+        fc7, self._heads = self._fc(maps[self._coarsest]), {}
+        for suffix, n in counts.items():
+            self._heads[suffix[1:]] = head = Head(
+                n, fc7, maps, image, self.skips, self.upscore_name, suffix=suffix,
+                learn_upsampling=learn_upsampling, dtype=dtype,
+            )
+            self._adopt(head.children())
+        self.sizes = self._find_sizes(maps[self._coarsest].grid.scale)
 
     def _segment(self, image):
         maps = self._features(image)
-        scores = self._head(maps[self._coarsest])
-        for pool, skip in self._skips.items():
-            scores = skip(scores, maps[pool])
-        return self.crop(self._upscore(scores), image)
+        fc7 = self._fc(maps[self._coarsest])
+        scores = {name: head(fc7, maps, image) for name, head in self._heads.items()}
+        return scores if self.heads else scores[""]
 
-    def backward(self, grad: np.ndarray) -> np.ndarray:
+    def backward(self, grad: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
         """Add to the parameters' gradients; return the gradient of the image."""
-        grad = self._upscore.backward(self.crop.backward(grad))
-        grads = {}
-        for pool, skip in reversed(self._skips.items()):
-            grad, grads[pool] = skip.backward(grad)
-        grads[self._coarsest] = self._head.backward(grad)
+        of_heads: Any = grad if self.heads else {"": grad}
+        if not isinstance(of_heads, Mapping) or of_heads.keys() != self._heads.keys():
+            raise ValueError(f"expected a dict of gradients for {', '.join(self._heads)}")
+        grads: dict[str, np.ndarray] = {}
+        for name, head in self._heads.items():
+            grad_fc7, more = head.backward(of_heads[name])
+            for key, each in {**more, "fc7": grad_fc7}.items():
+                grads[key] = grads[key] + each if key in grads else each
+        grads[self._coarsest] = self._fc.backward(grads.pop("fc7"))
         return self._features.backward(grads)
 
     @classmethod
@@ -124,7 +125,3 @@ class FCN(nn.Module):
         from fcn_numpy.models.files import load_as
 
         return load_as(cls, path, n_class, trained_on)
-
-    def takes(self, size: IntOrPair) -> bool:
-        """Return whether the scores would cover an image of this height and width."""
-        return self.sizes.take(size)

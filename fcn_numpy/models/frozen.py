@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -10,9 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fcn_numpy import fast
-from fcn_numpy.checks import check_array
-from fcn_numpy.geometry import Step, trace
-from fcn_numpy.models.fcn import FCN
+from fcn_numpy.geometry import Step, Traced, trace_all
+from fcn_numpy.models.segmenter import Segmenter
 from fcn_numpy.nn import Conv2d, Dropout2d, MaxPool2d, Parameter, ReLU
 from fcn_numpy.window import Window
 
@@ -20,7 +18,8 @@ from fcn_numpy.window import Window
 class Frozen:
     """A network in eval mode whose weights stand still, to be used in a ``with`` block.
 
-    ``network(image)`` returns what ``model(image)`` returns. What depends on the weights alone is
+    ``network(image)`` returns what ``model(image)`` returns (and takes two images where the model
+    does). What depends on the weights alone is
     computed once, a convolution's bias, ReLU and 2x2 pool are applied while its output is at hand,
     and feature maps share memory. (In float64, and within `fcn_numpy.algorithm`, it is the model
     that computes.)
@@ -30,7 +29,7 @@ class Frozen:
 
     Parameters
     ----------
-    model : FCN
+    model : FCN or LateFusion
         It is left in eval mode.
 
     Examples
@@ -43,11 +42,13 @@ class Frozen:
     (1, 21, 64, 64)
     """
 
-    def __init__(self, model: FCN):
+    def __init__(self, model: Segmenter):
         self.model = model.eval()
-        self.n_class, self.backbone, self.takes = model.n_class, model.backbone, model.takes
+        self.n_class, self.heads, self.inputs = model.n_class, model.heads, model.inputs
+        self.backbone, self.takes = model.backbone, model.takes
         self._parameters: list[tuple[str, Parameter, np.ndarray, bool]] = []
         self._operations: list[_Operation] = []
+        self._outputs: dict[str, int] = {}
         self._maps: fast.Maps | None = None
 
     def __enter__(self) -> Frozen:
@@ -70,8 +71,8 @@ class Frozen:
             self._parameters.append((name, p, p.data, p.data.flags.writeable))
             p.data.flags.writeable = False
         if fast.CHOICE.get() == "auto" and self._parameters[0][2].dtype == np.float32:
-            size = next(n for n in itertools.count(1) if self.model.takes(n))
-            self._operations = _operations(trace(self.model, size))
+            traced = trace_all(self.model, self.model.sizes.smallest)
+            self._operations, self._outputs = _operations(traced)
             self._maps = fast.Maps()
 
     def _thaw(self) -> None:
@@ -86,29 +87,32 @@ class Frozen:
     ) -> None:
         self._thaw()
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Return scores of shape (N, n_class, H, W) for images of shape (N, 3, H, W)."""
+    def __call__(self, *images: np.ndarray) -> np.ndarray | dict[str, np.ndarray]:
+        """Return what the model does: scores of shape (N, n_class, H, W), or a dict of them."""
         if not self._parameters:
             raise RuntimeError("Frozen: expected to be called inside its with block")
         for name, p, data, _ in self._parameters:
             if p.data is not data or data.flags.writeable:
                 raise RuntimeError(f"{name} was replaced or made writable while it was frozen")
         if self._maps is None or fast.CHOICE.get() != "auto":
-            return self.model(image)
-        kind = type(self.model).__name__
-        shape, dtype = ("N", 3, "H", "W"), np.dtype(np.float32)
-        check_array(image, f"{kind}: image", shape, dtype=dtype, owner="its parameters")
-        self.model.sizes.check(image.shape[2:])
-        values = {0: image}
+            return self.model(*images)
+        self.model.check(*images)
+        for image in images:
+            if image.dtype != np.float32:
+                raise ValueError(
+                    f"expected images of float32, the dtype of the parameters, got {image.dtype}"
+                )
+        values = dict(enumerate(images))
         for function, inputs, output, unused in self._operations:
             values[output] = function(*(values[n] for n in inputs), maps=self._maps)
             for n in unused:
                 self._maps.give_back(values.pop(n))
-        return values[output]
+        scores = {name: values[number] for name, number in self._outputs.items()}
+        return scores if self.heads else scores["scores"]
 
 
 class _Operation(NamedTuple):
-    """One step of the computation; values are numbered in order, the image is value 0.
+    """One step of the computation; values are numbered in order, the images first.
 
     Attributes
     ----------
@@ -127,10 +131,14 @@ class _Operation(NamedTuple):
     unused: list[int]
 
 
-def _operations(steps: Sequence[Step]) -> list[_Operation]:
-    """Return the steps of a traced network, each convolution with what is done to its output."""
+def _operations(traced: Traced) -> tuple[list[_Operation], dict[str, int]]:
+    """Return the steps of a network, each convolution with what is done to its output.
+
+    The second value has the number of each output of the network.
+    """
     operations: list[_Operation] = []
-    numbers = {id(steps[0].inputs[0]): 0}
+    steps = traced.steps
+    numbers = {id(image): number for number, image in enumerate(traced.inputs)}
     takers, fused, copying = _takers(steps), set[int](), set[int]()
     for n, step in enumerate(steps):
         if n in fused:
@@ -141,22 +149,25 @@ def _operations(steps: Sequence[Step]) -> list[_Operation]:
             continue
         chain = _chain(steps, takers, n)
         fused.update(chain)
-        numbers[id(steps[chain[-1]].output)] = output = len(operations) + 1
+        output = len(traced.inputs) + len(operations)
+        numbers[id(steps[chain[-1]].output)] = output
         function = _function([steps[k].layer for k in chain])
         operations.append(_Operation(function, inputs, output, []))
         if type(step.layer) is Conv2d:
             copying.add(output)
+    outputs = {name: numbers[id(x)] for name, x in traced.outputs.items()}
     # The last operation that needs a value. Layers other than convolutions may return a view of
     # what they are given, which then must live as long as the view.
     end = len(operations)
-    last = {end: end}
+    last = dict.fromkeys(outputs.values(), end)
     for n, (_, inputs, output, _) in reversed(list(enumerate(operations))):
         for number in inputs:
-            last[number] = max(last.get(number, 0), n if output in copying else last[output])
+            needed = n if output in copying else last.get(output, n)
+            last[number] = max(last.get(number, 0), needed)
     for output in copying:
-        if last[output] < end:
+        if last.get(output, end) < end:
             operations[last[output]].unused.append(output)
-    return operations
+    return operations, outputs
 
 
 def _takers(steps: Sequence[Step]) -> list[list[int]]:
@@ -196,6 +207,6 @@ def _function(layers: list[Any]) -> Callable[..., np.ndarray]:
     pool = kinds.get(MaxPool2d)
     finish = fast.Finish(None if layer.bias is None else layer.bias.data, ReLU in kinds)
     return fast.FrozenConv(
-        layer.weight.data, layer.window, finish, pool is not None,
+        layer.weight.data, layer.window, layer.groups, finish, pool is not None,
         ceil_mode=pool is not None and pool.ceil_mode,
     )

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from fcn_numpy.checks import Pair, pair
-from fcn_numpy.geometry import FeatureMap
+
+# Sizes repeat after a stride, and are looked for up to so many.
+MOST_STRIDES = 32
 
 
 class Sizes:
@@ -20,14 +22,13 @@ class Sizes:
     name : str
         What errors call the network.
     segment : function
-        Computes the scores of an image, or describes those of a `FeatureMap`.
+        Traces the network at a size, (H, W), and raises ValueError where that cannot be done.
     stride : (Fraction, Fraction)
         Of the coarsest feature map, after which the sizes repeat.
     """
 
     def __init__(
-        self, name: str, segment: Callable[[FeatureMap], object],
-        stride: tuple[Fraction, Fraction],
+        self, name: str, segment: Callable[[Pair], object], stride: tuple[Fraction, Fraction]
     ):
         self._name = name
         self._segment = segment
@@ -39,11 +40,19 @@ class Sizes:
         size = pair(size, "size", 1)
         if size not in self._taken:
             try:
-                self._segment(FeatureMap(3, size))
+                self._segment(size)
                 self._taken[size] = True
             except ValueError:
                 self._taken[size] = False
         return self._taken[size]
+
+    @property
+    def smallest(self) -> int:
+        """The smallest height and width that is taken."""
+        for n in range(1, MOST_STRIDES * self._stride + 1):
+            if self.take(n):
+                return n
+        raise ValueError(f"{self._name} takes no image of up to {n} x {n} pixels")
 
     def check(self, size: Pair) -> None:
         """Raise ValueError for a size that is not taken, listing those that are."""

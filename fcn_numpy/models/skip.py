@@ -39,10 +39,13 @@ class Skip(nn.Module):
     upscore : ConvTranspose2d
     score : Conv2d
     crop : Crop
+    suffix : str
+        Added to the names of all layers, where a network has several heads.
     """
 
     def __init__(
-        self, names: SkipNames, upscore: nn.ConvTranspose2d, score: nn.Conv2d, crop: nn.Crop
+        self, names: SkipNames, upscore: nn.ConvTranspose2d, score: nn.Conv2d, crop: nn.Crop,
+        suffix: str = "",
     ):
         self._upscore, self._crop, self._fuse = upscore, crop, nn.Sum()
         scoring: list[tuple[str, nn.Module]] = [(names.score, score)]
@@ -50,7 +53,8 @@ class Skip(nn.Module):
             scoring.insert(0, (f"scale_{names.pool}", nn.Scale(names.scale)))
         self._score = nn.Sequential(*(layer for _, layer in scoring))
         crop_and_sum = (f"crop_{names.pool}", crop), (f"fuse_{names.pool}", self._fuse)
-        self._adopt([(names.upscore, upscore), *scoring, *crop_and_sum])
+        layers = [(names.upscore, upscore), *scoring, *crop_and_sum]
+        self._adopt((f"{name}{suffix}", layer) for name, layer in layers)
 
     def forward(self, coarse: np.ndarray, pool: np.ndarray) -> np.ndarray:
         """Return the fused scores, at the stride of `pool`."""

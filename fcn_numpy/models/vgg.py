@@ -1,13 +1,10 @@
 """VGG16 (Simonyan and Zisserman, 2014, table 1, column D), and TINY, built the same way."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fcn_numpy.models.backbone import Backbone
-from fcn_numpy.nn import Conv2d, MaxPool2d, Module, ReLU, Sequential
+from fcn_numpy.models.backbone import StagedBackbone, first_layer
+from fcn_numpy.nn import Conv2d, MaxPool2d, Module, ReLU
 
 # VGG16's layers, stage by stage.
 LAYERS = (
@@ -19,7 +16,7 @@ LAYERS = (
 )
 
 
-class VGG(Backbone):
+class VGG(StagedBackbone):
     """Stages of 3x3 convolutions, each ending in a 2x2 pool. Subclasses set the numbers.
 
     Attributes
@@ -35,7 +32,7 @@ class VGG(Backbone):
     pad: int
 
     def __init__(
-        self, *, pad: int | None = None, dtype: DTypeLike = np.float32,
+        self, in_channels: int = 3, *, pad: int | None = None, dtype: DTypeLike = np.float32,
         rng: np.random.Generator | None = None,
     ):
         fit = all(1 <= count <= most for count, most in zip(self.convs, VGG.convs))
@@ -43,32 +40,18 @@ class VGG(Backbone):
             raise ValueError(f"expected five widths, and five convs of at least 1 and at most "
                              f"{VGG.convs}, got {self.widths} and {self.convs}")
         rng = np.random.default_rng() if rng is None else rng
-        channels, padding = 3, self.pad if pad is None else pad
-        self._stages = {}
-        for stage, width, count in zip(LAYERS, self.widths, self.convs):
-            layers: dict[str, Module] = {}
-            *names, pool = stage.split()
+        channels, padding = in_channels, self.pad if pad is None else pad
+        stages: dict[str, dict[str, Module]] = {}
+        for names, width, count in zip(map(str.split, LAYERS), self.widths, self.convs):
+            stage: dict[str, Module] = {}
             for conv, relu in zip(names[: 2 * count : 2], names[1::2]):
-                layers[conv] = Conv2d(channels, width, 3, padding=padding, dtype=dtype, rng=rng)
-                layers[relu] = ReLU(inplace=True)
+                conv = first_layer(conv, in_channels) if not stages and not stage else conv
+                stage[conv] = Conv2d(channels, width, 3, padding=padding, dtype=dtype, rng=rng)
+                stage[relu] = ReLU(inplace=True)
                 channels, padding = width, 1
-            layers[pool] = MaxPool2d(2, stride=2, ceil_mode=True)
-            self._adopt(layers.items())
-            self._stages[pool] = Sequential(*layers.values())
-
-    def forward(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the maps pool1, pool2, ... of an image."""
-        maps, x = {}, image
-        for pool, stage in self._stages.items():
-            x = maps[pool] = stage(x)
-        return maps
-
-    def backward(self, grads: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the gradient of the image. A pool that feeds a skip gets two, which are added."""
-        grad: Any = 0.0
-        for pool, stage in reversed(self._stages.items()):
-            grad = stage.backward(grad + grads[pool] if pool in grads else grad)
-        return grad
+            stage[names[-1]] = MaxPool2d(2, stride=2, ceil_mode=True)
+            stages[names[-1]] = stage
+        self._build(stages)
 
 
 class VGG16(VGG):

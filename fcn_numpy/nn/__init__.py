@@ -9,6 +9,7 @@ from fcn_numpy.nn.initial import bilinear_kernel, skip_init
 from fcn_numpy.nn.linear import Flatten, Linear
 from fcn_numpy.nn.loss import SoftmaxCrossEntropy
 from fcn_numpy.nn.module import Module
+from fcn_numpy.nn.normalization import LocalResponseNorm
 from fcn_numpy.nn.parameter import Parameter
 from fcn_numpy.nn.pooling import MaxPool2d
 from fcn_numpy.nn.resize import AdaptiveAvgPool2d, BilinearResize
@@ -26,6 +27,7 @@ __all__ = [
     "Dropout2d",
     "Flatten",
     "Linear",
+    "LocalResponseNorm",
     "LossSampling",
     "MaxPool2d",
     "Module",

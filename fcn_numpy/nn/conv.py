@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fcn_numpy.checks import IntOrPair, check_array, pair, whole_number
+from fcn_numpy.checks import IntOrPair, check_array, divide, pair, whole_number
 from fcn_numpy.convolution import conv2d, conv2d_input, conv2d_weight
 from fcn_numpy.geometry import FeatureMap
 from fcn_numpy.nn.initial import he_normal, zero_bias
@@ -20,13 +20,15 @@ class Conv2d(Windowed):
     kernel_size, stride, padding, dilation : int or pair of int
         Height first.
     bias : bool
+    groups : int
+        Into how many parts the channels are split; each part of y sees its own part of x alone.
     dtype : dtype
     rng : numpy.random.Generator, optional
-        Draws the weights: normal, standard deviation ``sqrt(2 / (C kh kw))`` (He).
+        Draws the weights: normal, standard deviation ``sqrt(2 / (C / groups kh kw))`` (He).
 
     Attributes
     ----------
-    weight : Parameter, shape (F, C, kh, kw)
+    weight : Parameter, shape (F, C / groups, kh, kw)
     bias : Parameter, shape (F,), or None
 
     Examples
@@ -39,27 +41,30 @@ class Conv2d(Windowed):
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: IntOrPair,
         stride: IntOrPair = 1, padding: IntOrPair = 0, dilation: IntOrPair = 1, bias: bool = True,
-        *, dtype: DTypeLike = np.float32, rng: np.random.Generator | None = None,
+        groups: int = 1, *, dtype: DTypeLike = np.float32, rng: np.random.Generator | None = None,
     ):
         super().__init__(kernel_size, stride, padding, dilation)
         self.in_channels = whole_number(in_channels, "in_channels", 1)
         self.out_channels = whole_number(out_channels, "out_channels", 1)
-        shape = (out_channels, in_channels, *self.kernel_size)
+        divide(out_channels, groups, "out_channels")
+        self.groups, channels = groups, divide(in_channels, groups, "in_channels")
+        shape = (out_channels, channels, *self.kernel_size)
         self.weight = he_normal(shape, np.prod(shape[1:]), dtype, rng)
         self.bias = zero_bias(out_channels, dtype) if bias else None
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return y of shape (N, F, Ho, Wo) for x of shape (N, C, H, W)."""
         bias = None if self.bias is None else self.bias.data
-        y = conv2d(x, self.weight.data, *self.window[1:], bias=bias)
+        y = conv2d(x, self.weight.data, *self.window[1:], self.groups, bias=bias)
         self._save(x)
         return y
 
     def backward(self, grad: np.ndarray) -> np.ndarray:
         """Add ``grad im2col(x)ᵀ`` and the sum of grad to the gradients; return ``Mᵀ grad``."""
         (x,) = self._take()
-        grad_x = conv2d_input(grad, self.weight.data, x.shape[2:], *self.window[1:])
-        self.weight.add_grad(conv2d_weight(x, grad, *self.window, out=self.weight.buffer))
+        weight = self.weight
+        grad_x = conv2d_input(grad, weight.data, x.shape[2:], *self.window[1:], self.groups)
+        weight.add_grad(conv2d_weight(x, grad, *self.window, self.groups, out=weight.buffer))
         if self.bias is not None:
             self.bias.add_grad(grad.sum(axis=(0, 2, 3)))
         return grad_x

@@ -1,4 +1,4 @@
-"""Weight files in and out: .npz, PyTorch's .pth in both its forms, and .safetensors."""
+"""Weight files in and out: .npz, PyTorch's .pth in both its forms, .safetensors, .caffemodel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import IO
 import numpy as np
 
 from fcn_numpy.files import atomic_write, open_file, reason_of, shown
-from fcn_numpy.weights import npz, safetensors, torch_files
+from fcn_numpy.weights import caffemodel, npz, safetensors, torch_files
 from fcn_numpy.weights.metadata import METADATA_NAME, check_metadata
 from fcn_numpy.weights.names import our_names
 
@@ -25,7 +25,9 @@ __all__ = ["load", "our_names", "read_metadata", "save"]
 LARGEST_FILE = 16_000_000_000
 # A message has room for the path, the reason and the words between them in 500 characters.
 _LONGEST_REASON = 290
-_BY_ENDING = {".pth": torch_files, ".pt": torch_files, ".safetensors": safetensors}
+_BY_ENDING = {
+    ".pth": torch_files, ".pt": torch_files, ".safetensors": safetensors, ".caffemodel": caffemodel,
+}
 # What damage to a file makes the readers raise.
 _DAMAGE = (
     ValueError, ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
@@ -42,7 +44,12 @@ _OTHER_FILES = {
     rb"7z\xbc\xaf": "a 7z archive: unpack it first",
     rb"\x08[\x01-\x14]\x12": "what seems to be ONNX: export weights as .npz for this package",
     rb"(?s:.{257})ustar": "a tar archive: unpack it first",
+    rb"(?:\xef\xbb\xbf)?(?:\s|#.*\n)*(?:name|layers?|input\w*)\s*[:{]":
+        "a .prototxt, which describes a network and has no weights",
 }
+# How a .caffemodel begins: with a name, layers, inputs or their sizes, or force_backward. Texts
+# may begin with a newline or a space as well.
+_CAFFEMODEL = rb"[\n\x12\x1a\x20\x28]|\xa2\x06"
 
 
 def save(
@@ -54,18 +61,20 @@ def save(
     Parameters
     ----------
     path : path-like
-        Its ending chooses the format: .pth or .pt for PyTorch's, .safetensors, and .npz for all
-        others. It is taken as it is; no ending is added.
+        Its ending chooses the format: .pth or .pt for PyTorch's, .safetensors, .caffemodel for
+        Caffe's, and .npz for all others. It is taken as it is; no ending is added.
     state : dict of str to ndarray
-        Arrays of numbers. The name ``__metadata__`` is taken.
+        Arrays of numbers. The name ``__metadata__`` is taken. Caffe's format has a place for
+        ``LAYER.weight`` and ``LAYER.bias`` only, in float32 or float64.
     metadata : dict of str to str, optional
-        What `read_metadata` returns later, at most 1 MB. PyTorch's format has no place for it.
+        What `read_metadata` returns later, at most 1 MB. PyTorch's and Caffe's formats have no
+        place for it.
 
     Raises
     ------
     ValueError
-        For values that are no arrays of numbers, or of a dtype that the format has not, and for
-        metadata that is something else or has no place. Nothing has been written then.
+        For values that are no arrays of numbers, for names and dtypes that the format has not, and
+        for metadata that is something else or has no place. Nothing has been written then.
 
     Examples
     --------
@@ -126,7 +135,7 @@ def read_metadata(path: str | os.PathLike) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Empty if it has none, as files in PyTorch's format.
+        Empty if it has none, as files in PyTorch's and Caffe's formats.
 
     Raises
     ------
@@ -174,5 +183,9 @@ def _format_of(file: IO[bytes]) -> ModuleType:
         file.seek(0)
         return torch_files if is_torch else npz
     kinds = (words for pattern, words in _OTHER_FILES.items() if re.match(pattern, start))
-    came = next(kinds, f"a file that begins with {start[:8]!r}" if start else "an empty file")
-    raise ValueError(f"expected .npz, PyTorch's .pth or .safetensors, got {came}")
+    came = next(kinds, None)
+    if came is None and re.match(_CAFFEMODEL, start):
+        return caffemodel
+    if came is None:
+        came = f"a file that begins with {start[:8]!r}" if start else "an empty file"
+    raise ValueError(f"expected .npz, PyTorch's .pth, .safetensors or .caffemodel, got {came}")

@@ -1,0 +1,79 @@
+"""Segmenter: what all networks that score each pixel of an image have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+import numpy as np
+
+from fcn_numpy import nn
+from fcn_numpy.checks import IntOrPair, check_array, whole_number
+from fcn_numpy.geometry import FeatureMap, feature_maps
+from fcn_numpy.models.backbone import Backbone
+from fcn_numpy.models.sizes import Sizes
+
+
+class Segmenter(nn.Module):
+    """A network that scores each pixel: of one image or more, for one set of classes or more.
+
+    Attributes
+    ----------
+    inputs : dict of str to int
+        What forward takes, in order: names, and numbers of channels.
+    heads : dict of str to int
+        Sets of classes by name, and how many there are in each. Empty for a single one.
+    n_class : int
+        Classes of a single head; all classes together of several.
+    backbone : type of Backbone
+    sizes : Sizes
+    """
+
+    inputs: dict[str, int]
+    heads: dict[str, int] = {}
+    n_class: int
+    backbone: type[Backbone]
+    sizes: Sizes
+
+    def forward(self, *images: np.ndarray) -> np.ndarray | dict[str, np.ndarray]:
+        """Return scores of shape (N, n_class, H, W) for images of shape (N, C, H, W).
+
+        With several heads, a dict of the scores of each.
+        """
+        self.check(*images)
+        return self._segment(*images)
+
+    def check(self, *images: np.ndarray) -> None:
+        """Raise an error unless these are images that the network takes."""
+        kind = type(self).__name__
+        if len(images) != len(self.inputs):
+            raise TypeError(
+                f"{kind} takes {' and '.join(self.inputs)}, got {len(images)} arrays"
+            )
+        if not isinstance(images[0], FeatureMap):
+            n, *size = "N", "H", "W"
+            for x, (name, channels) in zip(images, self.inputs.items()):
+                check_array(x, f"{kind}: {name}", (n, channels, *size))
+                n, _, *size = x.shape
+        self.sizes.check(images[0].shape[2:])
+
+    def _segment(self, *images):
+        raise TypeError(f"{type(self).__name__} defines no _segment")
+
+    def _find_sizes(self, stride: tuple[Fraction, Fraction]) -> Sizes:
+        def segment(size):
+            self._segment(*feature_maps(tuple(self.inputs.values()), size))
+
+        return Sizes(f"{type(self).__name__} on {self.backbone.name}", segment, stride)
+
+    def takes(self, size: IntOrPair) -> bool:
+        """Return whether the scores would cover an image of this height and width."""
+        return self.sizes.take(size)
+
+
+def check_heads(heads: Mapping[str, int]) -> dict[str, int]:
+    """Return heads as a dict of names to numbers of classes, or raise ValueError."""
+    names = all(isinstance(name, str) and name.isidentifier() for name in heads)
+    if not names or len(heads) < 2:
+        raise ValueError(f"expected two or more heads with names as of variables, got {heads}")
+    return {name: whole_number(n, f"heads: {name}", 1) for name, n in heads.items()}

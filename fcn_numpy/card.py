@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,25 @@ import numpy as np
 
 from fcn_numpy import __version__, weights
 from fcn_numpy.checks import is_number
-from fcn_numpy.data import VOC_CLASSES, Classes, read_classes, write_classes
+from fcn_numpy.data import DATASETS, Classes, Dataset, read_classes, write_classes
+from fcn_numpy.data.datasets import Means
 from fcn_numpy.files import errors_name, shown
-from fcn_numpy.models import FCN, Backbone
+from fcn_numpy.models import Classifier, Frozen, Segmenter
+from fcn_numpy.prediction import means_for
 
 CLASSES_FILE = "classes.csv"
 MARK = "fcn_numpy"
-# What an image must be like, by the function of `fcn_numpy.data` that makes it so.
+# The endings of formats that carry weights alone.
+PLAIN = (".pth", ".pt", ".caffemodel")
+# What an image must be like, by its kind.
 INPUTS = {
-    "subtract_mean": (
-        "BGR from 0 to 255, minus 104.00699, 116.66877, 122.67892 (the mean blue, green and red)"
-    ),
-    "normalise": "RGB from 0 to 1, minus the mean of each color in each image, times 4",
+    "color": "BGR from 0 to 255, minus {} (the mean blue, green and red)",
+    "hha": "HHA from 0 to 255, minus {}",
+    "depth": "natural logarithm of the depth, minus {}",
 }
-# Published networks tell PASCAL VOC's classes apart and do not say so: their files are known by
-# the names that pytorch-fcn, Chainer's fcn and the paper's authors gave them.
-PUBLISHED = re.compile(r"fcn-?(32|16|8)s.*(from[_-]caffe|pascal)", re.IGNORECASE)
+NORMALISED = "RGB from 0 to 1, minus the mean of each color in each image, times 4"
+# The kinds have so many channels.
+CHANNELS = {"color": 3, "hha": 3, "depth": 1}
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,30 @@ class Card:
     Attributes
     ----------
     classes : Classes, optional
-        None if nobody has said which they are.
+        None if nobody has said which they are, or there are several heads.
     percentiles : (float, float), optional
         What `fcn_numpy.data.stretch` did to the images it was trained on; None for nothing.
+    heads : dict of str to Classes
+        The classes of each of several heads, as far as they are known.
+    means : dict of str to tuple of float, optional
+        What is subtracted from the images (`fcn_numpy.prediction.prepare`).
     """
 
     classes: Classes | None = None
     percentiles: tuple[float, float] | None = None
+    heads: Mapping[str, Classes] = field(default_factory=dict)
+    means: Means | None = None
+
+    def names(self, model: Segmenter | Frozen) -> bool:
+        """Return whether the classes of all heads of a network are known."""
+        return self.heads.keys() == model.heads.keys() if model.heads else self.classes is not None
+
+    def of_heads(self, model: Segmenter | Frozen) -> dict[str, Classes]:
+        """Return the classes of each head of a network; of the only one under ""."""
+        if not model.heads:
+            return {"": self.named(model.n_class)}
+        unknown = {head: Card().named(n) for head, n in model.heads.items()}
+        return {**unknown, **self.heads}
 
     def named(self, n_class: int) -> Classes:
         """Return the classes; "class 0", "class 1" and so on if they are not known."""
@@ -88,77 +107,144 @@ class Card:
         with errors_name(path):
             return classes.numbers_in(self.classes)
 
-    def metadata(self, network: str, backbone: type[Backbone]) -> dict[str, str]:
+    def metadata(self, model: Segmenter | Classifier) -> dict[str, str]:
         """Return the metadata of a file of weights, which `card_of` reads.
 
         Parameters
         ----------
-        network : str
-            Its name, such as "FCN8s".
-        backbone : type of Backbone
+        model : FCN, LateFusion or Classifier
 
         Returns
         -------
         dict of str to str
             Lists and numbers as JSON.
         """
+        means = means_for(model, self.means)
         data = {
-            MARK: __version__, "network": f"{network} on {backbone.name}",
-            "input": INPUTS[backbone.preprocessing],
+            MARK: __version__, "network": f"{type(model).__name__} on {model.backbone.name}",
+            "input": NORMALISED if means is None else "; ".join(
+                INPUTS[kind].format(", ".join(map(str, mean))) for kind, mean in means.items()
+            ),
         }
+        if means is not None:
+            data["means"] = json.dumps(means)
         if self.classes is not None:
-            data["classes"] = json.dumps(self.classes.names, ensure_ascii=False)
-            data["colors"] = json.dumps(self.classes.colours)
-            if self.classes.ignore_colour is not None:
-                data["ignore_color"] = json.dumps(self.classes.ignore_colour)
+            data |= _written(self.classes)
+        for head, classes in self.heads.items():
+            data |= {f"{key}_{head}": value for key, value in _written(classes).items()}
         if self.percentiles is not None:
             data["stretch"] = json.dumps(self.percentiles)
         return data
 
 
+def _written(classes):
+    data = {
+        "classes": json.dumps(classes.names, ensure_ascii=False),
+        "colors": json.dumps(classes.colours),
+    }
+    if classes.ignore_colour is not None:
+        data["ignore_color"] = json.dumps(classes.ignore_colour)
+    return data
+
+
 def card_of(
-    path: str | os.PathLike, n_class: int, backbone: type[Backbone], *, beside: bool = True
+    path: str | os.PathLike, model: Segmenter, *, beside: bool = True, dataset: str | None = None
 ) -> Card:
     """Return the card of the network in a file.
 
     Parameters
     ----------
     path : path-like
-    n_class : int
-    backbone : type of Backbone
+    model : FCN or LateFusion
+        The network.
     beside : bool
         Whether to look into the file classes.csv beside it.
+    dataset : str, optional
+        One of `fcn_numpy.data.DATASETS`, for a file that does not tell.
 
     Returns
     -------
     Card
-        Of the metadata in the file. Where there is none: with the classes of the file classes.csv
-        beside it, if it lists as many as the network has; those of PASCAL VOC for the published
-        networks, which are known by the names of their files; or none.
+        Of the metadata in the file. Where there is none: of the data set, if it is given, or if the
+        file has the name under which a network for it was published; with the classes of the file
+        classes.csv beside it, if it lists as many as the network has; or with none.
 
     Raises
     ------
     ValueError
-        If the metadata or classes.csv is damaged, or names another number of classes.
+        If the metadata or classes.csv is damaged, or names another number of classes; if the
+        network has not the classes of the data set.
     """
     data = weights.read_metadata(path)
     if MARK not in data:  # of another program, which may mean anything by the same words
         data = {}
     with errors_name(path):
-        classes = _classes_of(data, n_class)
-        percentiles = None
-        if "stretch" in data:
-            percentiles = check_percentiles(_value(data, "stretch"))
+        heads = {head: _classes_of(data, n, f"_{head}") for head, n in model.heads.items()}
+        card = Card(
+            None if model.heads else _classes_of(data, model.n_class),
+            check_percentiles(_value(data, "stretch")) if "stretch" in data else None,
+            {head: classes for head, classes in heads.items() if classes is not None},
+            _means_of(data, model),
+        )
+        if dataset is not None and not _fits(DATASETS[dataset], model):
+            raise ValueError(
+                f"expected a network for {dataset}, with "
+                f"{_counts({h: len(c) for h, c in DATASETS[dataset].classes.items()})}, got "
+                f"{_counts(model.heads or {'': model.n_class})}"
+            )
+    if not data:
+        card = _with_dataset(card, path, model, dataset)
     list_beside = Path(path).parent / CLASSES_FILE
-    if classes is None and beside and list_beside.is_file():
+    asked = not card.names(model) or (not data and dataset is None)
+    if beside and asked and not model.heads and list_beside.is_file():
         listed, _ = read_classes(list_beside)
-        classes = listed if len(listed) == n_class else None
-    if classes is None and n_class == len(VOC_CLASSES) and not backbone.learns_from_scratch:
-        classes = VOC_CLASSES if PUBLISHED.search(Path(path).name) else None
-    return Card(classes, percentiles)
+        card = replace(card, classes=listed) if len(listed) == model.n_class else card
+    return card
 
 
-def _classes_of(data, n_class):
+def _with_dataset(
+    card: Card, path: str | os.PathLike, model: Segmenter, dataset: str | None
+) -> Card:
+    """Return a card with what is known of the data set of a published network."""
+    # A backbone that is trained from scratch is our own.
+    published = [
+        known for known in DATASETS.values()
+        if known.names(Path(path).name) and not model.backbone.learns_from_scratch
+    ][:1]
+    for known in published if dataset is None else [DATASETS[dataset]]:
+        if _fits(known, model):
+            card = replace(
+                card, classes=known.classes.get(""), means=means_for(model, known.means),
+                heads={head: classes for head, classes in known.classes.items() if head},
+            )
+    return card
+
+
+def _fits(dataset: Dataset, model: Segmenter) -> bool:
+    return {h: len(c) for h, c in dataset.classes.items()} == (model.heads or {"": model.n_class})
+
+
+def _counts(heads: Mapping[str, int]) -> str:
+    return " and ".join(f"{n} classes{f' ({head})' if head else ''}" for head, n in heads.items())
+
+
+def _means_of(data: Mapping[str, str], model: Segmenter) -> Means | None:
+    if "means" not in data:
+        return None
+    means = _value(data, "means")
+    if isinstance(means, dict) and means and all(kind in CHANNELS for kind in means):
+        good = [
+            isinstance(mean, list) and len(mean) == CHANNELS[kind] and all(map(is_number, mean))
+            for kind, mean in means.items()
+        ]
+        if all(good) and sum(map(len, means.values())) == sum(model.inputs.values()):
+            return {kind: tuple(map(float, mean)) for kind, mean in means.items()}
+    raise ValueError(f"means: expected those of the network's input, got {shown(means, 80)}")
+
+
+def _classes_of(data, n_class, suffix=""):
+    """Return the classes of a head; those of several have its name as a suffix."""
+    data = {key.removesuffix(suffix): text for key, text in data.items() if key.endswith(suffix)}
     if "classes" not in data:
         return None
     names = _value(data, "classes")
@@ -205,15 +291,15 @@ def check_percentiles(value: Any) -> tuple[float, float] | None:
     )
 
 
-def save_network(path: str | os.PathLike, model: FCN, card: Card) -> Path | None:
+def save_network(path: str | os.PathLike, model: Segmenter, card: Card) -> Path | None:
     """Write the weights of a network with its card.
 
     Parameters
     ----------
     path : path-like
-        The ending chooses the format, as for `fcn_numpy.weights.save`. PyTorch's cannot carry
-        more than weights: the classes go into classes.csv beside the file.
-    model : FCN
+        The ending chooses the format, as for `fcn_numpy.weights.save`. PyTorch's and Caffe's cannot
+        carry more than weights: the classes go into classes.csv beside the file.
+    model : FCN or LateFusion
     card : Card
 
     Returns
@@ -228,8 +314,8 @@ def save_network(path: str | os.PathLike, model: FCN, card: Card) -> Path | None
     """
     path = Path(path)
     state = {name: p.data for name, p in model.named_parameters()}
-    if path.suffix.lower() not in (".pth", ".pt"):
-        weights.save(path, state, card.metadata(type(model).__name__, model.backbone))
+    if path.suffix.lower() not in PLAIN:
+        weights.save(path, state, card.metadata(model))
         return None
     beside = path.parent / CLASSES_FILE
     plain = None if card.classes is None else replace(card.classes, codes=())

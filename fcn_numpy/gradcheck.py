@@ -270,7 +270,7 @@ class _Check:
 
     def grad(self):
         """Return what backward takes: the projection, in the form of the output."""
-        rest, grads = self.projection, {}
+        rest, grads = np.asarray(self.projection), {}
         for name, scores in self.heads.items():
             grads[name], rest = rest[: scores.size].reshape(scores.shape), rest[scores.size :]
         return grads or rest.copy()

@@ -83,7 +83,7 @@ def export_onnx(path: str | os.PathLike, model: Segmenter, card: Card | None = N
     outputs = model.heads or {"scores": model.n_class}
     card = Card() if card is None else card
     metadata = {
-        **card.metadata(type(model).__name__, model.backbone),
+        **card.metadata(model),
         "sizes": f"height and width of {model.sizes}",
     }
     proto = onnx.helper.make_model(

@@ -7,14 +7,16 @@ import itertools
 import numpy as np
 
 from fcn_numpy.checks import Pair, check_array
-from fcn_numpy.data import normalise, subtract_mean
+from fcn_numpy.data import DATASETS, log_depth, normalise, subtract_mean
+from fcn_numpy.data.datasets import Means
 from fcn_numpy.data.framing import extend
-from fcn_numpy.models import FCN, Backbone, Frozen
+from fcn_numpy.data.images import CAFFE_MEAN
+from fcn_numpy.models import Backbone, Classifier, Frozen, Segmenter
 
-PREPROCESSING = {"normalise": normalise, "subtract_mean": subtract_mean}
 
-
-def prepare(images: np.ndarray, backbone: type[Backbone]) -> np.ndarray:
+def prepare(
+    images: np.ndarray, backbone: type[Backbone], mean: tuple[float, ...] = CAFFE_MEAN
+) -> np.ndarray:
     """Transform images into the input that a backbone expects.
 
     The published weights of VGG16 expect `fcn_numpy.data.subtract_mean`. Other backbones are
@@ -25,6 +27,8 @@ def prepare(images: np.ndarray, backbone: type[Backbone]) -> np.ndarray:
     images : ndarray, shape (N, 3, H, W), floating
         RGB from 0 to 1.
     backbone : type of Backbone
+    mean : tuple of 3 floats
+        What `subtract_mean` subtracts.
 
     Returns
     -------
@@ -35,10 +39,49 @@ def prepare(images: np.ndarray, backbone: type[Backbone]) -> np.ndarray:
     ValueError
         If a value is outside of [0, 1], or NaN.
     """
-    return PREPROCESSING[backbone.preprocessing](images)
+    if backbone.preprocessing == "normalise":
+        return normalise(images)
+    return subtract_mean(images, mean)
 
 
-def score_image(model: FCN | Frozen, image: np.ndarray) -> np.ndarray:
+def means_for(
+    model: Segmenter | Frozen | Classifier, means: Means | None = None
+) -> Means | None:
+    """Return what is subtracted from each kind of image that a network sees, in order.
+
+    Parameters
+    ----------
+    model : FCN, LateFusion, Frozen or Classifier
+    means : dict of str to tuple of float, optional
+        Means by kind ("color", "hha", "depth"), of which those that the network sees are taken. By
+        default the mean of ImageNet's images for colors alone, and NYUD's for a network that sees
+        depth too.
+
+    Returns
+    -------
+    dict of str to tuple of float, or None
+        None for a backbone with other preprocessing, and for images of other channels than colors,
+        colors and depth, or colors and HHA.
+    """
+    if model.backbone.preprocessing != "subtract_mean":
+        return None
+    channels = tuple(model.inputs.values())
+    kinds = {
+        (3,): ("color",), (4,): ("color", "depth"), (3, 3): ("color", "hha"),
+    }.get(channels)
+    if kinds is None:
+        return None
+    if means is None:
+        means = {"color": CAFFE_MEAN} if kinds == ("color",) else DATASETS["nyud"].means
+    if kinds == ("color",) and "color" not in means:
+        kinds = ("hha",)
+    return {kind: means[kind] for kind in kinds}
+
+
+def score_image(
+    model: Segmenter | Frozen, image: np.ndarray, other: np.ndarray | None = None, *,
+    means: Means | None = None,
+) -> np.ndarray:
     """Return the scores of one image of any size.
 
     If the network does not take an image of this size, the image is extended at the bottom and
@@ -46,10 +89,15 @@ def score_image(model: FCN | Frozen, image: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    model : FCN or Frozen
+    model : FCN, LateFusion or Frozen
         An FCN is left in eval mode. For many images, a `fcn_numpy.models.Frozen` one is faster.
     image : ndarray, shape (3, H, W), floating
-        RGB from 0 to 1.
+        RGB from 0 to 1; for a network of HHA alone, HHA from 0 to 1.
+    other : ndarray, shape (1, H, W) or (3, H, W), floating
+        What a network of two kinds of images sees beside it: the depth, as `read_depth` returns it,
+        or HHA from 0 to 1.
+    means : dict of str to tuple of float, optional
+        See `means_for`.
 
     Returns
     -------
@@ -59,8 +107,9 @@ def score_image(model: FCN | Frozen, image: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If `image` does not have that shape and dtype, or a value outside of [0, 1]; if the
-        scores are not finite.
+        If an image does not have that shape and dtype, or a value outside of [0, 1]; if the second
+        one is missing, or one too many; if the scores are not finite; if the network has several
+        heads (`score_heads`).
 
     Examples
     --------
@@ -68,24 +117,77 @@ def score_image(model: FCN | Frozen, image: np.ndarray) -> np.ndarray:
     >>> score_image(FCN8s(21, TINY), np.zeros((3, 50, 70), np.float32)).shape
     (21, 50, 70)
     """
+    if model.heads:
+        raise ValueError(f"expected a network with one head, got {', '.join(model.heads)}")
+    return score_heads(model, image, other, means=means)[""]
+
+
+def score_heads(
+    model: Segmenter | Frozen, image: np.ndarray, other: np.ndarray | None = None, *,
+    means: Means | None = None,
+) -> dict[str, np.ndarray]:
+    """Return the scores of each head for one image: see `score_image`.
+
+    Parameters
+    ----------
+    model : FCN, LateFusion or Frozen
+    image, other : ndarray
+    means : dict of str to tuple of float, optional
+
+    Returns
+    -------
+    dict of str to ndarray
+        By the name of the head; "" for the only one.
+    """
     check_array(image, "image", (3, "H", "W"))
     h, w = image.shape[1:]
-    if isinstance(model, FCN):
+    if isinstance(model, Segmenter):
         model.eval()
-    extended = extend(image, fitting_size(model, (h, w)))
+    size = fitting_size(model, (h, w))
+    wanted = means_for(model, means)
+    if wanted is None and tuple(model.inputs.values()) != (3,):
+        raise ValueError(
+            "expected a network of color images, or one on VGG16 or AlexNet that sees depth or HHA "
+            f"too, got inputs {model.inputs} on {model.backbone.name}"
+        )
+    kinds = ["color"] if wanted is None else list(wanted)
+    given = [image] if other is None else [image, other]
+    if len(given) != len(kinds):
+        raise ValueError(
+            f"expected {' and '.join(kinds)} for this network, got {len(given)} images"
+        )
+    seen = []
+    for kind, x in zip(kinds, given):
+        check_array(x, kind, (1 if kind == "depth" else 3, h, w), dtype=image.dtype, owner="image")
+        x = extend(x, size)[None]
+        if wanted is None or kind == "color":
+            x = prepare(x, model.backbone, CAFFE_MEAN if wanted is None else wanted[kind])
+        elif kind == "hha":
+            x = subtract_mean(x, wanted[kind], reverse=False)
+        else:
+            x = log_depth(x, wanted[kind][0])
+        seen.append(x)
+    if len(model.inputs) < len(seen):
+        seen = [np.concatenate(seen, axis=1)]
     with np.errstate(over="ignore", invalid="ignore"):  # it shows in the scores
-        scores = model(prepare(extended[None], model.backbone))[0, :, :h, :w]
+        scores = model(*seen)
+    of_heads = scores if isinstance(scores, dict) else {"": scores}
+    return {head: _checked(of_head, (h, w)) for head, of_head in of_heads.items()}
+
+
+def _checked(scores, size):
+    """Return the scores of the only image within its size, if they are finite."""
     if not np.isfinite(scores).all():
         raise ValueError("the scores are not finite: are these the weights of a broken training?")
-    return scores
+    return scores[0, :, : size[0], : size[1]]
 
 
-def fitting_size(model: FCN | Frozen, size: Pair) -> Pair:
+def fitting_size(model: Segmenter | Frozen, size: Pair) -> Pair:
     """Return the smallest size that the network takes and that is at least the given one.
 
     Parameters
     ----------
-    model : FCN or Frozen
+    model : FCN, LateFusion or Frozen
     size : (int, int)
         Height and width.
 

@@ -32,30 +32,30 @@ def test_a_card_travels_in_the_file(tmp_path, ending):
     save_network(path, network(3), CARD)
     # What lies beside is of no account, then.
     write_classes(tmp_path / "classes.csv", Classes.named(["x", "y", "z"]))
-    assert card_of(path, 3, TINY) == CARD
+    assert card_of(path, network(3)) == CARD
     assert weights.read_metadata(path)["network"] == "FCN32s on TINY"
     assert "times 4" in weights.read_metadata(path)["input"]
     assert from_file(path).n_class == 3
 
 
-@pytest.mark.parametrize("ending", [".pth", ".pt"])
+@pytest.mark.parametrize("ending", [".pth", ".pt", ".caffemodel"])
 def test_classes_of_pytorch_s_files_lie_beside_them(tmp_path, ending):
     path = tmp_path / f"w{ending}"
     save_network(path, network(3), Card(PETS))
     assert read_classes(tmp_path / "classes.csv") == (PETS, True)
-    assert card_of(path, 3, TINY) == Card(PETS)
+    assert card_of(path, network(3)) == Card(PETS)
     save_network(tmp_path / f"again{ending}", network(3), Card(PETS))
     other = Card(Classes.named(["a", "b", "c"]))
     with pytest.raises(ValueError, match=r"classes\.csv is there, and is not the list of this"):
         save_network(tmp_path / f"other{ending}", network(3), other)
     assert not (tmp_path / f"other{ending}").exists()
-    assert card_of(path, 3, TINY) == Card(PETS)
+    assert card_of(path, network(3)) == Card(PETS)
 
 
 def test_nobody_has_said_which_classes(tmp_path):
     for ending in (".npz", ".safetensors", ".pth"):
         save_network(tmp_path / f"w{ending}", network(4), Card())
-        card = card_of(tmp_path / f"w{ending}", 4, TINY)
+        card = card_of(tmp_path / f"w{ending}", network(4))
         assert card == Card()
         assert card.named(4).names == ("class 0", "class 1", "class 2", "class 3")
     assert not (tmp_path / "classes.csv").exists()
@@ -64,22 +64,22 @@ def test_nobody_has_said_which_classes(tmp_path):
 def test_a_list_beside_the_weights_names_them_if_it_is_as_long(tmp_path):
     save_network(tmp_path / "w.npz", network(3), Card())
     write_classes(tmp_path / "classes.csv", PETS)
-    assert card_of(tmp_path / "w.npz", 3, TINY).classes == PETS
+    assert card_of(tmp_path / "w.npz", network(3)).classes == PETS
     save_network(tmp_path / "v.npz", network(2), Card())
-    assert card_of(tmp_path / "v.npz", 2, TINY).classes is None
+    assert card_of(tmp_path / "v.npz", network(2)).classes is None
 
 
 def test_metadata_of_other_programs_means_something_else(tmp_path):
     path = tmp_path / "w.safetensors"
     weights.save(path, network(3).state_dict(), {"format": "pt", "classes": "three", "stretch": ""})
-    assert card_of(path, 3, TINY) == Card()
+    assert card_of(path, network(3)) == Card()
 
 
 def test_a_damaged_list_of_classes_is_an_error(tmp_path):
     save_network(tmp_path / "w.npz", network(3), Card())
     (tmp_path / "classes.csv").write_text("color\n")
     with pytest.raises(ValueError, match=r"classes\.csv is no list of classes"):
-        card_of(tmp_path / "w.npz", 3, TINY)
+        card_of(tmp_path / "w.npz", network(3))
 
 
 @pytest.mark.parametrize(("name", "n_class", "backbone", "published"), [
@@ -93,7 +93,7 @@ def test_only_published_networks_have_the_classes_of_voc(
 ):
     path = tmp_path / name
     save_network(path, network(n_class, backbone), Card())
-    assert card_of(path, n_class, backbone).classes == (VOC_CLASSES if published else None)
+    assert card_of(path, network(n_class, backbone)).classes == (VOC_CLASSES if published else None)
 
 
 @pytest.mark.parametrize(("change", "words"), [
@@ -113,16 +113,16 @@ def test_only_published_networks_have_the_classes_of_voc(
 ])
 def test_a_card_that_is_damaged(tmp_path, change, words):
     path = tmp_path / "w.npz"
-    data = {**CARD.metadata("FCN32s", TINY), **change}
+    data = {**CARD.metadata(network(3)), **change}
     weights.save(path, network(3).state_dict(), data)
     with pytest.raises(ValueError, match=words) as caught:
-        card_of(path, 3, TINY)
+        card_of(path, network(3))
     message = str(caught.value)
     assert message.startswith(str(path)) and len(message) < 500 and message.isprintable()
 
 
 def test_other_tools_can_read_it():
-    data = CARD.metadata("FCN32s", VGG16)
+    data = CARD.metadata(network(3, PAPERS))
     assert json.loads(data["classes"]) == ["ground", "cat", "dog"]
     assert json.loads(data["colors"])[1] == [9, 8, 7]
     assert "BGR from 0 to 255" in data["input"]

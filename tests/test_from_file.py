@@ -18,8 +18,9 @@ from fcn_numpy.models import (
     from_file,
     start_from,
 )
-from fcn_numpy.models.files import check_finite, for_caffe_images
+from fcn_numpy.models.finite import check_finite
 from fcn_numpy.models.registry import backbone_of
+from fcn_numpy.models.surgery import for_caffe_images
 from fcn_numpy.nn import skip_init
 
 KINDS = [FCN32s, FCN16s, FCN8s, FCN8sAtOnce]

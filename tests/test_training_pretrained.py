@@ -8,7 +8,7 @@ from labelled_folder import write_folder
 from fcn_numpy import training, weights
 from fcn_numpy.cli import main
 from fcn_numpy.models import TINY, Classifier, FCN8s, FCN16s, FCN32s
-from fcn_numpy.models.files import for_caffe_images, start_from
+from fcn_numpy.models.surgery import for_caffe_images, start_from
 from fcn_numpy.training import SEGMENTERS, OwnData, Settings, train
 
 QUICK = Settings().quick().with_stages(*SEGMENTERS, dropout=0.5)

@@ -213,7 +213,7 @@ def test_stages_that_cannot_be(values, words, tmp_path):
     ({"seed": -1}, "expected seed to be an int of at least 0"),
     ({"n_train": 0}, "expected n_train to be an int of at least 1"),
     ({"size": 0}, "expected size to be an int of at least 1"),
-    ({"backbone": "resnet"}, "expected backbone 'tiny' or 'vgg16', got 'resnet'"),
+    ({"backbone": "resnet"}, "expected backbone 'tiny' or 'vgg16' or 'alexnet', got 'resnet'"),
     ({"pretrained_on": "x"}, "expected pretrained_on 'caffe' or 'torchvision', got 'x'"),
 ])
 def test_settings_that_cannot_be(values, words):

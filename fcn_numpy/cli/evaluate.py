@@ -13,8 +13,10 @@ from fcn_numpy import training
 from fcn_numpy.card import card_of
 from fcn_numpy.cli.options import (
     add_classes,
+    add_dataset,
     add_mask_suffix,
     add_stretch,
+    describe,
     given,
     parse_classes,
     percentiles_of,
@@ -63,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "path of a list), or a folder in images and masks (default: val, if there is one)",
         ),
         add_classes(group, "DIR/classes.csv; for PASCAL VOC without one, its 21"),
+        add_dataset(group),
         add_mask_suffix(group),
         add_stretch(group, " (default: as the weights say)"),
     ]
@@ -103,7 +106,12 @@ def _scores_on_folder(
     if options.seed is not None:
         raise ValueError("--seed is for the toy images of a RUN")
     model = from_file(options.weights)
-    card = card_of(options.weights, model.n_class, model.backbone)
+    if model.heads or list(model.inputs.values()) != [3]:
+        raise ValueError(
+            f"expected a network with one head that sees one image of three channels, got "
+            f"{describe(model)}, which sees {' and '.join(model.inputs)}"
+        )
+    card = card_of(options.weights, model, dataset=options.dataset)
     classes, colored = parse_classes(options.classes)
     split = layout_of(options.data).usual(VAL) if options.split is None else options.split
     folder = open_folder(
@@ -126,6 +134,6 @@ def _scores_on_folder(
     count = Counter(line, len(folder), lambda done: shown(folder.names[done - 1]))
     images = (folder[i] for i in range(len(folder)))
     with Frozen(model) as network:
-        hist = training.score_images(network, images, count, order)
+        hist = training.score_images(network, images, count, order, card.means)
     name = next(name for name, kind in MODELS.items() if type(model) is kind)
     return {name: segmentation_scores(hist)}, folder.classes.names

@@ -6,19 +6,20 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from fcn_numpy.card import card_of, save_network
-from fcn_numpy.cli.options import add_classes, parse_classes
+from fcn_numpy.card import PLAIN, card_of, save_network
+from fcn_numpy.cli.options import add_classes, add_dataset, describe, one_head, parse_classes
 from fcn_numpy.files import AN_HOUR, remove_leftovers
 from fcn_numpy.models import from_file
 from fcn_numpy.onnx_export import export_onnx
 
 DESCRIPTION = """\
 Write the weights of an FCN in the format that the extension of OUT names: .pth or .pt
-(PyTorch, with the names of pytorch-fcn), .safetensors, .npz (our own), or .onnx (the whole
-network; needs the package onnx). The names and colors of the classes, and what the input
-must be like, are written into the file; beside a .pth, classes.csv has the classes.
+(PyTorch, with the names of pytorch-fcn), .safetensors, .caffemodel (Caffe), .npz (our own),
+or .onnx (the whole network; needs the package onnx). The names and colors of the classes,
+and what the input must be like, are written into the file; beside a .pth or a .caffemodel,
+classes.csv has the classes.
 """
-EXTENSIONS = (".pth", ".pt", ".safetensors", ".npz", ".onnx")
+EXTENSIONS = (".pth", ".pt", ".safetensors", ".caffemodel", ".npz", ".onnx")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="file to write")
     add_classes(parser, "those that the weights name")
+    add_dataset(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="replace OUT, if it is there already"
     )
@@ -46,8 +48,11 @@ def run(options: argparse.Namespace) -> int:
         remove_leftovers(out.parent, AN_HOUR)
     model = from_file(options.weights)
     classes, _ = parse_classes(options.classes)
-    card = card_of(options.weights, model.n_class, model.backbone, beside=classes is None)
+    card = card_of(
+        options.weights, model, beside=classes is None, dataset=options.dataset
+    )
     if classes is not None:
+        one_head(model)
         order = card.matched(classes, model.n_class, options.weights)
         if list(order) != list(range(model.n_class)):
             raise ValueError(
@@ -63,14 +68,15 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError(str(error)) from error
     else:
         classes_file = save_network(out, model, card)
-    kind, backbone = type(model).__name__, model.backbone.name
-    print(f"{out}: {kind} on {backbone}, {model.n_class} classes")
+    print(f"{out}: {describe(model)}")
     if extension == ".onnx":
         print(f"It takes images whose height and width are {model.sizes}.")
     if classes_file is not None:
         print(f"The classes are in {classes_file}: keep it beside the weights.")
-    if card.classes is None:
+    if not card.names(model):
         print("The weights do not name their classes; --classes can.")
-    if card.percentiles is not None and extension in (".pth", ".pt"):
-        print("A .pth cannot say that images were stretched: predict from it with --stretch.")
+    if card.percentiles is not None and extension in PLAIN:
+        print(
+            f"A {extension} cannot say that images were stretched: predict from it with --stretch."
+        )
     return 0

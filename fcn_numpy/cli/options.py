@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from fcn_numpy.card import Card
-from fcn_numpy.data import VOC_CLASSES, Classes, DataWarning, read_classes
+from fcn_numpy.data import DATASETS, VOC_CLASSES, Classes, DataWarning, read_classes
 from fcn_numpy.data.images import PERCENTILES
+from fcn_numpy.models import Segmenter
 
 
 def whole_number(minimum: int) -> Callable[[str], int]:
@@ -85,6 +86,31 @@ def parse_classes(text: str | None) -> tuple[Classes | None, bool]:
     if text.lower().endswith((".csv", ".txt")) or ("," not in text and Path(text).is_file()):
         return read_classes(text)
     return Classes.named([name.strip() for name in text.split(",")]), False
+
+
+def add_dataset(group: argparse._ActionsContainer) -> argparse.Action:
+    """Add the option --dataset."""
+    return group.add_argument(
+        "--dataset", choices=tuple(DATASETS),
+        help="what published weights were trained on: it tells the names of the classes and the "
+        "mean of the images (default: as the file's name says, if it is that of a published file)",
+    )
+
+
+def describe(model: Segmenter) -> str:
+    """Return what a network is, in words: "FCN8s on VGG16, 21 classes"."""
+    heads = [f"{n} classes ({head})" for head, n in model.heads.items()]
+    classes = " and ".join(heads) or f"{model.n_class} classes"
+    return f"{type(model).__name__} on {model.backbone.name}, {classes}"
+
+
+def one_head(model: Segmenter) -> None:
+    """Raise ValueError if --classes is given for a network with several heads."""
+    if model.heads:
+        raise ValueError(
+            f"--classes is for a network with one head, got {', '.join(model.heads)}: "
+            "--dataset can name their classes"
+        )
 
 
 def add_mask_suffix(group: argparse._ActionsContainer) -> argparse.Action:

@@ -7,29 +7,48 @@ import glob
 import os
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from fcn_numpy.card import Card, card_of
-from fcn_numpy.cli.options import add_classes, add_stretch, parse_classes, percentiles_of
+from fcn_numpy.cli.options import (
+    add_classes,
+    add_dataset,
+    add_stretch,
+    describe,
+    one_head,
+    parse_classes,
+    percentiles_of,
+)
 from fcn_numpy.cli.output import complain
-from fcn_numpy.data import Classes, DataWarning, stretch, write_image, write_labels
+from fcn_numpy.data import (
+    Classes,
+    DataWarning,
+    read_depth,
+    stretch,
+    write_image,
+    write_labels,
+)
+from fcn_numpy.data.classes import same_name
 from fcn_numpy.data.images import inspect_image, is_ours
+from fcn_numpy.data.layouts import files_by_name
 from fcn_numpy.data.lists import IMAGES
 from fcn_numpy.data.survey import is_narrow
 from fcn_numpy.files import AN_HOUR, atomic_write, open_file, remove_leftovers, shown
-from fcn_numpy.models import Frozen, from_file
+from fcn_numpy.models import Frozen, Segmenter, from_file
 from fcn_numpy.plotting import draw_legend, overlay, use_defaults
-from fcn_numpy.prediction import score_image
+from fcn_numpy.prediction import means_for, score_heads
 
 DESCRIPTION = """\
 Segment image files. For each IMAGE, three files are written to --out: NAME_labels.png,
 whose pixels are class numbers, shown in colors; NAME_overlay.png, the same colors over
-the image; NAME_legend.png, the color of each class. An IMAGE can be a folder, for all
-images in it, or a pattern such as 'photos/*.jpg'. An image that cannot be read, or whose
-results cannot be written, is reported, and the others are segmented; the exit status is
-then 1. Files that this program has not written are not overwritten.
+the image; NAME_legend.png, the color of each class. A network with several heads gives
+three for each head: NAME_sem_labels.png, NAME_geo_labels.png and so on. An IMAGE can be a
+folder, for all images in it, or a pattern such as 'photos/*.jpg'. An image that cannot be
+read, or whose results cannot be written, is reported, and the others are segmented; the
+exit status is then 1. Files that this program has not written are not overwritten.
 
 With VGG16 an image takes 0.7 GB of memory for each million of its pixels, plus 1 GB.
 """
@@ -47,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=Path, required=True, metavar="FILE",
         help="weights of an FCN: your own, such as runs/shapes/fcn8s.npz, or published ones, such "
-        "as fcn8s_from_caffe.pth (.npz, .pth, .safetensors)",
+        "as fcn8s-heavy-pascal.caffemodel (.npz, .pth, .safetensors, .caffemodel)",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("predictions"), metavar="DIR",
@@ -63,8 +82,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_classes(
         parser, "those that the weights name, or classes.csv beside them; for the published "
-        "networks PASCAL VOC's"
+        "networks those of their data set"
     )
+    add_dataset(parser)
+    for kind, words in (("depth", "a depth image"), ("hha", "an HHA image")):
+        parser.add_argument(
+            f"--{kind}", type=Path, metavar="PATH",
+            help=f"for a network that sees {kind} beside colors: {words}, or for several images a "
+            "folder of them under the same names",
+        )
     add_stretch(parser, " (default: as the weights say)")
 
 
@@ -74,16 +100,22 @@ def run(options: argparse.Namespace) -> int:
     _check_names(images)
     model = from_file(options.weights)
     classes, _ = parse_classes(options.classes)
-    card = card_of(options.weights, model.n_class, model.backbone, beside=classes is None)
-    unnamed = classes is None and card.classes is None
-    if classes is None:
-        classes, order = card.named(model.n_class), None
-    else:
+    seconds = _seconds(model, images, options)
+    card = card_of(
+        options.weights, model, beside=classes is None, dataset=options.dataset
+    )
+    order = None
+    if classes is not None:
+        one_head(model)
         order = card.matched(classes, model.n_class, options.weights)
-    card = Card(classes, percentiles_of(options, card))
-    print(f"{type(model).__name__} on {model.backbone.name}, {model.n_class} classes", flush=True)
-    if unnamed:
-        print("The weights do not name their classes; --classes can.", flush=True)
+        card = replace(card, classes=classes)
+    card = replace(card, percentiles=percentiles_of(options, card))
+    print(describe(model), flush=True)
+    if not card.names(model):
+        option = "--dataset" if model.heads else "--classes"
+        print(f"The weights do not name their classes; {option} can.", flush=True)
+    if card.means is None and means_for(model) is not None:
+        print("The means of the published weights are subtracted; --dataset says which.")
     if images:
         options.out.mkdir(parents=True, exist_ok=True)
         remove_leftovers(options.out, AN_HOUR)
@@ -92,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
     with Frozen(model) as network:
         for path in images:
             try:
-                labels = _segment(path, network, card, order, options)
+                shares = _segment(path, seconds.get(path), network, card, order, options)
             except BrokenPipeError:
                 raise
             except (ValueError, OSError, MemoryError) as error:
@@ -100,7 +132,7 @@ def run(options: argparse.Namespace) -> int:
                 failures += 1
                 continue
             written += 1
-            print(f"{shown(path, LONGEST_PATH)}: {_shares(labels, classes)}", flush=True)
+            print(f"{shown(path, LONGEST_PATH)}: {shares}", flush=True)
     if written:
         print(f"The results are in {options.out}.")
     return 1 if failures else 0
@@ -152,16 +184,74 @@ def _check_names(images: Sequence[Path]) -> None:
             raise ValueError(f"{other} and {path} have the same name: their results would collide")
 
 
+def _seconds(
+    model: Segmenter, images: Sequence[Path], options: argparse.Namespace
+) -> dict[Path, Path]:
+    """Return the depth or HHA image of each image, for a network that sees both."""
+    kinds = list(means_for(model) or {})[1:]
+    for kind in ("depth", "hha"):
+        given = getattr(options, kind)
+        if given is None and kind in kinds:
+            raise ValueError(f"{describe(model)} sees {kind} beside colors: expected --{kind} PATH")
+        if given is not None and kind not in kinds:
+            raise ValueError(f"--{kind} is for a network that sees it, got {describe(model)}")
+    if not kinds:
+        return {}
+    place = getattr(options, kinds[0])
+    if not place.exists():
+        raise ValueError(f"expected --{kinds[0]} to be a file or a folder, got {place}")
+    if not place.is_dir():
+        if len(images) > 1:
+            raise ValueError(
+                f"expected --{kinds[0]} to be a folder for {len(images)} images, got {place}"
+            )
+        return dict.fromkeys(images, place)
+    found = files_by_name(place, IMAGES)
+    missing = [path.stem for path in images if same_name(path.stem) not in found]
+    if missing:
+        raise ValueError(f"{place}: expected an image {missing[0]}, found none")
+    return {path: found[same_name(path.stem)] for path in images}
+
+
 def _segment(
-    path: Path, network: Frozen, card: Card, order: np.ndarray | None, options: argparse.Namespace
-) -> np.ndarray:
-    """Write the results for an image; return its labels."""
+    path: Path, second: Path | None, network: Frozen, card: Card, order: np.ndarray | None,
+    options: argparse.Namespace,
+) -> str:
+    """Write the results for an image; return which classes it shows, in words."""
     out = options.out
-    results = {kind: out / f"{path.stem}_{kind}" for kind in KINDS}
-    if options.scores:
-        results[SCORES] = out / f"{path.stem}_{SCORES}"
+    results = {}
+    for head in network.heads or [""]:
+        for kind in (*KINDS, *([SCORES] if options.scores else [])):
+            name = "_".join(filter(None, (path.stem, head, kind)))
+            results[head, kind] = out / name
     if not options.overwrite:
         _check_ours(results)
+    image = _read(path, card)
+    other = None
+    if second is not None:
+        depths = network.model.inputs.get("hha") is None
+        other = read_depth(second) if depths else inspect_image(second).image
+        if other.shape[1:] != image.shape[1:]:
+            sizes = [f"{x.shape[2]} x {x.shape[1]}" for x in (image, other)]
+            raise ValueError(f"{second}: expected the size of {path}, {sizes[0]}, got {sizes[1]}")
+    words = []
+    for head, scores in _scores(network, image, other, card).items():
+        if order is not None:
+            scores = scores[order]
+        labels = scores.argmax(axis=0).astype(np.uint8)
+        classes = card.of_heads(network)[head]
+        write_labels(results[head, "labels.png"], labels, classes)
+        write_image(results[head, "overlay.png"], overlay(image, labels, classes))
+        draw_legend(results[head, "legend.png"], labels, classes)
+        if options.scores:
+            with atomic_write(results[head, SCORES]) as file:
+                np.save(file, scores)
+        words.append(f"{head}: {_shares(labels, classes)}" if head else _shares(labels, classes))
+    return "; ".join(words)
+
+
+def _read(path: Path, card: Card) -> np.ndarray:
+    """Return an image as the network of a card wants it, and warn of what may be wrong."""
     read = inspect_image(path)
     if read.orientation != 1:
         warnings.warn(
@@ -172,31 +262,19 @@ def _segment(
         warnings.warn(
             f"{path}: only the first of the images in it is read", DataWarning, stacklevel=2
         )
-    image = read.image
     if card.percentiles is not None:
-        image = stretch(image, card.percentiles)
-    elif read.bits == 16 and is_narrow(image):
+        return stretch(read.image, card.percentiles)
+    if read.bits == 16 and is_narrow(read.image):
         warnings.warn(
             f"{path}: less than a tenth of the 16-bit range is used, and the weights were trained "
             "without --stretch", DataWarning, stacklevel=2,
         )
-    scores = _scores(network, image)
-    if order is not None:
-        scores = scores[order]
-    labels = scores.argmax(axis=0).astype(np.uint8)
-    classes = card.named(network.n_class)
-    write_labels(results["labels.png"], labels, classes)
-    write_image(results["overlay.png"], overlay(image, labels, classes))
-    draw_legend(results["legend.png"], labels, classes)
-    if options.scores:
-        with atomic_write(results[SCORES]) as file:
-            np.save(file, scores)
-    return labels
+    return read.image
 
 
-def _check_ours(results: dict[str, Path]) -> None:
+def _check_ours(results: dict[tuple[str, str], Path]) -> None:
     """Raise ValueError if a file would be replaced that this program has not written."""
-    for kind, path in results.items():
+    for (_, kind), path in results.items():
         if path.exists() and not (_is_scores(path) if kind == SCORES else is_ours(path)):
             raise ValueError(
                 f"{path} is there, and was not written by this program: choose another --out, or "
@@ -215,10 +293,12 @@ def _is_scores(path: Path) -> bool:
     return len(shape) == 3 and dtype == np.float32
 
 
-def _scores(network: Frozen, image: np.ndarray) -> np.ndarray:
+def _scores(
+    network: Frozen, image: np.ndarray, other: np.ndarray | None, card: Card
+) -> dict[str, np.ndarray]:
     _, h, w = image.shape
     try:
-        return score_image(network, image)
+        return score_heads(network, image, other, means=card.means)
     except MemoryError as error:
         raise ValueError(f"there is not enough memory for an image of {w} x {h}") from error
 

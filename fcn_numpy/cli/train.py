@@ -26,7 +26,7 @@ from fcn_numpy.cli.output import complain, typed
 from fcn_numpy.cli.progress import Counter, LiveLine, TrainingProgress
 from fcn_numpy.data import Classes, DataWarning
 from fcn_numpy.metrics import Scores, score_table
-from fcn_numpy.models import BACKBONES, VGG
+from fcn_numpy.models import ALEXNET, BACKBONES, Backbone
 from fcn_numpy.training import SEGMENTERS, OwnData, Settings, balanced_class_weights
 
 DESCRIPTION = """\
@@ -244,7 +244,7 @@ def own_data(options: argparse.Namespace) -> OwnData | None:
             "need a million images"
         )
     if options.pretrained_on is not None and backbone.preprocessing != "subtract_mean":
-        raise ValueError("--pretrained-on is for --backbone vgg16")
+        raise ValueError("--pretrained-on is for --backbone vgg16 and alexnet")
     if options.pretrained is not None and not options.pretrained.is_file():
         raise ValueError(f"expected --pretrained to be a file, got {options.pretrained}")
     classes, colored = parse_classes(options.classes)
@@ -255,7 +255,7 @@ def own_data(options: argparse.Namespace) -> OwnData | None:
     )
 
 
-def _backbone(options: argparse.Namespace) -> type[VGG]:
+def _backbone(options: argparse.Namespace) -> type[Backbone]:
     return BACKBONES[options.backbone or "tiny"]
 
 
@@ -292,6 +292,8 @@ def settings_from(options: argparse.Namespace, data: OwnData | None = None) -> S
         pretrained = str(options.pretrained.resolve()), options.pretrained_on or "caffe"
         if _backbone(options).learns_from_scratch:
             settings = settings.with_pretrained(*pretrained)
+        elif _backbone(options) is ALEXNET:
+            settings = Settings.alexnet(*pretrained)
         else:
             settings = Settings.vgg16(*pretrained)
     settings = settings.scaled(steps=options.steps_factor or 1, lr=options.lr_factor or 1)

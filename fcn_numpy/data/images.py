@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,15 +58,21 @@ def normalise(images: np.ndarray) -> np.ndarray:
     return (images - images.mean(axis=(2, 3), keepdims=True)) * images.dtype.type(4)
 
 
-def subtract_mean(images: np.ndarray) -> np.ndarray:
+def subtract_mean(
+    images: np.ndarray, mean: Sequence[float] = CAFFE_MEAN, reverse: bool = True
+) -> np.ndarray:
     """Bring images to what the published VGG16 and FCN weights expect.
 
-    Blue, green, red; 0 to 255; less `CAFFE_MEAN`; no scaling.
+    Blue, green, red; 0 to 255; less a mean; no scaling.
 
     Parameters
     ----------
     images : ndarray, shape (N, 3, H, W), floating
         RGB from 0 to 1.
+    mean : sequence of 3 floats
+        Of the channels of the result, from 0 to 255.
+    reverse : bool
+        Whether the channels change their order, from RGB to BGR. Those of HHA do not.
 
     Returns
     -------
@@ -82,9 +89,39 @@ def subtract_mean(images: np.ndarray) -> np.ndarray:
     `transform`.
     """
     _check_range(images)
-    pixels = np.ascontiguousarray(images[:, ::-1]) * images.dtype.type(255)
-    pixels -= np.array(CAFFE_MEAN, images.dtype)[:, None, None]
+    pixels = np.ascontiguousarray(images[:, ::-1] if reverse else images) * images.dtype.type(255)
+    pixels -= np.array(mean, images.dtype)[:, None, None]
     return pixels
+
+
+def log_depth(depths: np.ndarray, mean: float) -> np.ndarray:
+    """Bring depths to what the authors' color-depth network expects: ``log(depth) - mean``.
+
+    Parameters
+    ----------
+    depths : ndarray, shape (N, 1, H, W), floating
+        As stored in the file, above 0. In another unit, the logarithm differs by a constant.
+    mean : float
+        Of the natural logarithm.
+
+    Returns
+    -------
+    ndarray, shape and dtype of depths
+
+    Raises
+    ------
+    ValueError
+        If a depth is 0 or less, or not finite.
+    """
+    check_array(depths, "depths", ("N", 1, "H", "W"))
+    low, high = depths.min(), depths.max()
+    if not (low > 0 and high < np.inf):
+        row, column = np.argwhere(~((depths > 0) & (depths < np.inf)))[0][2:]
+        raise ValueError(
+            f"expected depths above 0, got {depths[0, 0, row, column]:g} in row {row}, column "
+            f"{column}: fill in what the camera did not measure first"
+        )
+    return np.log(depths) - depths.dtype.type(mean)
 
 
 def _check_range(images):
@@ -206,6 +243,34 @@ def inspect_image(path: str | os.PathLike) -> ImageRead:
     height, width = values.shape[:2]
     size = (width, height) if turned >= 5 else (height, width)
     return ImageRead(image, max(turned, orientation), size, bits, has_more)
+
+
+def read_depth(path: str | os.PathLike) -> np.ndarray:
+    """Read a depth image: one channel, its values as they are stored.
+
+    Parameters
+    ----------
+    path : path-like
+        Gray, PNG or TIFF of 8 or 16 bits; not turned by EXIF.
+
+    Returns
+    -------
+    ndarray, shape (1, H, W), float32
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it may not be read.
+    ValueError
+        If it cannot be read as an image, or has colors.
+    """
+    with open_image(path) as picture:
+        if picture.mode in ("P", "1"):
+            raise ValueError(f"expected gray values, got an image of mode {picture.mode}")
+        values = values_of(picture)
+        if values.ndim != 2:
+            raise ValueError(f"expected one channel of depths, got {values.shape[2]} channels")
+    return values[None].astype(np.float32)
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:

@@ -75,7 +75,17 @@ class StagedBackbone(Backbone):
     """A backbone of stages, one after another; each offers its result, a map for skips.
 
     A subclass hands its layers to `_build`.
+
+    Attributes
+    ----------
+    widths : tuple of int
+        Channels; the last number are those of the coarsest map.
+    pad : int
+        Padding of the first layer in an FCN.
     """
+
+    widths: tuple[int, ...]
+    pad: int
 
     def _build(self, stages: Mapping[str, Mapping[str, Module]]) -> None:
         """Take the layers of each stage by name; the stage's own name is that of its map."""

@@ -9,7 +9,7 @@ import numpy as np
 from fcn_numpy import nn
 from fcn_numpy.checks import check_array, whole_number
 from fcn_numpy.geometry import FeatureMap
-from fcn_numpy.models.backbone import adopt
+from fcn_numpy.models.backbone import StagedBackbone, adopt
 from fcn_numpy.models.registry import backbone_of
 from fcn_numpy.models.vgg import VGG, VGG16
 
@@ -36,11 +36,15 @@ class Classifier(nn.Module):
         Height and width of the images that it was made for.
     """
 
+    inputs = {"image": 3}
+
     def __init__(
         self, n_class: int, backbone: type[VGG] = VGG16, *, dropout: float = 0.5,
         dtype: np.typing.DTypeLike = np.float32, rng: np.random.Generator | None = None,
     ):
         n_class = whole_number(n_class, "n_class", 2)
+        if not (isinstance(backbone, type) and issubclass(backbone, VGG)):
+            raise ValueError(f"expected a Classifier on a backbone of VGG's layers, got {backbone}")
         rng = np.random.default_rng() if rng is None else rng
         self.backbone = backbone
         self._features = backbone(pad=1, dtype=dtype, rng=rng)
@@ -112,6 +116,7 @@ def convolutionalize(classifier: Classifier | Mapping[str, np.ndarray]) -> dict[
     Long et al., section 3.1, "Adapting classifiers for dense prediction".
     """
     given: Mapping[str, np.ndarray]
+    backbone: type[StagedBackbone]
     if isinstance(classifier, Classifier):
         given, backbone = classifier.state_dict(), classifier.backbone
     else:

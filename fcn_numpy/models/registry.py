@@ -7,12 +7,16 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from fcn_numpy.files import shown
+from fcn_numpy.models.alexnet import ALEXNET
+from fcn_numpy.models.backbone import StagedBackbone
 from fcn_numpy.models.fcn import FCN
 from fcn_numpy.models.variants import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
-from fcn_numpy.models.vgg import TINY, VGG, VGG16
+from fcn_numpy.models.vgg import TINY, VGG16
 
 # Under the names that the command line knows.
-BACKBONES: dict[str, type[VGG]] = {"tiny": TINY, "vgg16": VGG16}
+BACKBONES: dict[str, type[StagedBackbone]] = {
+    "tiny": TINY, "vgg16": VGG16, "alexnet": ALEXNET,
+}
 MODELS: dict[str, type[FCN]] = {
     "fcn32s": FCN32s, "fcn16s": FCN16s, "fcn8s": FCN8s, "fcn8satonce": FCN8sAtOnce
 }
@@ -21,7 +25,7 @@ MODELS: dict[str, type[FCN]] = {
 TORCHVISION_VGGS = {8: "vgg11", 10: "vgg13", 13: "vgg16", 16: "vgg19"}
 
 
-def backbone_of(state: Mapping[str, np.ndarray]) -> type[VGG]:
+def backbone_of(state: Mapping[str, np.ndarray]) -> type[StagedBackbone]:
     """Find the backbone that weights belong to, by the shape of fc6.
 
     Parameters
@@ -31,7 +35,7 @@ def backbone_of(state: Mapping[str, np.ndarray]) -> type[VGG]:
 
     Returns
     -------
-    type of VGG
+    type of StagedBackbone
         One of `BACKBONES`.
 
     Raises
@@ -42,7 +46,7 @@ def backbone_of(state: Mapping[str, np.ndarray]) -> type[VGG]:
     refuse_other_vggs(state)
     if "fc6.weight" not in state:
         raise ValueError(
-            "expected the weights of an FCN or of a VGG classifier, fc6.weight among their names, "
+            "expected the weights of an FCN or of a classifier, fc6.weight among their names, "
             f"got {listed(list(state)[:6])}"
         )
     shape = np.shape(state["fc6.weight"])

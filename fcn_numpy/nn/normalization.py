@@ -25,7 +25,7 @@ class LocalResponseNorm(Module):
     size : int
         Number of channels of the sum.
     alpha, beta, k : float
-        k above 0, alpha at least 0, so that s is never 0.
+        Alpha is at least 0 and k above 0, so that s is never 0.
 
     Notes
     -----

@@ -11,7 +11,7 @@ import numpy as np
 
 from fcn_numpy import weights
 from fcn_numpy.files import errors_name, shown
-from fcn_numpy.models.files import check_finite
+from fcn_numpy.models.finite import check_finite
 from fcn_numpy.optim import SGD
 from fcn_numpy.training.networks import Network
 from fcn_numpy.training.stages import STAGES, Stage

@@ -23,8 +23,10 @@ from fcn_numpy.card import Card, card_of
 from fcn_numpy.data import DataFaults, DataWarning, write_classes
 from fcn_numpy.files import errors_name, message_of, reason_of, shown
 from fcn_numpy.metrics import Scores
-from fcn_numpy.models import BACKBONES, FCN, start_from
-from fcn_numpy.models.files import check_finite, for_caffe_images
+from fcn_numpy.models import BACKBONES, FCN, FCN32s, start_from
+from fcn_numpy.models.finite import check_finite
+from fcn_numpy.models.surgery import for_caffe_images
+from fcn_numpy.nn import skip_init
 from fcn_numpy.optim import SGD
 from fcn_numpy.seeds import stream
 from fcn_numpy.training.checkpoint import (
@@ -260,7 +262,8 @@ class _Run:
         if not scores:
             return state
         n_class = len(np.atleast_1d(state[scores[0]]))
-        card = card_of(path, n_class, self.backbone)
+        with skip_init():  # only its number of classes matters
+            card = card_of(path, FCN32s(n_class, self.backbone))
         rest = {name: value for name, value in state.items() if name not in scores}
         if card.classes is None:
             why = "the file does not name its classes; a classes.csv beside it can"
@@ -323,8 +326,7 @@ class _Run:
             raise TrainingDiverged(
                 f"{stage.name} has diverged: try a lower learning rate than {stage.lr:g} for it"
             ) from error
-        kind = type(model).__name__
-        metadata = {**self.card.metadata(kind, self.backbone), RUN: str(self.state.run)}
+        metadata = {**self.card.metadata(model), RUN: str(self.state.run)}
         weights.save(self.out / f"{stage.name}.npz", state, metadata)
         self._save(self.state.finished + 1)
         if self.should_stop():

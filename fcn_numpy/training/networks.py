@@ -10,8 +10,8 @@ import numpy as np
 from fcn_numpy import weights
 from fcn_numpy.data import IGNORE
 from fcn_numpy.files import errors_name, shown
-from fcn_numpy.models import BACKBONES, FCN, VGG, Classifier
-from fcn_numpy.models.files import check_finite
+from fcn_numpy.models import BACKBONES, FCN, VGG, Backbone, Classifier
+from fcn_numpy.models.finite import check_finite
 from fcn_numpy.nn import LossSampling, SoftmaxCrossEntropy, skip_init
 from fcn_numpy.training.settings import Settings
 from fcn_numpy.training.stages import SEGMENTERS, Stage
@@ -20,15 +20,16 @@ Network = Classifier | FCN
 
 
 def make_model(
-    stage: Stage, backbone: type[VGG], n_class: int, rng: np.random.Generator
+    stage: Stage, backbone: type[Backbone], n_class: int, rng: np.random.Generator
 ) -> Network:
     """Return a new network for a stage: a classifier, or an FCN that draws no weights."""
     if stage.is_classifier:
+        assert issubclass(backbone, VGG)  # others start from weights
         return Classifier(n_class, backbone, dropout=stage.dropout, rng=rng)
     return make_fcn(stage, backbone, n_class)
 
 
-def make_fcn(stage: Stage, backbone: type[VGG], n_class: int) -> FCN:
+def make_fcn(stage: Stage, backbone: type[Backbone], n_class: int) -> FCN:
     """Return a new FCN for a stage; its weights come from another network, so none are drawn."""
     with skip_init():
         return SEGMENTERS[stage.name](n_class, backbone, dropout=stage.dropout)

@@ -7,22 +7,24 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from fcn_numpy.data import IGNORE
+from fcn_numpy.data.datasets import Means
 from fcn_numpy.metrics import confusion_matrix
-from fcn_numpy.models import FCN, Frozen
+from fcn_numpy.models import Frozen, Segmenter
 from fcn_numpy.prediction import score_image
 
 
 def score_images(
-    model: FCN | Frozen,
+    model: Segmenter | Frozen,
     images: Iterable[tuple[np.ndarray, np.ndarray]],
     report: Callable[[int], None] = lambda done: None,
     order: np.ndarray | None = None,
+    means: Means | None = None,
 ) -> np.ndarray:
     """Return the confusion matrix of a network on labelled images.
 
     Parameters
     ----------
-    model : FCN or Frozen
+    model : FCN, LateFusion or Frozen
         As for `fcn_numpy.prediction.score_image`.
     images : iterable of (image, labels)
         RGB from 0 to 1, (3, H, W), of any size, and its labels, (H, W).
@@ -30,6 +32,8 @@ def score_images(
         Called after each image with the number of images done.
     order : ndarray of int, shape (n_class,), optional
         The number that each class of the labels has in the network; by default the same.
+    means : dict of str to tuple of float, optional
+        What is subtracted from the images, if not the default of `score_image`.
 
     Returns
     -------
@@ -37,7 +41,7 @@ def score_images(
     """
     hist = np.zeros((model.n_class, model.n_class), np.int64)
     for done, (image, labels) in enumerate(images, 1):
-        scores = score_image(model, image)
+        scores = score_image(model, image, means=means)
         predicted = (scores if order is None else scores[order]).argmax(axis=0)
         hist += confusion_matrix(labels, predicted, model.n_class, IGNORE)
         report(done)

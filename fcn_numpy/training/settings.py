@@ -38,7 +38,7 @@ class Settings:
     stages : tuple of Stage
         In the order of `STAGES`: all of them, or without the classifier if FCN-32s starts from
         pretrained weights. A run may end after FCN-32s or FCN-16s.
-    backbone : {"tiny", "vgg16"}
+    backbone : {"tiny", "vgg16", "alexnet"}
     pretrained : str, optional
         File of the weights that FCN-32s starts from instead of a classifier.
     pretrained_on : {"caffe", "torchvision"}
@@ -139,6 +139,31 @@ class Settings:
         return cls(
             stages=stages, backbone="vgg16", pretrained=pretrained, pretrained_on=pretrained_on,
             size=None, checkpoint_every=200,
+        )
+
+    @classmethod
+    def alexnet(cls, pretrained: str, pretrained_on: str = "caffe") -> Settings:
+        """Return the settings of the authors' FCN-AlexNet: FCN-32s alone, on whole images.
+
+        Twenty images a step, momentum 0.9, the mean of the loss over pixels, a learning rate of
+        1e-4, dropout: the reference implementation's, with a twentieth of its steps.
+
+        Parameters
+        ----------
+        pretrained : str
+            File of the weights that it starts from.
+        pretrained_on : {"caffe", "torchvision"}
+
+        Returns
+        -------
+        Settings
+        """
+        stage = Stage(
+            "fcn32s", 5000, batch=20, lr=1e-4, warmup=0, clip_gradients=None, dropout=0.5
+        )
+        return cls(
+            stages=(stage,), backbone="alexnet", pretrained=pretrained,
+            pretrained_on=pretrained_on, size=None,
         )
 
     @property

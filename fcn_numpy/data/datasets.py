@@ -1,0 +1,82 @@
+"""The data sets that the paper's networks were trained on: classes, and means of their images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fcn_numpy.data.classes import VOC_CLASSES, Classes
+from fcn_numpy.data.images import CAFFE_MEAN
+
+Means = Mapping[str, tuple[float, ...]]
+
+CONTEXT_CLASSES = Classes.named((
+    *VOC_CLASSES.names, "bag", "bed", "bench", "book", "building", "cabinet", "ceiling", "clothes",
+    "computer", "cup", "door", "fence", "floor", "flower", "food", "grass", "ground", "keyboard",
+    "light", "mountain", "mouse", "curtain", "platform", "sign", "plate", "road", "rock", "shelves",
+    "sidewalk", "sky", "snow", "bedcloth", "track", "tree", "truck", "wall", "water", "window",
+    "wood",
+))
+SIFTFLOW_CLASSES = Classes.named((
+    "awning", "balcony", "bird", "boat", "bridge", "building", "bus", "car", "cow", "crosswalk",
+    "desert", "door", "fence", "field", "grass", "moon", "mountain", "person", "plant", "pole",
+    "river", "road", "rock", "sand", "sea", "sidewalk", "sign", "sky", "staircase", "streetlight",
+    "sun", "tree", "window",
+))
+SIFTFLOW_GEOMETRY = Classes.named(("sky", "horizontal", "vertical"))
+NYUD_CLASSES = Classes.named((
+    "wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf",
+    "picture", "counter", "blinds", "desk", "shelves", "curtain", "dresser", "pillow", "mirror",
+    "floor mat", "clothes", "ceiling", "books", "refrigerator", "television", "paper", "towel",
+    "shower curtain", "box", "whiteboard", "person", "night stand", "toilet", "sink", "lamp",
+    "bathtub", "bag", "otherstructure", "otherfurniture", "otherprop",
+))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a network trained on a data set tells apart, and what is subtracted from its images.
+
+    Attributes
+    ----------
+    classes : dict of str to Classes
+        By the name of the head; "" for the only one.
+    means : dict of str to tuple of float
+        Of each channel, in the order that networks see them: "color" (blue, green, red), "hha",
+        and "depth" (the mean of its natural logarithm).
+    files : str
+        Matches the names of the files of published networks.
+    """
+
+    classes: Mapping[str, Classes]
+    means: Means
+    files: str
+
+    def names(self, filename: str) -> bool:
+        """Return whether a file's name is that of a network published for this data set."""
+        return bool(re.search(self.files, filename, re.IGNORECASE))
+
+
+_HHA = (132.431, 94.076, 118.477)
+# As pytorch-fcn, Chainer's fcn and the paper's authors named their files. The first that matches
+# counts.
+DATASETS: dict[str, Dataset] = {
+    "pascalcontext": Dataset(
+        {"": CONTEXT_CLASSES}, {"color": CAFFE_MEAN}, r"pascal-?context-fcn-?(32|16|8)s"
+    ),
+    "siftflow": Dataset(
+        {"sem": SIFTFLOW_CLASSES, "geo": SIFTFLOW_GEOMETRY},
+        {"color": (114.578, 115.294, 108.353)}, r"sift-?flow-fcn-?(32|16|8)s",
+    ),
+    "nyud-hha": Dataset({"": NYUD_CLASSES}, {"hha": _HHA}, r"nyud-fcn-?32s-hha"),
+    "nyud": Dataset(
+        {"": NYUD_CLASSES},
+        {"color": (116.190, 97.203, 92.318), "depth": (7.844,), "hha": _HHA},
+        r"nyud-fcn-?32s-color",
+    ),
+    "voc": Dataset(
+        {"": VOC_CLASSES}, {"color": CAFFE_MEAN},
+        r"fcn-?(32|16|8)s.*(from[_-]caffe|pascal)|fcn-alexnet-pascal",
+    ),
+}

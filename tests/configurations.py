@@ -30,15 +30,26 @@ CONFIGURATIONS = [
     pytest.param((1, 2, 2), (2, 3), 4, 1, 1, 1, id="kernel-above-image-with-padding"),
     pytest.param((1, 2, 2), (5, 6), 2, 2, 1, 3, id="dilation-above-kernel"),
 ]
+# The same, and groups.
+GROUPED = [
+    pytest.param((2, 4, 6), (5, 6), 3, 1, 1, 1, 2, id="two-groups"),
+    pytest.param((2, 4, 4), (5, 4), 3, 1, 1, 1, 4, id="depthwise"),
+    pytest.param((1, 3, 6), (6, 5), 3, 2, 0, 1, 3, id="depthwise-two-each-stride"),
+    pytest.param((2, 6, 2), (4, 5), 1, 1, 0, 1, 2, id="1x1-one-filter-a-group"),
+    pytest.param((1, 4, 2), (2, 3), 2, 1, 4, 1, 2, id="padding-above-kernel"),
+    pytest.param((1, 6, 9), (6, 7), 3, 1, 2, 2, 3, id="dilation"),
+    pytest.param((2, 4, 4), (9, 8), (3, 2), (2, 3), (4, 1), (3, 2), 2, id="everything"),
+    pytest.param((1, 4, 6), (4, 5), (4, 5), 1, 0, 1, 2, id="kernel-is-image"),
+]
 GEOMETRY = ("stride", "padding", "dilation")
 
 
-def arrays(counts, size, kernel_size, stride, padding, dilation, dtype=np.float64):
+def arrays(counts, size, kernel_size, stride, padding, dilation, dtype=np.float64, groups=1):
     """Draw x, w and grad_y for a row of the table."""
     rng = np.random.default_rng(0)
     n, c, f = counts
     kernel = (kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size
     out = conv_size(size, kernel, stride, padding, dilation)
     x = rng.standard_normal((n, c, *size)).astype(dtype)
-    w = rng.standard_normal((f, c, *kernel)).astype(dtype)
+    w = rng.standard_normal((f, c // groups, *kernel)).astype(dtype)
     return x, w, rng.standard_normal((n, f, *out)).astype(dtype)

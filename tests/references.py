@@ -72,35 +72,44 @@ def loop_im2col(x, kernel_size, stride=1, padding=0, dilation=1):
     return cols.reshape(n, c * kh * kw, ho * wo)
 
 
-def loop_conv2d(x, w, stride=1, padding=0, dilation=1):
+def channel_of(f, c, w_shape, groups):
+    """Return which channel of x the weight w[f, c] is for: groups have their own, in order."""
+    filters, channels = w_shape[0] // groups, w_shape[1]
+    return f // filters * channels + c
+
+
+def loop_conv2d(x, w, stride=1, padding=0, dilation=1, groups=1):
     """y[n, f, i, j] = sum over c, a, b of w[f, c, a, b] * x[n, c, row, column]."""
     size = conv_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     y = np.zeros((x.shape[0], w.shape[0], *size))
     where = list(taps(x.shape[2:], w.shape[2:], stride, padding, dilation))
     for n, f, c in itertools.product(range(x.shape[0]), *map(range, w.shape[:2])):
-        xs, ws, ys = x[n, c].tolist(), w[f, c].tolist(), y[n, f]
+        channel = channel_of(f, c, w.shape, groups)
+        xs, ws, ys = x[n, channel].tolist(), w[f, c].tolist(), y[n, f]
         for i, j, a, b, row, column in where:
             ys[i, j] += ws[a][b] * xs[row][column]
     return y
 
 
-def loop_conv2d_input(grad_y, w, input_size, stride=1, padding=0, dilation=1):
+def loop_conv2d_input(grad_y, w, input_size, stride=1, padding=0, dilation=1, groups=1):
     """dL/dx: each tap that read a pixel gives it w * grad_y back."""
-    grad_x = np.zeros((grad_y.shape[0], w.shape[1], *input_size))
+    grad_x = np.zeros((grad_y.shape[0], groups * w.shape[1], *input_size))
     where = list(taps(input_size, w.shape[2:], stride, padding, dilation))
     for n, f, c in itertools.product(range(grad_y.shape[0]), *map(range, w.shape[:2])):
-        ys, ws, xs = grad_y[n, f].tolist(), w[f, c].tolist(), grad_x[n, c]
+        channel = channel_of(f, c, w.shape, groups)
+        ys, ws, xs = grad_y[n, f].tolist(), w[f, c].tolist(), grad_x[n, channel]
         for i, j, a, b, row, column in where:
             xs[row, column] += ws[a][b] * ys[i][j]
     return grad_x
 
 
-def loop_conv2d_weight(x, grad_y, kernel_size, stride=1, padding=0, dilation=1):
+def loop_conv2d_weight(x, grad_y, kernel_size, stride=1, padding=0, dilation=1, groups=1):
     """dL/dw: each tap gathers x * grad_y from all places where it was used."""
-    grad_w = np.zeros((grad_y.shape[1], x.shape[1], *as_pair(kernel_size)))
+    grad_w = np.zeros((grad_y.shape[1], x.shape[1] // groups, *as_pair(kernel_size)))
     where = list(taps(x.shape[2:], kernel_size, stride, padding, dilation))
     for n, f, c in itertools.product(range(x.shape[0]), *map(range, grad_w.shape[:2])):
-        xs, ys, ws = x[n, c].tolist(), grad_y[n, f].tolist(), grad_w[f, c]
+        channel = channel_of(f, c, grad_w.shape, groups)
+        xs, ys, ws = x[n, channel].tolist(), grad_y[n, f].tolist(), grad_w[f, c]
         for i, j, a, b, row, column in where:
             ws[a, b] += xs[row][column] * ys[i][j]
     return grad_w
@@ -156,6 +165,28 @@ def loop_max_pool2d_input(x_shape, winners, grad_y):
     for (n, c, i, j), (row, column) in winners.items():
         grad_x[n, c, row, column] += grad_y[n, c, i, j]
     return grad_x
+
+
+def loop_local_response_norm(x, grad, size, alpha, beta, k):
+    """Return y and the gradient of x, where grad is that of y, number by number.
+
+    Of `size` channels, size // 2 come before the one that they are around.
+    """
+    y, grad_x = np.zeros(x.shape), np.zeros(x.shape)
+    n_channels = x.shape[1]
+    for n, i, j in itertools.product(range(x.shape[0]), *map(range, x.shape[2:])):
+        values, grads = x[n, :, i, j].tolist(), grad[n, :, i, j].tolist()
+        for c, value in enumerate(values):
+            first = c - size // 2
+            around = [d for d in range(first, first + size) if 0 <= d < n_channels]
+            s = k + alpha / size * math.fsum(values[d] ** 2 for d in around)
+            y[n, c, i, j] = value / s**beta
+            # y[c] = x[c] s**-beta depends on x[c] directly, and through s on each x[d] around it.
+            grad_x[n, c, i, j] += grads[c] / s**beta
+            for d in around:
+                slope = -beta * value * s ** (-beta - 1) * 2 * alpha / size * values[d]
+                grad_x[n, d, i, j] += grads[c] * slope
+    return y, grad_x
 
 
 def loop_softmax_cross_entropy(scores, labels, ignore_index=255, reduction="mean", weight=None):

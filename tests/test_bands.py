@@ -59,6 +59,30 @@ def test_bands_do_not_change_the_result(
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("limit", [0, 10**9], ids=["scatter", "collect"])
 @pytest.mark.parametrize(
+    ("kernel_size", *GEOMETRY), [(3, 1, 1, 1), (3, 2, 1, 1), ((2, 3), 1, 3, 2)]
+)
+def test_bands_of_groups(
+    monkeypatch, as_line, limit, shared, kernel_size, stride, padding, dilation
+):
+    monkeypatch.setattr(transposed, "MAX_COLLECTING", limit)
+    for module in (bands, flat):
+        monkeypatch.setattr(module, "BAND_BYTES", 500)
+    monkeypatch.setattr(bands, "MIN_CELLS", 1)
+    monkeypatch.setattr(flat, "FEW_CELLS", 1)
+    if shared:
+        share_everything(monkeypatch)
+    geometry, size = (stride, padding, dilation, 2), (7, 6)
+    x, w, grad_y = arrays((2, 4, 8), size, kernel_size, *geometry[:3], groups=2)
+    assert_close(conv2d(x, w, *geometry), loop_conv2d(x, w, *geometry), 1e-12)
+    expected = loop_conv2d_input(grad_y, w, size, *geometry)
+    assert_close(conv2d_input(grad_y, w, size, *geometry), expected, 1e-12)
+    expected = loop_conv2d_weight(x, grad_y, kernel_size, *geometry)
+    assert_close(conv2d_weight(x, grad_y, kernel_size, *geometry), expected, 1e-12)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("limit", [0, 10**9], ids=["scatter", "collect"])
+@pytest.mark.parametrize(
     ("counts", "size", "kernel_size", "stride", "padding", "dilation"), CONFIGURATIONS
 )
 def test_conv2d_input_both_ways(

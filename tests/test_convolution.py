@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import scipy.sparse
-from configurations import CONFIGURATIONS, GEOMETRY, arrays
+from configurations import CONFIGURATIONS, GEOMETRY, GROUPED, arrays
 from references import (
     assert_close,
     loop_conv2d,
@@ -29,6 +29,12 @@ def table(function):
     """Run a test on each row of the table."""
     names = ("counts", "size", "kernel_size", *GEOMETRY)
     return pytest.mark.parametrize(names, CONFIGURATIONS)(function)
+
+
+def grouped(function):
+    """Run a test on each row of the table with groups."""
+    names = ("counts", "size", "kernel_size", *GEOMETRY, "groups")
+    return pytest.mark.parametrize(names, GROUPED)(function)
 
 
 @table
@@ -130,16 +136,89 @@ def test_float32_stays_and_is_right(counts, size, kernel_size, stride, padding, 
         assert_close(actual, expected, 1e-5)
 
 
+@grouped
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+def test_a_group_sees_its_own_channels_alone(
+    counts, size, kernel_size, stride, padding, dilation, groups, dtype, tolerance
+):
+    geometry = (stride, padding, dilation)
+    x, w, grad_y = arrays(counts, size, kernel_size, *geometry, dtype, groups)
+    results = [
+        (conv2d(x, w, *geometry, groups), loop_conv2d(x, w, *geometry, groups)),
+        (
+            conv2d_input(grad_y, w, size, *geometry, groups),
+            loop_conv2d_input(grad_y, w, size, *geometry, groups),
+        ),
+        (
+            conv2d_weight(x, grad_y, kernel_size, *geometry, groups),
+            loop_conv2d_weight(x, grad_y, kernel_size, *geometry, groups),
+        ),
+    ]
+    for actual, expected in results:
+        assert actual.dtype == dtype
+        assert_close(actual, expected, tolerance)
+
+
+@grouped
+def test_the_matrix_of_groups_is_block_diagonal(
+    counts, size, kernel_size, stride, padding, dilation, groups
+):
+    geometry = (stride, padding, dilation)
+    x, w, grad_y = arrays(counts, size, kernel_size, *geometry, groups=groups)
+    matrix = conv_matrix(w, size, *geometry, groups)
+    assert scipy.sparse.issparse(matrix)
+    assert matrix.shape == (grad_y[0].size, x[0].size)
+    rows, columns = (n // groups for n in matrix.shape)
+    rest = matrix.toarray()
+    for g, part in enumerate(np.split(w, groups)):
+        block = np.s_[g * rows : (g + 1) * rows, g * columns : (g + 1) * columns]
+        assert np.array_equal(rest[block], conv_matrix(part, size, *geometry).toarray())
+        rest[block] = 0
+    assert not rest.any()
+    y = (matrix @ x.reshape(len(x), -1).T).T.reshape(grad_y.shape)
+    assert_close(conv2d(x, w, *geometry, groups), y, 1e-12)
+    back = (matrix.T @ grad_y.reshape(len(x), -1).T).T.reshape(x.shape)
+    assert_close(conv2d_input(grad_y, w, size, *geometry, groups), back, 1e-12)
+
+
+@grouped
+def test_inner_products_of_groups_agree(
+    counts, size, kernel_size, stride, padding, dilation, groups
+):
+    geometry = (stride, padding, dilation)
+    x, w, grad_y = arrays(counts, size, kernel_size, *geometry, groups=groups)
+    forward = np.vdot(conv2d(x, w, *geometry, groups), grad_y)
+    by_input = np.vdot(x, conv2d_input(grad_y, w, size, *geometry, groups))
+    by_weight = np.vdot(w, conv2d_weight(x, grad_y, kernel_size, *geometry, groups))
+    assert by_input == pytest.approx(forward, rel=1e-11, abs=1e-11)
+    assert by_weight == pytest.approx(forward, rel=1e-11, abs=1e-11)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_dtype_stays(dtype):
-    x, w, grad_y = arrays((1, 2, 3), (5, 6), 3, 2, 1, 1, dtype)
+def test_one_group_is_a_convolution_as_ever(dtype):
+    """To the bit; groups come after the dilation, so calls by position mean what they meant."""
+    x, w, grad_y = arrays((2, 3, 4), (8, 7), 3, 1, 1, 1, dtype)
+    one, size = {"stride": 1, "padding": 1, "dilation": 1, "groups": 1}, (8, 7)
+    assert np.array_equal(conv2d(x, w, 1, 1, 1), conv2d(x, w, **one))
+    grad_x = conv2d_input(grad_y, w, size, 1, 1, 1)
+    assert np.array_equal(grad_x, conv2d_input(grad_y, w, size, **one))
+    grad_w = conv2d_weight(x, grad_y, 3, 1, 1, 1)
+    assert np.array_equal(grad_w, conv2d_weight(x, grad_y, 3, **one))
+    matrix = conv_matrix(w, size, 1, 1, 1).toarray()
+    assert np.array_equal(matrix, conv_matrix(w, size, **one).toarray())
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dtype_stays(dtype, groups):
+    x, w, grad_y = arrays((1, 2, 4), (5, 6), 3, 2, 1, 1, dtype, groups)
     cols = im2col(x, 3, 2, 1)
     assert cols.dtype == dtype
     assert col2im(cols, (5, 6), 3, 2, 1).dtype == dtype
-    assert conv2d(x, w, 2, 1).dtype == dtype
-    assert conv2d_input(grad_y, w, (5, 6), 2, 1).dtype == dtype
-    assert conv2d_weight(x, grad_y, 3, 2, 1).dtype == dtype
-    assert conv_matrix(w, (5, 6), 2, 1).dtype == dtype
+    assert conv2d(x, w, 2, 1, 1, groups).dtype == dtype
+    assert conv2d_input(grad_y, w, (5, 6), 2, 1, 1, groups).dtype == dtype
+    assert conv2d_weight(x, grad_y, 3, 2, 1, 1, groups).dtype == dtype
+    assert conv_matrix(w, (5, 6), 2, 1, 1, groups).dtype == dtype
 
 
 @pytest.mark.parametrize("mode", ["valid", "same", "full"])
@@ -182,12 +261,16 @@ def test_a_larger_map_is_scipys_correlation():
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
-    ("kernel_size", *GEOMETRY),
-    [(1, 1, 0, 1), (1, 2, 0, 1), (3, 1, 1, 1), (3, 1, 0, 1), (2, 1, 3, 1), ((3, 2), 2, 1, 2)],
+    ("kernel_size", *GEOMETRY, "groups"),
+    [
+        (1, 1, 0, 1, 1), (1, 2, 0, 1, 1), (3, 1, 1, 1, 1), (3, 1, 0, 1, 1), (2, 1, 3, 1, 1),
+        ((3, 2), 2, 1, 2, 1), (3, 1, 1, 1, 2), ((3, 2), 2, 1, 2, 2),
+    ],
 )
-def test_memory_layout_does_not_matter(layout, kernel_size, stride, padding, dilation):
-    geometry = (stride, padding, dilation)
-    x, w, grad_y = arrays((2, 3, 4), (8, 7), kernel_size, *geometry)
+def test_memory_layout_does_not_matter(layout, kernel_size, stride, padding, dilation, groups):
+    window = (stride, padding, dilation)
+    geometry = (*window, groups)
+    x, w, grad_y = arrays((2, 4, 6), (8, 7), kernel_size, *window, groups=groups)
     other = LAYOUTS[layout]
     odd_x, odd_w, odd_y = other(x), other(w), other(grad_y)
     assert np.array_equal(odd_x, x) and not odd_x.flags.c_contiguous
@@ -199,32 +282,36 @@ def test_memory_layout_does_not_matter(layout, kernel_size, stride, padding, dil
     for a, b in [(x, odd_y), (odd_x, grad_y), (odd_x, odd_y)]:
         expected = loop_conv2d_weight(x, grad_y, kernel_size, *geometry)
         assert_close(conv2d_weight(a, b, kernel_size, *geometry), expected, 1e-12)
-    cols = im2col(x, kernel_size, *geometry)
-    assert np.array_equal(im2col(odd_x, kernel_size, *geometry), cols)
-    back = col2im(cols, (8, 7), kernel_size, *geometry)
+    cols = im2col(x, kernel_size, *window)
+    assert np.array_equal(im2col(odd_x, kernel_size, *window), cols)
+    back = col2im(cols, (8, 7), kernel_size, *window)
     odd_cols = np.asfortranarray(cols)
-    assert np.array_equal(col2im(odd_cols, (8, 7), kernel_size, *geometry), back)
+    assert np.array_equal(col2im(odd_cols, (8, 7), kernel_size, *window), back)
     matrix = conv_matrix(w, (8, 7), *geometry)
     assert np.array_equal(conv_matrix(odd_w, (8, 7), *geometry).toarray(), matrix.toarray())
 
 
 @pytest.mark.parametrize(
-    ("kernel_size", *GEOMETRY),
-    [(1, 1, 0, 1), (1, 2, 0, 1), (3, 1, 1, 1), (3, 2, 1, 1), (2, 1, 3, 1), ((3, 2), 2, 1, 2)],
+    ("kernel_size", *GEOMETRY, "groups"),
+    [
+        (1, 1, 0, 1, 1), (1, 2, 0, 1, 1), (3, 1, 1, 1, 1), (3, 2, 1, 1, 1), (2, 1, 3, 1, 1),
+        ((3, 2), 2, 1, 2, 1), (1, 1, 0, 1, 4), (3, 1, 1, 1, 2), ((3, 2), 2, 1, 2, 2),
+    ],
 )
-def test_arrays_handed_in_are_not_changed(kernel_size, stride, padding, dilation):
+def test_arrays_handed_in_are_not_changed(kernel_size, stride, padding, dilation, groups):
     """Read-only arrays are taken, and hold the same numbers afterwards."""
-    geometry = (stride, padding, dilation)
-    x, w, grad_y = arrays((2, 3, 4), (8, 7), kernel_size, *geometry)
-    cols = im2col(x, kernel_size, *geometry).copy()
+    window = (stride, padding, dilation)
+    geometry = (*window, groups)
+    x, w, grad_y = arrays((2, 4, 4), (8, 7), kernel_size, *window, groups=groups)
+    cols = im2col(x, kernel_size, *window).copy()
     before = [a.copy() for a in (x, w, grad_y, cols)]
     for a in (x, w, grad_y, cols):
         a.flags.writeable = False
     y = conv2d(x, w, *geometry)
     grad_x = conv2d_input(grad_y, w, (8, 7), *geometry)
     grad_w = conv2d_weight(x, grad_y, kernel_size, *geometry)
-    im2col(x, kernel_size, *geometry)
-    back = col2im(cols, (8, 7), kernel_size, *geometry)
+    im2col(x, kernel_size, *window)
+    back = col2im(cols, (8, 7), kernel_size, *window)
     conv_matrix(w, (8, 7), *geometry)
     for a, b in zip((x, w, grad_y, cols), before):
         assert np.array_equal(a, b)
@@ -234,20 +321,22 @@ def test_arrays_handed_in_are_not_changed(kernel_size, stride, padding, dilation
         assert not any(np.shares_memory(result, a) for a in (x, w, grad_y, cols))
 
 
+@pytest.mark.parametrize("groups", [1, 2, 4])
 @pytest.mark.parametrize("kernel_size", [1, 3])
-def test_bias_is_added_to_each_map(kernel_size):
-    x, w, _ = arrays((2, 3, 4), (6, 5), kernel_size, 1, 1, 1)
+def test_bias_is_added_to_each_map(kernel_size, groups):
+    x, w, _ = arrays((2, 4, 4), (6, 5), kernel_size, 1, 1, 1, groups=groups)
     bias = np.array([1.0, -2, 0, 0.5])
-    expected = conv2d(x, w, padding=1) + bias[:, None, None]
-    assert_close(conv2d(x, w, padding=1, bias=bias), expected, 1e-14)
+    expected = conv2d(x, w, padding=1, groups=groups) + bias[:, None, None]
+    assert_close(conv2d(x, w, padding=1, groups=groups, bias=bias), expected, 1e-14)
 
 
+@pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("size", [(3, 3), (40, 30)])
-def test_conv2d_weight_writes_where_it_is_told(size):
-    x, w, grad_y = arrays((1, 3, 4), size, 3, 1, 1, 1)
+def test_conv2d_weight_writes_where_it_is_told(size, groups):
+    x, w, grad_y = arrays((1, 2, 4), size, 3, 1, 1, 1, groups=groups)
     out = np.full(w.shape, np.nan)
-    assert conv2d_weight(x, grad_y, 3, padding=1, out=out) is out
-    assert_close(out, loop_conv2d_weight(x, grad_y, (3, 3), 1, 1, 1), 1e-12)
+    assert conv2d_weight(x, grad_y, 3, padding=1, groups=groups, out=out) is out
+    assert_close(out, loop_conv2d_weight(x, grad_y, (3, 3), 1, 1, 1, groups), 1e-12)
 
 
 @pytest.mark.parametrize("larger", [0, 1, 2])
@@ -425,6 +514,46 @@ Y = np.zeros((2, 4, 6, 6))
             lambda: conv2d_weight(X, Y, 9), r"size \(8, 7\).*kernel_size \(9, 9\)", id="weight-big"
         ),
         pytest.param(
+            lambda: conv2d(X, W, groups=3),
+            "expected groups to divide the channels of y, got 3 groups for 4",
+            id="groups-of-y",
+        ),
+        pytest.param(
+            lambda: conv2d(X, W, groups=2),
+            r"expected x.*\(N, 6, H, W\).*got.*\(2, 3, 8, 7\)",
+            id="w-without-groups",
+        ),
+        pytest.param(
+            lambda: conv2d(X, W[:, :1], groups=2),
+            r"expected x.*\(N, 2, H, W\).*got.*\(2, 3, 8, 7\)",
+            id="groups-of-x",
+        ),
+        pytest.param(
+            lambda: conv2d_input(Y, W, (8, 7), groups=3),
+            "expected groups to divide the channels of grad_y, got 3 groups for 4",
+            id="input-groups",
+        ),
+        pytest.param(
+            lambda: conv2d_weight(X, Y, (3, 2), groups=3),
+            "expected groups to divide the channels of grad_y, got 3 groups for 4",
+            id="weight-groups-of-grad",
+        ),
+        pytest.param(
+            lambda: conv2d_weight(X, Y, (3, 2), groups=2),
+            "expected groups to divide the channels of x, got 2 groups for 3",
+            id="weight-groups-of-x",
+        ),
+        pytest.param(
+            lambda: conv2d_weight(X, Y[:, :3], (3, 2), groups=3, out=np.zeros((3, 3, 3, 2))),
+            r"expected out.*\(3, 1, 3, 2\).*got.*\(3, 3, 3, 2\)",
+            id="out-without-groups",
+        ),
+        pytest.param(
+            lambda: conv_matrix(W, (8, 7), groups=3),
+            "expected groups to divide the channels of y, got 3 groups for 4",
+            id="matrix-groups",
+        ),
+        pytest.param(
             lambda: conv_matrix(W[0], (8, 7)), r"expected w.*got.*\(3, 3, 2\)", id="matrix-w-3d"
         ),
         pytest.param(
@@ -481,3 +610,11 @@ def test_wrong_numbers_are_named(function, value):
             continue
         with pytest.raises(ValueError, match=f"expected {name}.*got {re.escape(repr(value))}"):
             CALLS[function](**{name: value})
+
+
+@pytest.mark.parametrize("function", ["conv2d", "conv2d_input", "conv2d_weight", "conv_matrix"])
+@pytest.mark.parametrize("value", WRONG_NUMBERS, ids=repr)
+def test_groups_are_a_number_from_1(function, value):
+    message = f"expected groups to be an int of at least 1, got {re.escape(repr(value))}"
+    with pytest.raises(ValueError, match=message):
+        CALLS[function](groups=value)

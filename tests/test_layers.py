@@ -13,6 +13,7 @@ from references import (
     loop_conv2d_input,
     loop_conv2d_weight,
     loop_conv_transpose2d,
+    loop_local_response_norm,
     loop_max_pool2d,
     loop_max_pool2d_input,
     loop_softmax_cross_entropy,
@@ -30,6 +31,7 @@ from fcn_numpy.nn import (
     Dropout2d,
     Flatten,
     Linear,
+    LocalResponseNorm,
     MaxPool2d,
     Module,
     Parameter,
@@ -63,35 +65,43 @@ def check_gradients(layer, *inputs):
 
 # --- Conv2d and ConvTranspose2d -------------------------------------------------------------
 
-# (N, C, F), (H, W), kernel_size, stride, padding, dilation, bias
+# (N, C, F), (H, W), kernel_size, stride, padding, dilation, bias, groups
 CONVOLUTIONS = [
-    ((1, 1, 1), (1, 1), 1, 1, 0, 1, True),
-    ((2, 2, 3), (4, 5), 1, 1, 0, 1, True),
-    ((1, 2, 2), (5, 4), 3, 1, 1, 1, True),
-    ((2, 1, 2), (4, 5), 3, 1, 0, 1, False),
-    ((1, 2, 1), (3, 4), 2, 1, 4, 1, True),
-    ((1, 2, 2), (6, 7), (3, 2), (2, 3), (1, 0), 1, True),
-    ((2, 1, 2), (6, 7), 2, 3, 0, 1, True),
-    ((1, 2, 2), (7, 6), (2, 3), (2, 1), (0, 3), (3, 2), True),
+    ((1, 1, 1), (1, 1), 1, 1, 0, 1, True, 1),
+    ((2, 2, 3), (4, 5), 1, 1, 0, 1, True, 1),
+    ((1, 2, 2), (5, 4), 3, 1, 1, 1, True, 1),
+    ((2, 1, 2), (4, 5), 3, 1, 0, 1, False, 1),
+    ((1, 2, 1), (3, 4), 2, 1, 4, 1, True, 1),
+    ((1, 2, 2), (6, 7), (3, 2), (2, 3), (1, 0), 1, True, 1),
+    ((2, 1, 2), (6, 7), 2, 3, 0, 1, True, 1),
+    ((1, 2, 2), (7, 6), (2, 3), (2, 1), (0, 3), (3, 2), True, 1),
+    ((1, 4, 6), (4, 5), 3, 1, 1, 1, True, 2),
+    ((1, 3, 3), (5, 4), 3, 2, 0, 1, False, 3),
+    ((1, 2, 4), (7, 6), (2, 3), (2, 1), (0, 3), (3, 2), True, 2),
 ]
 
 
-def conv_layer(counts, kernel_size, stride, padding, dilation, bias, dtype=np.float64):
+def conv_layer(counts, kernel_size, stride, padding, dilation, bias, groups):
     _, c, f = counts
-    layer = Conv2d(c, f, kernel_size, stride, padding, dilation, bias, dtype=dtype, rng=rng())
+    layer = Conv2d(
+        c, f, kernel_size, stride, padding, dilation, bias, groups, dtype=np.float64, rng=rng()
+    )
     if bias:
         layer.bias.data[...] = np.arange(1, f + 1)
     return layer
 
 
 @pytest.mark.parametrize(
-    ("counts", "size", "kernel_size", "stride", "padding", "dilation", "bias"), CONVOLUTIONS
+    ("counts", "size", "kernel_size", "stride", "padding", "dilation", "bias", "groups"),
+    CONVOLUTIONS,
 )
-def test_conv2d(counts, size, kernel_size, stride, padding, dilation, bias):
-    geometry = (stride, padding, dilation)
-    layer = conv_layer(counts, kernel_size, *geometry, bias)
+def test_conv2d(counts, size, kernel_size, stride, padding, dilation, bias, groups):
+    geometry = (stride, padding, dilation, groups)
+    layer = conv_layer(counts, kernel_size, *geometry[:3], bias, groups)
     x = normal(*counts[:2], *size)
     w = layer.weight.data
+    assert layer.groups == groups
+    assert w.shape[:2] == (counts[2], counts[1] // groups)
     expected = loop_conv2d(x, w, *geometry)
     if bias:
         expected += np.arange(1, counts[2] + 1)[None, :, None, None]
@@ -163,6 +173,8 @@ def test_first_weights_come_from_the_generator_that_is_handed_in():
     for make in (
         lambda **options: Conv2d(8, 50, 5, **options),
         lambda **options: Linear(200, 50, **options),
+        # Of 16 channels, each filter of two groups sees 8: as many weights as before.
+        lambda **options: Conv2d(16, 50, 5, groups=2, **options),
     ):
         first, second = make(rng=rng()), make(rng=rng())
         assert np.array_equal(first.weight.data, second.weight.data)
@@ -230,6 +242,11 @@ POOLS = [
     ((1, 1, 1, 1), 2, 2, 0, True),
     ((2, 1, 6, 5), 3, 2, 1, False),
     ((2, 1, 6, 5), 3, 2, 1, True),
+    # AlexNet's: windows overlap by a cell, and the last ones may stick out by one or two.
+    ((1, 2, 7, 5), 3, 2, 0, True),
+    ((2, 1, 6, 8), 3, 2, 0, True),
+    ((1, 2, 4, 3), 3, 2, 0, True),
+    ((1, 1, 2, 9), 3, 2, 0, True),
     ((1, 2, 7, 8), (3, 2), (2, 1), (1, 0), True),
     ((1, 2, 5, 6), 2, 3, 1, True),
     ((1, 2, 7, 7), 2, 3, 0, True),
@@ -434,6 +451,48 @@ def test_scale(dtype):
     assert_close(y, [[[0.01 * v for v in row] for row in m] for m in x.tolist()], 1e-7)
     assert_close(layer.backward(np.ones_like(x)), np.full(x.shape, 0.01), 1e-7)
     check_gradients(layer, x)
+
+
+# (N, C, H, W), size, alpha, beta, k
+RESPONSE_NORMS = [
+    ((2, 7, 3, 2), 5, 1e-4, 0.75, 1.0),
+    ((2, 7, 3, 2), 5, 2.0, 0.75, 1.0),
+    ((1, 6, 2, 3), 4, 3.0, 0.5, 2.0),
+    ((1, 5, 2, 2), 2, 0.5, 1.5, 0.1),
+    ((1, 4, 1, 3), 1, 4.0, 0.75, 1.0),
+    ((2, 3, 2, 2), 9, 5.0, 0.75, 1.0),
+    ((1, 3, 2, 2), 8, 5.0, 2.0, 0.5),
+    ((1, 1, 3, 2), 3, 1.0, -0.5, 1.0),
+    ((1, 4, 2, 2), 3, 0.0, 0.75, 4.0),
+]
+
+
+@pytest.mark.parametrize(("shape", "size", "alpha", "beta", "k"), RESPONSE_NORMS)
+def test_local_response_norm(shape, size, alpha, beta, k):
+    layer = LocalResponseNorm(size, alpha, beta, k)
+    x, grad = normal(*shape), np.random.default_rng(1).standard_normal(shape)
+    y, grad_x = loop_local_response_norm(x, grad, size, alpha, beta, k)
+    assert_close(layer(x), y, 1e-13)
+    assert_close(layer.backward(grad), grad_x, 1e-13)
+    assert_close(layer.eval()(x), y, 1e-13)
+    check_gradients(layer, x)
+
+
+def test_an_even_local_response_norm_has_the_channel_more_before():
+    x = np.array([1.0, 2, 4]).reshape(1, 3, 1, 1)
+    # Sums of squares of (0, 1), (1, 2), (2, 4), and of (0, 0, 1, 2), (0, 1, 2, 4), (1, 2, 4, 0).
+    y = LocalResponseNorm(2, alpha=2.0, beta=1.0)(x).ravel()
+    assert_close(y, [1 / 2, 2 / 6, 4 / 21], 1e-15)
+    y = LocalResponseNorm(4, alpha=4.0, beta=1.0)(x).ravel()
+    assert_close(y, [1 / 6, 2 / 22, 4 / 22], 1e-15)
+
+
+def test_local_response_norm_starts_as_in_alexnet():
+    layer = LocalResponseNorm(5)
+    assert (layer.size, layer.alpha, layer.beta, layer.k) == (5, 1e-4, 0.75, 1.0)
+    # 100 squared in each of five channels, times 1e-4 / 5, is 1.
+    y = LocalResponseNorm(5)(np.full((1, 5, 1, 1), 100.0))
+    assert y[0, 2, 0, 0] == pytest.approx(100 / 2**0.75, rel=1e-14)
 
 
 @pytest.mark.parametrize(("n", "d", "f", "bias"), [(1, 1, 1, True), (3, 4, 2, True), (2, 3, 5, 0)])
@@ -700,6 +759,9 @@ LAYERS = {
     "Conv2d-stride": (
         lambda dtype: Conv2d(3, 4, 3, 2, 1, bias=False, dtype=dtype, rng=rng()), [(2, 3, 14, 15)]
     ),
+    "Conv2d-groups": (
+        lambda dtype: Conv2d(4, 6, 3, padding=1, groups=2, dtype=dtype, rng=rng()), [(2, 4, 12, 13)]
+    ),
     "ConvTranspose2d": (
         lambda dtype: ConvTranspose2d(3, 2, 4, 2, bias=True, dtype=dtype, rng=rng()),
         [(2, 3, 14, 15)],
@@ -708,6 +770,7 @@ LAYERS = {
     "MaxPool2d-padding": (
         lambda dtype: MaxPool2d(3, 2, 1, ceil_mode=True), [(2, 3, 28, 29)]
     ),
+    "MaxPool2d-overlap": (lambda dtype: MaxPool2d(3, 2, ceil_mode=True), [(2, 3, 28, 29)]),
     "MaxPool2d-dilated": (lambda dtype: MaxPool2d(3, 2, 1, dilation=2), [(2, 3, 28, 29)]),
     "ReLU": (lambda dtype: ReLU(), [(2, 3, 14, 15)]),
     "Dropout2d": (lambda dtype: Dropout2d(rng=rng()), [(20, 30, 2, 2)]),
@@ -715,6 +778,7 @@ LAYERS = {
     "Sum": (lambda dtype: Sum(), [(2, 3, 14, 15)] * 2),
     "Concat": (lambda dtype: Concat(), [(2, 3, 14, 15)] * 2),
     "Scale": (lambda dtype: Scale(0.3), [(2, 3, 14, 15)]),
+    "LocalResponseNorm": (lambda dtype: LocalResponseNorm(5, 2.0), [(2, 7, 9, 8)]),
     "AdaptiveAvgPool2d": (lambda dtype: AdaptiveAvgPool2d((3, 4)), [(2, 3, 14, 15)]),
     "BilinearResize": (lambda dtype: BilinearResize(), [(2, 3, 14, 15), (1, 1, 9, 20)]),
     "Linear": (lambda dtype: Linear(30, 4, dtype=dtype, rng=rng()), [(20, 30)]),
@@ -733,7 +797,8 @@ LAYERS = {
 # These keep no array, only shapes.
 KEEP_NO_ARRAY = {"Crop", "Sum", "Concat", "Scale", "Flatten"}
 WITH_PARAMETERS = [
-    "Conv2d", "Conv2d-1x1", "Conv2d-stride", "ConvTranspose2d", "Linear", "Sequential"
+    "Conv2d", "Conv2d-1x1", "Conv2d-stride", "Conv2d-groups", "ConvTranspose2d", "Linear",
+    "Sequential",
 ]
 each_layer = pytest.mark.parametrize("name", LAYERS)
 
@@ -1036,6 +1101,31 @@ def test_another_dtype_than_the_parameters_is_named(name, own, other):
         (lambda: Conv2d(3, 2, 3, 0), "expected stride.*got 0"),
         (lambda: Conv2d(3, 2, 3, padding=-1), "expected padding.*got -1"),
         (lambda: Conv2d(3, 2, 3, dilation=(1, 0)), r"expected dilation.*got \(1, 0\)"),
+        (lambda: Conv2d(4, 6, 3, groups=0), "expected groups.*at least 1, got 0"),
+        (lambda: Conv2d(4, 6, 3, groups=2.0), "expected groups.*got 2.0"),
+        (lambda: Conv2d(4, 6, 3, groups=True), "expected groups.*got True"),
+        (lambda: Conv2d(4, 6, 3, groups=3), "groups to divide in_channels, got 3 groups for 4"),
+        (lambda: Conv2d(4, 6, 3, groups=4), "groups to divide out_channels, got 4 groups for 6"),
+        (
+            lambda: Conv2d(4, 6, 3, groups=2)(np.zeros((1, 2, 8, 8), np.float32)),
+            r"expected x.*\(N, 4, H, W\).*\(1, 2, 8, 8\)",
+        ),
+        (
+            lambda: Conv2d(4, 6, 3, groups=2).load_state_dict(
+                {"weight": np.zeros((6, 4, 3, 3)), "bias": np.zeros(6)}
+            ),
+            r"weight.*\(6, 2, 3, 3\), got \(6, 4, 3, 3\)",
+        ),
+        (lambda: LocalResponseNorm(0), "expected size.*at least 1, got 0"),
+        (lambda: LocalResponseNorm(2.5), "expected size.*got 2.5"),
+        (lambda: LocalResponseNorm(5, -1e-4), "alpha of at least 0.*got -0.0001, 0.75 and 1.0"),
+        (lambda: LocalResponseNorm(5, k=0), "k above 0, got 0.0001, 0.75 and 0"),
+        (lambda: LocalResponseNorm(5, 1, None), "expected numbers alpha.*got 1, None and 1.0"),
+        (lambda: LocalResponseNorm(5, True), "expected numbers alpha.*got True, 0.75 and 1.0"),
+        (
+            lambda: LocalResponseNorm(5)(np.zeros((3, 8, 8))),
+            r"LocalResponseNorm: x.*\(N, C, H, W\).*\(3, 8, 8\)",
+        ),
         (lambda: Conv2d(3, 2, 3, dtype=int), "expected a floating dtype, got int64"),
         (lambda: ConvTranspose2d(3, 2, 3, output_padding=-1), "expected output_padding.*got -1"),
         (lambda: ConvTranspose2d(3, 2, 3, 2, 0, 2), r"output_padding below.*\(2, 2\), got \(2, 2"),

@@ -11,11 +11,13 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: parity te
 
 from fcn_numpy import col2im, conv2d, conv2d_input, conv2d_weight, im2col  # noqa: E402
 from fcn_numpy.models import (  # noqa: E402
+    ALEXNET,
     TINY,
     FCN8s,
     FCN8sAtOnce,
     FCN16s,
     FCN32s,
+    LateFusion,
     PyramidPooling,
 )
 from fcn_numpy.nn import (  # noqa: E402
@@ -28,6 +30,7 @@ from fcn_numpy.nn import (  # noqa: E402
     Dropout2d,
     Flatten,
     Linear,
+    LocalResponseNorm,
     MaxPool2d,
     ReLU,
     Sequential,
@@ -80,52 +83,59 @@ def check_layer(layer, torch_layer, *inputs):
         assert_close(parameter.grad, weights[name].grad.numpy(), TOLERANCE[dtype])
 
 
-# (N, C, F), (H, W), kernel_size, stride, padding, dilation
+# (N, C, F), (H, W), kernel_size, stride, padding, dilation, groups
 CONVOLUTIONS = [
-    ((1, 1, 1), (1, 1), (1, 1), 1, 0, 1),
-    ((2, 3, 4), (9, 8), (1, 1), 1, 0, 1),
-    ((2, 3, 4), (9, 8), (1, 1), 2, 1, 1),
-    ((2, 3, 5), (12, 11), (3, 3), 1, 1, 1),
-    ((1, 16, 24), (20, 21), (3, 3), 1, 1, 1),
-    ((1, 3, 4), (7, 9), (3, 3), 1, 100, 1),
-    ((3, 2, 3), (10, 7), (2, 3), 1, (4, 0), 1),
-    ((1, 4, 6), (7, 7), (7, 7), 1, 0, 1),
-    ((2, 3, 2), (11, 10), (3, 2), (2, 3), (1, 0), 1),
-    ((1, 2, 3), (9, 10), (2, 2), 3, 0, 1),
-    ((1, 2, 3), (13, 11), (3, 3), 1, 2, 2),
-    ((2, 2, 3), (13, 12), (3, 2), (2, 1), (1, 3), (2, 3)),
+    ((1, 1, 1), (1, 1), (1, 1), 1, 0, 1, 1),
+    ((2, 3, 4), (9, 8), (1, 1), 1, 0, 1, 1),
+    ((2, 3, 4), (9, 8), (1, 1), 2, 1, 1, 1),
+    ((2, 3, 5), (12, 11), (3, 3), 1, 1, 1, 1),
+    ((1, 16, 24), (20, 21), (3, 3), 1, 1, 1, 1),
+    ((1, 3, 4), (7, 9), (3, 3), 1, 100, 1, 1),
+    ((3, 2, 3), (10, 7), (2, 3), 1, (4, 0), 1, 1),
+    ((1, 4, 6), (7, 7), (7, 7), 1, 0, 1, 1),
+    ((2, 3, 2), (11, 10), (3, 2), (2, 3), (1, 0), 1, 1),
+    ((1, 2, 3), (9, 10), (2, 2), 3, 0, 1, 1),
+    ((1, 2, 3), (13, 11), (3, 3), 1, 2, 2, 1),
+    ((2, 2, 3), (13, 12), (3, 2), (2, 1), (1, 3), (2, 3), 1),
+    ((2, 4, 6), (9, 8), (3, 3), 1, 1, 1, 2),
+    ((1, 6, 9), (12, 11), (5, 5), 1, 2, 1, 3),
+    ((2, 4, 4), (9, 10), (3, 3), 1, 1, 1, 4),
+    ((1, 3, 6), (11, 10), (3, 2), (2, 3), (1, 0), 1, 3),
+    ((2, 4, 2), (13, 12), (3, 2), (2, 1), (1, 3), (2, 3), 2),
+    ((1, 4, 6), (6, 6), (6, 6), 1, 0, 1, 2),
 ]
 
 
 @FLOATS
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(
-    ("counts", "size", "kernel_size", "stride", "padding", "dilation"), CONVOLUTIONS
+    ("counts", "size", "kernel_size", "stride", "padding", "dilation", "groups"), CONVOLUTIONS
 )
-def test_conv2d(counts, size, kernel_size, stride, padding, dilation, bias, dtype):
+def test_conv2d(counts, size, kernel_size, stride, padding, dilation, groups, bias, dtype):
     n, c, f = counts
     rng = np.random.default_rng(2)
     geometry = (stride, padding, dilation)
-    layer = Conv2d(c, f, kernel_size, *geometry, bias, dtype=dtype, rng=rng)
+    layer = Conv2d(c, f, kernel_size, *geometry, bias, groups, dtype=dtype, rng=rng)
     if bias:
         layer.bias.data[...] = normal(f)
     check_layer(
         layer,
-        lambda x, weight, bias=None: F.conv2d(x, weight, bias, *geometry),
+        lambda x, weight, bias=None: F.conv2d(x, weight, bias, *geometry, groups),
         normal(n, c, *size, dtype=dtype),
     )
 
 
 @FLOATS
 @pytest.mark.parametrize(
-    ("counts", "size", "kernel_size", "stride", "padding", "dilation"), CONVOLUTIONS
+    ("counts", "size", "kernel_size", "stride", "padding", "dilation", "groups"), CONVOLUTIONS
 )
 def test_the_functions_of_torch_nn_grad(
-    counts, size, kernel_size, stride, padding, dilation, dtype
+    counts, size, kernel_size, stride, padding, dilation, groups, dtype
 ):
     n, c, f = counts
-    geometry = (stride, padding, dilation)
-    x, w = normal(n, c, *size, dtype=dtype), normal(f, c, *kernel_size, dtype=dtype, seed=1)
+    geometry = (stride, padding, dilation, groups)
+    x = normal(n, c, *size, dtype=dtype)
+    w = normal(f, c // groups, *kernel_size, dtype=dtype, seed=1)
     y = conv2d(x, w, *geometry)
     grad_y = normal(*y.shape, dtype=dtype, seed=2)
     tx, tw, ty = (torch.from_numpy(a) for a in (x, w, grad_y))
@@ -138,11 +148,11 @@ def test_the_functions_of_torch_nn_grad(
     unfold = {
         "kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation
     }
-    cols = im2col(x, kernel_size, *geometry)
+    cols = im2col(x, kernel_size, *geometry[:3])
     assert np.array_equal(cols, F.unfold(tx, **unfold).numpy())
     other = normal(*cols.shape, dtype=dtype, seed=3)
     expected = F.fold(torch.from_numpy(other), size, **unfold).numpy()
-    assert_close(col2im(other, size, kernel_size, *geometry), expected, tolerance)
+    assert_close(col2im(other, size, kernel_size, *geometry[:3]), expected, tolerance)
 
 
 # (N, C, F), (H, W), kernel_size, stride, padding, output_padding, dilation
@@ -206,6 +216,9 @@ POOLS = [
     ((2, 3, 7, 9), 2, 2, 0, 1),
     ((2, 2, 9, 8), 3, 2, 1, 1),
     ((2, 2, 9, 10), 3, 1, 1, 1),
+    ((2, 2, 9, 10), 3, 2, 0, 1),
+    ((1, 3, 8, 7), 3, 2, 0, 1),
+    ((1, 2, 4, 3), 3, 2, 0, 1),
     ((1, 2, 10, 7), 3, 4, 1, 1),
     ((1, 2, 9, 11), (2, 3), (2, 3), (1, 1), 1),
     ((1, 2, 9, 11), (4, 1), (1, 2), (2, 0), 1),
@@ -289,6 +302,18 @@ def test_layers_without_a_window(dtype):
 
 
 @FLOATS
+@pytest.mark.parametrize("channels", [1, 4, 7])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8])
+def test_local_response_norm(size, channels, dtype):
+    x = normal(2, channels, 4, 5, dtype=dtype)
+    for numbers in ((1e-4, 0.75, 1.0), (3.0, 0.75, 1.0), (0.5, 1.5, 2.0)):
+        check_layer(
+            LocalResponseNorm(size, *numbers),
+            lambda t, numbers=numbers: F.local_response_norm(t, size, *numbers), x,
+        )
+
+
+@FLOATS
 @pytest.mark.parametrize("bias", [True, False])
 def test_linear(bias, dtype):
     layer = Linear(30, 7, bias, dtype=dtype, rng=np.random.default_rng(0))
@@ -362,6 +387,14 @@ def test_sequential(dtype):
 
 # VGG16's kernels and padding, a few channels wide.
 NARROW = vgg("NARROW", (2, 2, 2, 2, 2), (2, 2, 3, 3, 3), 4, 7, 100)
+# And with TINY's padding and fc6.
+NARROW_TINY = vgg("NARROW_TINY", (2, 3, 3, 4, 4), (2, 2, 3, 3, 3), 6, 3, 17)
+
+
+class ThinAlexNet(ALEXNET):
+    """AlexNet with few channels, and another number in each layer."""
+
+    name, widths, fc_width = "ThinAlexNet", (6, 8, 10, 12, 14), 16
 
 
 def stage(p, x, number, n_convs, pad=1):
@@ -431,10 +464,10 @@ NETWORKS = [
 ]
 
 
-def build(network, backbone, dtype):
+def build(network, backbone, dtype, n_class=4, seed=0, **options):
     """Return the network with no weight at 0, as score layers and biases are at first."""
-    rng = np.random.default_rng(0)
-    net = network(4, backbone, dropout=0, dtype=dtype, rng=rng)
+    rng = np.random.default_rng(seed)
+    net = network(n_class, backbone, dropout=0, dtype=dtype, rng=rng, **options)
     for name, parameter in net.named_parameters():
         shape = parameter.data.shape
         if name.endswith("bias"):
@@ -500,6 +533,114 @@ def test_training_step_has_torchs_loss_and_gradients():
     expected = F.cross_entropy(scores, torch.from_numpy(labels), ignore_index=255)
     expected.backward()
     assert value == pytest.approx(expected.item(), rel=1e-10)
+    for name, parameter in net.named_parameters():
+        assert_same_gradient(parameter.grad, p[name])
+
+
+# --- AlexNet, several heads, two images -------------------------------------------------------
+
+
+class TorchAlexNet(torch.nn.Module):
+    """FCN-AlexNet of PyTorch's own layers, by the numbers of the authors' prototxt."""
+
+    def __init__(self, widths, fc_width, n_class, in_channels=3, first="conv1"):
+        super().__init__()
+        conv, norm = torch.nn.Conv2d, torch.nn.LocalResponseNorm
+        a, b, c, d, e = widths
+        layers = {
+            first: conv(in_channels, a, 11, 4, 100), "relu1": torch.nn.ReLU(),
+            "pool1": torch.nn.MaxPool2d(3, 2, ceil_mode=True), "norm1": norm(5, 1e-4, 0.75, 1.0),
+            "conv2": conv(a, b, 5, padding=2, groups=2), "relu2": torch.nn.ReLU(),
+            "pool2": torch.nn.MaxPool2d(3, 2, ceil_mode=True), "norm2": norm(5, 1e-4, 0.75, 1.0),
+            "conv3": conv(b, c, 3, padding=1), "relu3": torch.nn.ReLU(),
+            "conv4": conv(c, d, 3, padding=1, groups=2), "relu4": torch.nn.ReLU(),
+            "conv5": conv(d, e, 3, padding=1, groups=2), "relu5": torch.nn.ReLU(),
+            "pool5": torch.nn.MaxPool2d(3, 2, ceil_mode=True),
+            "fc6": conv(e, fc_width, 6), "relu6": torch.nn.ReLU(),
+            "fc7": conv(fc_width, fc_width, 1), "relu7": torch.nn.ReLU(),
+            "score_fr": conv(fc_width, n_class, 1),
+            "upscore": torch.nn.ConvTranspose2d(n_class, n_class, 63, 32, bias=False),
+        }
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, image):
+        x = image
+        for layer in self.children():
+            x = layer(x)
+        return cut(x, image, 18)
+
+
+@pytest.mark.parametrize("in_channels", [3, 4])
+def test_alexnet_and_all_its_gradients(in_channels):
+    net = build(FCN32s, ThinAlexNet, np.float64, in_channels=in_channels)
+    numbers = ThinAlexNet.widths, ThinAlexNet.fc_width, 4, in_channels
+    reference = TorchAlexNet(*numbers, first=next(iter(dict(net.children())))).double()
+    reference.load_state_dict({n: torch.from_numpy(v) for n, v in net.state_dict().items()})
+    # As bright as Caffe has images: less, and the norms would change next to nothing.
+    image = 100 * normal(2, in_channels, 50, 61)
+    tensor = leaf(image)
+    scores, expected = net(image), reference(tensor)
+    assert_close(scores, expected.detach().numpy(), 1e-10)
+    for layer in (reference.norm1, reference.norm2):
+        layer.alpha = 0.0
+        assert np.abs(reference(tensor).detach().numpy() - scores).max() > 0.01 * np.ptp(scores)
+        layer.alpha = 1e-4
+    grad = normal(*scores.shape, seed=1)
+    expected.backward(torch.from_numpy(grad))
+    assert_same_gradient(net.backward(grad), tensor)
+    parameters = dict(net.named_parameters())
+    for name, parameter in reference.named_parameters():
+        assert_same_gradient(parameters.pop(name).grad, parameter)
+    assert not parameters
+
+
+def test_several_heads_and_all_their_gradients():
+    heads = {"sem": 4, "geo": 3}
+    net = build(FCN8s, TINY, np.float64, heads=heads)
+    p = {name: leaf(value) for name, value in net.state_dict().items()}
+    image = normal(1, 3, 50, 61)
+    tensor = leaf(image)
+    scores = net(image)
+    assert list(scores) == list(heads)
+    grads, total = {}, 0.0
+    for seed, (name, n_class) in enumerate(heads.items()):
+        own = {
+            key.replace(f"_{name}.", "."): value for key, value in p.items()
+            if f"_{name}." in key or not key.startswith(("score", "upscore"))
+        }
+        expected = torch_fcn8s(own, tensor, 17, (1, 1, 12))
+        assert scores[name].shape == (1, n_class, 50, 61)
+        assert_close(scores[name], expected.detach().numpy(), 1e-10)
+        grads[name] = normal(*scores[name].shape, seed=seed)
+        total = total + (expected * torch.from_numpy(grads[name])).sum()
+    total.backward()
+    assert_same_gradient(net.backward(grads), tensor)
+    for name, parameter in net.named_parameters():
+        assert_same_gradient(parameter.grad, p[name])
+
+
+def test_late_fusion_and_all_its_gradients():
+    streams = {
+        "color": build(FCN32s, TINY, np.float64),
+        "hha": build(FCN32s, NARROW_TINY, np.float64, seed=1, in_channels=2),
+    }
+    net = LateFusion(*streams.values())
+    p = {name: leaf(value) for name, value in net.state_dict().items()}
+    images = normal(1, 3, 50, 61), normal(1, 2, 50, 61, seed=1)
+    tensors = [leaf(image) for image in images]
+    coarse = []
+    for name, tensor in zip(streams, tensors):
+        own = {key.replace(f"{name}.", "."): value for key, value in p.items()}
+        coarse.append(scores_and_pools(own, tensor, 17)[0])
+    expected = F.conv_transpose2d(sum(coarse) / 2, p["upscore.weight"], stride=32)
+    expected = cut(expected, tensors[0], 0)
+    scores = net(*images)
+    assert_close(scores, expected.detach().numpy(), 1e-10)
+    grad = normal(*scores.shape, seed=2)
+    expected.backward(torch.from_numpy(grad))
+    for actual, tensor in zip(net.backward(grad), tensors):
+        assert_same_gradient(actual, tensor)
     for name, parameter in net.named_parameters():
         assert_same_gradient(parameter.grad, p[name])
 

@@ -160,11 +160,14 @@ def taken(monkeypatch):
     return calls
 
 
-def call_all(dtype=np.float32, channels=(64, 64), kernel=3, size=40, **geometry):
+def call_all(
+    dtype=np.float32, channels=(64, 64), kernel=3, size=40, images=1, groups=1, **geometry
+):
     rng = np.random.default_rng(0)
     f, c = channels
-    x = rng.standard_normal((1, c, size, size)).astype(dtype)
-    w = rng.standard_normal((f, c, kernel, kernel)).astype(dtype)
+    x = rng.standard_normal((images, c, size, size)).astype(dtype)
+    w = rng.standard_normal((f, c // groups, kernel, kernel)).astype(dtype)
+    geometry = {**geometry, "groups": groups}
     y = conv2d(x, w, **geometry)
     return y, conv2d_input(y, w, (size, size), **geometry), conv2d_weight(x, y, kernel, **geometry)
 
@@ -179,13 +182,31 @@ def test_float32_and_3x3_take_it(taken):
     [
         {"dtype": np.float64}, {"dtype": np.float16}, {"channels": (63, 64)},
         {"channels": (64, 63)}, {"size": 9}, {"kernel": 1}, {"kernel": 5}, {"stride": 2},
-        {"dilation": 2},
+        {"dilation": 2}, {"channels": (126, 128), "groups": 2},
+        {"channels": (128, 126), "groups": 2}, {"channels": (64, 64), "groups": 64},
     ],
     ids=str,
 )
 def test_others_do_not(taken, other):
     call_all(**other)
     assert not taken
+
+
+@pytest.mark.parametrize("images", [1, 3])
+@pytest.mark.parametrize("channels", [(128, 128), (192, 130)])
+def test_each_group_takes_it(taken, images, channels):
+    given = {"channels": channels, "size": 38, "images": images, "groups": 2, "padding": 1}
+    exact = call_all(np.float64, **given)
+    assert not taken
+    results = call_all(**given)
+    assert taken == ["conv2d"] * 4 + ["conv2d_weight"] * 2
+    for value, expected in zip(results, exact):
+        assert value.dtype == np.float32
+        assert_close(value, expected, 3e-5)
+    with algorithm("im2col"):
+        for value, expected in zip(call_all(**given), exact):
+            assert_close(value, expected, 3e-6)
+    assert len(taken) == 6
 
 
 def test_im2col_can_be_asked_for(taken):

@@ -10,7 +10,7 @@ from fcn_numpy.data.scenes import SCENE_CLASSES, SCENE_SIZE, toy_scenes
 from fcn_numpy.metrics import Scores, confusion_matrix, segmentation_scores
 from fcn_numpy.models import TINY, FCN8s, PyramidPooling
 from fcn_numpy.nn import SoftmaxCrossEntropy
-from fcn_numpy.optim import SGD
+from fcn_numpy.paper.toy_training import train_from_scratch
 
 
 def train_on_scenes(
@@ -52,17 +52,15 @@ def train_on_scenes(
         len(SCENE_CLASSES), TINY, context=pyramid if context else None, dropout=0,
         rng=np.random.default_rng(seed),
     )
-    optimizer = SGD(model.parameters(), lr=0.1, weight_decay=5e-4, clip_gradients=0.5)
     loss_of = SoftmaxCrossEntropy(weight=[0.1, 1, 1])
-    for step in range(steps):
-        optimizer.lr = 0.1 * min(1, (step + 1) / 20) * (1 - step / steps) ** 0.9
+
+    def compute() -> float:
         batch = order.integers(n_train, size=4)
-        model.zero_grad()
         loss = loss_of(model(_centred(images[batch])), labels[batch])
         model.backward(loss_of.backward())
-        optimizer.step()
-        report(step + 1, loss)
-    model.eval()
+        return loss
+
+    train_from_scratch(model, compute, steps, report)
     images, labels = toy_scenes(n_test, SCENE_SIZE, seed=2 * seed + 1)
     predictions = [model(_centred(some[None]))[0].argmax(axis=0) for some in images]
     hist = confusion_matrix(labels, np.array(predictions), len(SCENE_CLASSES))

@@ -26,7 +26,7 @@ from fcn_numpy.cli.output import complain, typed
 from fcn_numpy.cli.progress import Counter, LiveLine, TrainingProgress
 from fcn_numpy.data import Classes, DataWarning
 from fcn_numpy.metrics import Scores, score_table
-from fcn_numpy.models import ALEXNET, BACKBONES, Backbone
+from fcn_numpy.models import BACKBONES, Backbone
 from fcn_numpy.training import SEGMENTERS, OwnData, Settings, balanced_class_weights
 
 DESCRIPTION = """\
@@ -292,7 +292,7 @@ def settings_from(options: argparse.Namespace, data: OwnData | None = None) -> S
         pretrained = str(options.pretrained.resolve()), options.pretrained_on or "caffe"
         if _backbone(options).learns_from_scratch:
             settings = settings.with_pretrained(*pretrained)
-        elif _backbone(options) is ALEXNET:
+        elif options.backbone == "alexnet":
             settings = Settings.alexnet(*pretrained)
         else:
             settings = Settings.vgg16(*pretrained)

@@ -1,6 +1,38 @@
-"""Backbones like VGG16, with other numbers."""
+"""Backbones like VGG16 and AlexNet, with other numbers, and one that is as small as can be."""
 
-from fcn_numpy.models import FCN, VGG, SkipNames
+from fcn_numpy.models import ALEXNET, FCN, VGG, Backbone, SkipNames
+from fcn_numpy.nn import Conv2d, ReLU
+
+
+class ThinAlexNet(ALEXNET):
+    """AlexNet with few channels, and another number of them in each layer."""
+
+    name, widths, fc_width = "ThinAlexNet", (6, 8, 10, 12, 14), 16
+
+
+class Short(Backbone):
+    """Two strided convolutions."""
+
+    name, fc_width, fc_kernel, pad = "Short", 3, 3, 4
+
+    def __init__(self, in_channels=3, *, dtype, rng):
+        self.a = Conv2d(in_channels, 2, 2, 2, self.pad, dtype=dtype, rng=rng)
+        self.relu = ReLU()
+        self.b = Conv2d(2, 3, 2, 2, dtype=dtype, rng=rng)
+
+    def forward(self, image):
+        a = self.relu(self.a(image))
+        return {"a": a, "b": self.b(a)}
+
+    def backward(self, grads):
+        grad = self.b.backward(grads["b"]) + grads.get("a", 0.0)
+        return self.a.backward(self.relu.backward(grad))
+
+
+class OverShort(FCN):
+    """An FCN that fuses the finer map of `Short`."""
+
+    skips, upscore_name = (SkipNames("a", "score_a", "upscore2"),), "upscore_a"
 
 
 def vgg(name, widths, convs, fc_width, fc_kernel, pad):

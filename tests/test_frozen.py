@@ -1,33 +1,75 @@
 """A frozen network: the scores of its model, and never those of weights that have changed."""
 
 import contextlib
+import copy
+import functools
 import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from backbones import OverShort, Short, ThinAlexNet
 from references import assert_close
 from test_backbone import OverResidual, Residual
 
 from fcn_numpy import nn
 from fcn_numpy.convolution import algorithm
-from fcn_numpy.fast import memory
-from fcn_numpy.models import TINY, FCN8s, FCN8sAtOnce, FCN16s, FCN32s, Frozen, PyramidPooling
+from fcn_numpy.fast import FrozenConv, memory
+from fcn_numpy.models import (
+    TINY,
+    Backbone,
+    FCN8s,
+    FCN8sAtOnce,
+    FCN16s,
+    FCN32s,
+    Frozen,
+    LateFusion,
+    PyramidPooling,
+)
 from fcn_numpy.optim import SGD
 
 IMAGE = np.random.default_rng(0).standard_normal((1, 3, 64, 64), dtype=np.float32)
 
 
-def make(kind=FCN8s, backbone=TINY, dtype=np.float32, **options):
-    rng = np.random.default_rng(1)
-    model = kind(4, backbone, dtype=dtype, rng=rng, **options)
+def make(kind=FCN8s, backbone=TINY, dtype=np.float32, seed=1, **options):
+    rng = np.random.default_rng(seed)
+    classes = {} if "heads" in options else {"n_class": 4}
+    model = kind(backbone=backbone, dtype=dtype, rng=rng, **classes, **options)
     for parameter in model.parameters():
         if not parameter.data.any():
             parameter.data[...] = 0.1 * rng.standard_normal(parameter.data.shape)
     return model
 
 
+class Grouped(Backbone):
+    """Convolutions with groups, large ones and small ones, and pools of both kinds after them."""
+
+    name, fc_width, fc_kernel, pad = "Grouped", 16, 3, 17
+
+    def __init__(self, *, dtype, rng):
+        conv = functools.partial(nn.Conv2d, dtype=dtype, rng=rng)
+        layers = [
+            conv(3, 128, 3, 2, self.pad), nn.ReLU(),
+            conv(128, 136, 3, padding=1, groups=2), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True),
+            conv(136, 130, 3, padding=1, groups=2), nn.ReLU(),
+            conv(130, 20, 5, padding=2, groups=10), nn.ReLU(), nn.MaxPool2d(2),
+        ]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, image):
+        return {"last": self.layers(image)}
+
+    def backward(self, grads):
+        return self.layers.backward(grads["last"])
+
+
+def late_fusion(backbone=TINY, dtype=np.float32):
+    color, hha = make(FCN32s, backbone, dtype), make(FCN32s, backbone, dtype, 2, in_channels=1)
+    return LateFusion(color, hha)
+
+
+HEADS = {"sem": 4, "geo": 3}
 NETWORKS = {
     "fcn32s": lambda: make(FCN32s),
     "fcn16s": lambda: make(FCN16s),
@@ -35,7 +77,24 @@ NETWORKS = {
     "at once": lambda: make(FCN8sAtOnce),
     "another backbone": lambda: make(OverResidual, Residual),
     "context": lambda: make(context=PyramidPooling(128, rng=np.random.default_rng(2))),
+    "groups": lambda: make(FCN32s, Grouped),
+    "alexnet": lambda: make(FCN32s, ThinAlexNet),
+    "heads": lambda: make(heads=HEADS),
+    "heads at once": lambda: make(FCN8sAtOnce, heads=HEADS),
+    "early fusion": lambda: make(in_channels=4),
+    "late fusion": late_fusion,
 }
+
+
+def draw(model, n, *size, rng):
+    """Draw images, one for each input of a model, as bright as its backbone has them."""
+    scale = 50 if model.backbone.preprocessing == "subtract_mean" else 1
+    shapes = [(n, channels, *size) for channels in model.inputs.values()]
+    return [scale * rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
+
+
+def by_head(scores):
+    return scores if isinstance(scores, dict) else {"scores": scores}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -45,15 +104,26 @@ def test_its_scores_are_the_models_at_any_size_and_in_any_order(name):
     images = []
     for n, *size in [(1, 64, 64), (2, 128, 65), (3, 64, 64), (1, 65, 200), (1, 64, 64)]:
         h, w = (next(k for k in itertools.count(m) if model.takes(k)) for m in size)
-        images.append(rng.standard_normal((n, 3, h, w), dtype=np.float32))
-    copies = [image.copy() for image in images]
-    expected = [model.eval()(image) for image in images]
+        images.append(draw(model, n, h, w, rng=rng))
+    copies = copy.deepcopy(images)
+    expected = [by_head(model.eval()(*each)) for each in images]
     with Frozen(model) as network:
         # All at the end: a later call must not write into the scores of an earlier one.
-        scores = [network(image) for image in images]
-    for one, other, image, copy in zip(scores, expected, images, copies):
-        np.testing.assert_array_equal(image, copy)
-        assert_close(one, other, 1e-5)
+        scores = [by_head(network(*each)) for each in images]
+    for one, other, each, before in zip(scores, expected, images, copies):
+        for image, untouched in zip(each, before):
+            np.testing.assert_array_equal(image, untouched)
+        assert list(one) == list(other) == list(model.heads or ["scores"])
+        for name in one:
+            assert np.ptp(other[name]) > 0.1
+            assert_close(one[name], other[name], 1e-5)
+
+
+def test_groups_are_frozen_each_in_its_own_way():
+    with Frozen(make(FCN32s, Grouped)) as network:
+        convs = [op.function for op in network._operations if type(op.function) is FrozenConv]
+        ways = [(conv.by_winograd, len(conv.groups), conv.pool) for conv in convs[:4]]
+    assert ways == [(False, 1, False), (True, 2, True), (True, 2, False), (False, 10, True)]
 
 
 def test_it_is_in_eval_mode_and_says_what_it_takes():
@@ -67,6 +137,24 @@ def test_it_is_in_eval_mode_and_says_what_it_takes():
             network(IMAGE.astype(np.float64))
         with pytest.raises(ValueError, match="takes"):
             network(IMAGE[:, :, :1])
+        assert (network.heads, network.inputs) == ({}, {"image": 3})
+
+
+def test_it_says_which_images_and_heads_it_has():
+    with Frozen(make(FCN32s, Short, heads=HEADS)) as network:
+        assert (network.heads, network.n_class) == (HEADS, 7)
+    with Frozen(late_fusion(Short)) as network:
+        assert network.inputs == {"color": 3, "hha": 1}
+        color, hha = np.zeros((1, 3, 8, 8), np.float32), np.zeros((1, 1, 8, 8), np.float32)
+        assert network(color, hha).shape == (1, 4, 8, 8)
+        with pytest.raises(TypeError, match="LateFusion takes color and hha, got 1 arrays"):
+            network(color)
+        for wrong in (hha[:, :, :7], np.concatenate([hha, hha]), color):
+            with pytest.raises(ValueError, match=r"LateFusion: hha .* shape \(1, 1, 8, 8\), got"):
+                network(color, wrong)
+        for wrong in ((color.astype(np.float64), hha), (color, hha.astype(np.float64))):
+            with pytest.raises(ValueError, match="expected images of float32.* got float64"):
+                network(*wrong)
 
 
 @pytest.mark.parametrize("name", ["plain", "im2col"])
@@ -85,6 +173,24 @@ def test_float64_is_the_models():
     image = IMAGE.astype(np.float64)
     with Frozen(model) as network:
         np.testing.assert_array_equal(network(image), model(image))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "build",
+    [functools.partial(make, OverShort, heads=HEADS), late_fusion],
+    ids=["heads", "late fusion"],
+)
+def test_the_model_computes_heads_and_two_images_where_it_computes(build, dtype):
+    model = build(backbone=Short, dtype=dtype).eval()
+    images = [x.astype(dtype) for x in draw(model, 2, 8, 12, rng=np.random.default_rng(0))]
+    with algorithm("plain" if dtype == np.float32 else "auto"):
+        expected = by_head(model(*images))
+        with Frozen(model) as network:
+            scores = by_head(network(*images))
+    assert list(scores) == list(expected)
+    for name in scores:
+        np.testing.assert_array_equal(scores[name], expected[name])
 
 
 # --- Weights -------------------------------------------------------------------------------

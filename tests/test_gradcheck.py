@@ -8,7 +8,7 @@ import copy
 
 import numpy as np
 import pytest
-from backbones import vgg
+from backbones import OverShort, Short, vgg
 
 from fcn_numpy.gradcheck import GradientError, gradcheck, smooth_piece
 from fcn_numpy.models import (
@@ -18,6 +18,7 @@ from fcn_numpy.models import (
     FCN8sAtOnce,
     FCN16s,
     FCN32s,
+    LateFusion,
 )
 from fcn_numpy.nn import (
     Conv2d,
@@ -26,6 +27,7 @@ from fcn_numpy.nn import (
     Dropout2d,
     Flatten,
     Linear,
+    LocalResponseNorm,
     MaxPool2d,
     Module,
     Parameter,
@@ -83,10 +85,13 @@ def assert_awake(model, x):
         (Conv2d(2, 3, 3, rng=rng()), [(2, 2, 5, 4)]),
         (Conv2d(2, 3, (3, 2), (2, 1), (1, 2), (1, 2), rng=rng()), [(1, 2, 6, 7)]),
         (Conv2d(2, 3, 1, bias=False, rng=rng()), [(1, 2, 3, 3)]),
+        (Conv2d(4, 6, 3, 2, 1, groups=2, rng=rng()), [(2, 4, 4, 5)]),
+        (LocalResponseNorm(4, 3.0), [(1, 6, 2, 3)]),
         (ConvTranspose2d(2, 3, 4, 2, 1, 1, bias=True, rng=rng()), [(2, 2, 3, 4)]),
         (ConvTranspose2d(3, 2, (3, 2), (1, 3), dilation=(2, 1), rng=rng()), [(1, 3, 3, 2)]),
         (MaxPool2d(2, ceil_mode=True), [(2, 2, 5, 7)]),
         (MaxPool2d(3, 1, 1), [(1, 2, 5, 4)]),
+        (MaxPool2d(3, 2, ceil_mode=True), [(1, 2, 6, 5)]),
         (ReLU(), [(2, 3, 4, 5)]),
         (Dropout2d(0.5, rng=rng()), [(4, 6, 2, 3)]),
         (Scale(0.01), [(2, 3, 4, 4)]),
@@ -139,6 +144,75 @@ def test_whole_fcn_passes(model_class, n_class):
     assert report.max_error <= 1e-6
     assert list(report.errors) == ["input 0", *model.state_dict()]
     assert all(tensor.checked > 0 for tensor in report.tensors.values())
+
+
+@pytest.mark.parametrize(
+    "build, channels",
+    [
+        (lambda: OverShort(backbone=Short, heads={"sem": 1, "geo": 2}, rng=rng()), [3]),
+        (lambda: FCN32s(1, Short, in_channels=4, rng=rng()), [4]),
+        (
+            lambda: LateFusion(
+                FCN32s(1, Short, rng=rng(1)), FCN32s(1, Short, in_channels=1, rng=rng(2))
+            ),
+            [3, 1],
+        ),
+    ],
+    ids=["heads", "early fusion", "late fusion"],
+)
+def test_heads_and_fusion_pass(build, channels):
+    model = build()
+    images = [normal(1, c, 4, 4, seed=c) for c in channels]
+    report = gradcheck(model, *images, rng=rng())
+    assert report.max_error <= 1e-6
+    inputs = [f"input {i}" for i in range(len(images))]
+    assert list(report.errors) == [*inputs, *model.state_dict()]
+    assert all(tensor.checked > 0 and tensor.by_element for tensor in report.tensors.values())
+
+
+class Heads(Module):
+    """Two heads of different sizes."""
+
+    def __init__(self):
+        self.a, self.b = Conv2d(2, 3, 2, rng=rng()), Conv2d(2, 2, 3, rng=rng(1))
+
+    def forward(self, x):
+        return {"a": self.a(x), "b": self.b(x)}
+
+    def backward(self, grads):
+        return self.a.backward(grads["a"]) + self.b.backward(grads["b"])
+
+
+def test_a_dict_of_outputs_is_checked():
+    report = gradcheck(Heads(), normal(2, 2, 4, 5), rng=rng())
+    assert report.max_error <= 1e-6
+    assert list(report.errors) == ["input 0", "a.weight", "a.bias", "b.weight", "b.bias"]
+
+
+@pytest.mark.parametrize("head", ["a", "b"])
+def test_a_wrong_gradient_of_one_head_is_found(head):
+    class Forgetful(Heads):
+        def backward(self, grads):
+            grad_x = super().backward(grads)
+            getattr(self, head).bias.grad[0] = 0
+            return grad_x
+
+    class Half(Heads):
+        def backward(self, grads):
+            return super().backward({**grads, head: grads[head] / 2})
+
+    class Lost(Heads):
+        def backward(self, grads):
+            grad_a, grad_b = self.a.backward(grads["a"]), self.b.backward(grads["b"])
+            return grad_b if head == "a" else grad_a
+
+    x = normal(2, 2, 4, 5)
+    with pytest.raises(GradientError) as info:
+        gradcheck(Forgetful(), x, rng=rng())
+    assert (info.value.tensor, info.value.index) == (f"{head}.bias", (0,))
+    for wrong in (Half, Lost):
+        with pytest.raises(GradientError, match="the gradient of input 0 at"):
+            gradcheck(wrong(), x, rng=rng())
 
 
 def test_whole_classifier_passes():

@@ -1,11 +1,14 @@
 """The FCN and its classifier: sizes, names, starting values, gradients, how weights move on."""
 
+import copy
+
 import numpy as np
 import pytest
-from backbones import fcn, vgg
+from backbones import OverShort, Short, ThinAlexNet, fcn, vgg
 
-from fcn_numpy.geometry import trace
+from fcn_numpy.geometry import Grid, trace
 from fcn_numpy.models import (
+    ALEXNET,
     FCN,
     TINY,
     VGG16,
@@ -14,11 +17,13 @@ from fcn_numpy.models import (
     FCN8sAtOnce,
     FCN16s,
     FCN32s,
+    LateFusion,
+    PyramidPooling,
     SkipNames,
     convolutionalize,
     fcn_for,
 )
-from fcn_numpy.nn import Dropout2d, SoftmaxCrossEntropy, bilinear_kernel
+from fcn_numpy.nn import Dropout2d, SoftmaxCrossEntropy, bilinear_kernel, skip_init
 from fcn_numpy.optim import SGD
 
 pytestmark = pytest.mark.usefixtures("both_algorithms")
@@ -208,6 +213,501 @@ def test_the_real_fcn8s_starts_as_he_has_it(vgg16):
 def test_the_real_fcn8s_traces_to_the_size_of_the_picture(vgg16):
     for size in [(1, 1), (224, 224), (375, 500), (500, 334)]:
         assert trace(vgg16, size)[-1].output.shape == (1, 21, *size)
+
+
+# ---------------------------------------------------------------- AlexNet
+
+
+@pytest.fixture(scope="module")
+def alexnet():
+    """FCN-AlexNet in full: 59 million parameters, without values."""
+    with skip_init():
+        return FCN32s(21, ALEXNET)
+
+
+def test_alexnet_has_the_names_and_shapes_of_the_authors(alexnet):
+    shapes = {name: p.data.shape for name, p in alexnet.named_parameters()}
+    weights = {
+        "conv1": (96, 3, 11, 11), "conv2": (256, 48, 5, 5), "conv3": (384, 256, 3, 3),
+        "conv4": (384, 192, 3, 3), "conv5": (256, 192, 3, 3), "fc6": (4096, 256, 6, 6),
+        "fc7": (4096, 4096, 1, 1), "score_fr": (21, 4096, 1, 1),
+    }
+    expected = {}
+    for name, shape in weights.items():
+        expected |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    assert shapes == {**expected, "upscore.weight": (21, 21, 63, 63)}
+    assert sum(p.data.size for p in alexnet.parameters()) == 58_704_590
+    layers = [name for name, m in alexnet.named_modules() if not list(m.parameters())]
+    assert layers == [
+        "relu1", "pool1", "norm1", "relu2", "pool2", "norm2", "relu3", "relu4", "relu5", "pool5",
+        "relu6", "drop6", "relu7", "drop7", "crop",
+    ]
+
+
+def test_alexnet_s_layers_have_the_numbers_of_the_authors(alexnet):
+    assert alexnet.conv1.padding == (100, 100) and alexnet.conv1.stride == (4, 4)
+    assert [getattr(alexnet, f"conv{n}").padding[0] for n in (2, 3, 4, 5)] == [2, 1, 1, 1]
+    assert [getattr(alexnet, f"conv{n}").groups for n in range(1, 6)] == [1, 2, 1, 2, 2]
+    for pool in (alexnet.pool1, alexnet.pool2, alexnet.pool5):
+        assert (pool.kernel_size, pool.stride, pool.ceil_mode) == ((3, 3), (2, 2), True)
+    for norm in (alexnet.norm1, alexnet.norm2):
+        assert (norm.size, norm.alpha, norm.beta, norm.k) == (5, 1e-4, 0.75, 1)
+
+
+def test_alexnet_s_cells_lie_at_32_i_plus_13_so_the_kernel_is_63_and_the_crop_18(alexnet):
+    grids = {step.name: step.output.grid for step in trace(alexnet, (227, 300))}
+    fc7 = grids["fc7"]
+    assert (fc7.scale, fc7.shift) == ((32, 32), (13, 13))
+    # Table 1 of the paper: receptive field 355, stride 32.
+    assert grids["score_fr"].field == (355, 355)
+    assert alexnet.upscore.kernel_size == (63, 63) and alexnet.upscore.stride == (32, 32)
+    assert alexnet.crop.offset == (18, 18)
+    assert (grids["crop"].scale, grids["crop"].shift) == ((1, 1), (0, 0))
+    # A kernel of 64 would put the cells between pixels.
+    upsampled = {k: fc7.transpose_convolved((k, k), (32, 32)) for k in (63, 64)}
+    assert upsampled[63].offset_of(Grid()) == (18, 18)
+    with pytest.raises(ValueError, match=r"whole cells from 0, got \(37/2, 37/2\)"):
+        upsampled[64].offset_of(Grid())
+
+
+def test_alexnet_takes_all_sizes():
+    model = FCN32s(2, ThinAlexNet, rng=rng()).eval()
+    sizes = [(n, n + 1) for n in range(1, 33, 2)] + [(7, 129)]
+    got = [model(np.zeros((1, 3, *size), np.float32)).shape for size in sizes]
+    assert got == [(1, 2, *size) for size in sizes]
+    assert all(model.takes(n) for n in (*range(1, 66), 227, 500))
+
+
+def test_alexnet_offers_pool2_at_stride_16_and_has_no_pool4():
+    steps = {s.name: s.output for s in trace(FCN32s(2, ThinAlexNet, rng=rng()), 64)}
+    strides = {name: steps[name].grid.scale for name in ("pool1", "pool2", "pool5")}
+    assert strides == {"pool1": (8, 8), "pool2": (16, 16), "pool5": (32, 32)}
+    with pytest.raises(ValueError, match="from pool1 or pool2 or pool5, got pool4"):
+        FCN16s(2, ThinAlexNet, rng=rng())
+    fused = type("Fused", (FCN,), {
+        "skips": (SkipNames("pool2", "score_pool2", "upscore2"),), "upscore_name": "upscore16",
+    })
+    model = randomized(fused(2, ThinAlexNet, rng=rng()))
+    assert model(normal(1, 3, 40, 50)).shape == (1, 2, 40, 50)
+
+
+# ---------------------------------------------------------------- several heads
+
+HEADS = {"sem": 2, "geo": 3}
+
+
+def single(state, name):
+    """Return the parameters of one head and of what all heads share, without suffixes."""
+    own = {}
+    for key, value in state.items():
+        layer, kind = key.rsplit(".", 1)
+        if layer.endswith(f"_{name}"):
+            own[f"{layer.removesuffix(f'_{name}')}.{kind}"] = value
+        elif not layer.startswith(("score", "upscore")):
+            own[key] = value
+    return own
+
+
+def with_heads(model_class, backbone=AWAKE, **options):
+    options = {"dtype": np.float64, "dropout": 0.0, "rng": rng(), **options}
+    return randomized(model_class(heads=HEADS, backbone=backbone, **options))
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+def test_heads_compute_what_networks_of_their_own_do(model_class):
+    model = with_heads(model_class)
+    assert (model.heads, model.n_class) == (HEADS, 5)
+    x = normal(1, 3, 9, 7, dtype=np.float64)
+    scores = model(x)
+    assert list(scores) == list(HEADS)
+    grads = {name: normal(*y.shape, seed=1, dtype=np.float64) for name, y in scores.items()}
+    grad_x = model.backward(dict(reversed(grads.items())))
+    assert (grads["sem"] == normal(*scores["sem"].shape, seed=1, dtype=np.float64)).all()
+    of_singles = []
+    expected = dict.fromkeys(single(model.state_dict(), "sem"), 0.0)
+    for name, n_class in HEADS.items():
+        alone = model_class(n_class, AWAKE, dtype=np.float64, dropout=0.0, rng=rng())
+        alone.load_state_dict(single(model.state_dict(), name))
+        np.testing.assert_array_equal(alone(x), scores[name])
+        of_singles.append(alone.backward(grads[name]))
+        of_head = single({n: p.grad for n, p in model.named_parameters()}, name)
+        for key, p in alone.named_parameters():
+            assert p.grad.any(), key
+            if key.startswith(("score", "upscore")):
+                np.testing.assert_array_equal(of_head[key], p.grad, err_msg=key)
+            else:
+                expected[key] = expected[key] + p.grad
+    np.testing.assert_allclose(grad_x, sum(of_singles), rtol=1e-9, atol=1e-12)
+    for name, p in model.named_parameters():
+        if name in expected:
+            np.testing.assert_allclose(p.grad, expected[name], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("model_class, layers", [
+    (FCN32s, ["score_fr_sem", "upscore_sem", "crop_sem"]),
+    (FCN16s, [
+        "score_fr_sem", "upscore2_sem", "score_pool4_sem", "crop_pool4_sem", "fuse_pool4_sem",
+        "upscore16_sem", "crop_sem",
+    ]),
+    (FCN8s, [
+        "score_fr_sem", "upscore2_sem", "score_pool4_sem", "crop_pool4_sem", "fuse_pool4_sem",
+        "upscore_pool4_sem", "score_pool3_sem", "crop_pool3_sem", "fuse_pool3_sem",
+        "upscore8_sem", "crop_sem",
+    ]),
+    (FCN8sAtOnce, [
+        "score_fr_sem", "upscore2_sem", "scale_pool4_sem", "score_pool4_sem", "crop_pool4_sem",
+        "fuse_pool4_sem", "upscore_pool4_sem", "scale_pool3_sem", "score_pool3_sem",
+        "crop_pool3_sem", "fuse_pool3_sem", "upscore8_sem", "crop_sem",
+    ]),
+])
+def test_names_of_heads_are_those_of_the_authors(model_class, layers):
+    model = model_class(heads=HEADS, backbone=THIN, rng=rng())
+    names = [name for name, _ in model.children()]
+    assert [name for name in names if name.endswith("_sem")] == layers
+    others = [name.replace("_sem", "_geo") for name in layers]
+    assert [name for name in names if name.endswith("_geo")] == others
+    shared = [name for name in names if not name.endswith(("_sem", "_geo"))]
+    plain = [name for name, _ in model_class(2, THIN, rng=rng()).children()]
+    assert shared == [name for name in plain if f"{name}_sem" not in layers]
+    assert sorted(step.name for step in trace(model, 64)) == sorted(names)
+
+
+@pytest.mark.parametrize("learn", [False, True])
+def test_heads_start_as_ever(learn):
+    model = FCN16s(heads=HEADS, backbone=NARROW, learn_upsampling=learn, rng=rng())
+    parameters = dict(model.named_parameters())
+    for name, n in HEADS.items():
+        for layer in ("score_fr", "score_pool4"):
+            weight, bias = (parameters[f"{layer}_{name}.{kind}"] for kind in ("weight", "bias"))
+            assert weight.data.shape[0] == n and not weight.data.any() and not bias.data.any()
+            assert (bias.lr_mult, bias.decay_mult) == (2, 0)
+        for layer, kernel in (("upscore2", 4), ("upscore16", 32)):
+            weight = parameters[f"{layer}_{name}.weight"]
+            expected = np.eye(n)[:, :, None, None] * bilinear_kernel(kernel)
+            np.testing.assert_array_equal(weight.data, expected)
+            assert weight.lr_mult == learn
+
+
+def test_heads_see_the_context():
+    options = {"dtype": np.float64, "rng": rng(), "dropout": 0.0}
+    model = with_heads(OverShort, Short, context=PyramidPooling(3, (1, 2), rng=rng(1)))
+    assert model.score_fr_geo.weight.data.shape == (3, 5, 1, 1)
+    x = normal(1, 3, 12, 8, dtype=np.float64)
+    scores = model(x)
+    for name, n_class in HEADS.items():
+        alone = OverShort(n_class, Short, context=PyramidPooling(3, (1, 2)), **options)
+        alone.load_state_dict(single(model.state_dict(), name))
+        np.testing.assert_array_equal(alone(x), scores[name])
+    model.backward(scores)
+    assert all(p.grad.any() for p in model.context.parameters())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda grads: {"sem": grads["sem"]},
+        lambda grads: {**grads, "more": grads["sem"]},
+        lambda grads: {"sem": grads["sem"], "geometric": grads["geo"]},
+        lambda grads: {},
+        lambda grads: grads["sem"],
+        lambda grads: list(grads.values()),
+        lambda grads: None,
+    ],
+    ids=["one", "three", "another", "none", "array", "list", "None"],
+)
+def test_backward_takes_a_gradient_for_each_head(wrong):
+    model = with_heads(FCN32s, Short)
+    grads = model(normal(1, 3, 12, 8, dtype=np.float64))
+    with pytest.raises(ValueError, match="expected a dict of gradients for sem, geo"):
+        model.backward(wrong(grads))
+    assert not any(p.grad.any() for p in model.parameters())
+    # And nothing of what forward kept is lost.
+    assert model.backward(grads).shape == (1, 3, 12, 8)
+
+
+def test_a_gradient_for_a_head_must_have_the_shape_of_its_scores():
+    model = with_heads(FCN32s, Short)
+    scores = model(normal(1, 3, 12, 8, dtype=np.float64))
+    with pytest.raises(ValueError, match=r"grad .* \(1, 2, 12, 8\).*got.*\(1, 3, 12, 8\)"):
+        model.backward({"sem": scores["geo"], "geo": scores["sem"]})
+
+
+def test_a_network_without_heads_takes_no_dict():
+    model = FCN32s(2, Short, rng=rng())
+    for name in ("", "scores"):
+        scores = model(normal(1, 3, 12, 8))
+        with pytest.raises(ValueError, match="expected"):
+            model.backward({name: scores})
+
+
+@pytest.mark.parametrize(
+    "heads",
+    [
+        {}, {"sem": 2}, {"": 2, "geo": 3}, {"a b": 2, "geo": 3}, {"1st": 2, "geo": 3},
+        {"a.b": 2, "geo": 3}, {3: 2, "geo": 3},
+    ],
+    ids=str,
+)
+def test_heads_are_two_or_more_with_names(heads):
+    with pytest.raises(ValueError, match="expected two or more heads with names as of variables"):
+        FCN32s(heads=heads, backbone=THIN, rng=rng())
+
+
+@pytest.mark.parametrize("number", [0, -1, 2.0, True, None, "2"])
+def test_a_head_has_a_number_of_classes(number):
+    with pytest.raises(ValueError, match="expected heads: geo to be an int of at least 1, got"):
+        FCN32s(heads={"sem": 2, "geo": number}, backbone=THIN, rng=rng())
+
+
+def test_heads_belong_to_the_network():
+    given = dict(HEADS)
+    model = FCN32s(heads=given, backbone=THIN, rng=rng())
+    given["more"] = 2
+    assert model.heads == HEADS
+    assert FCN32s(2, THIN, rng=rng()).heads == {}
+
+
+def test_with_heads_nothing_is_kept_in_eval_mode_and_float32_stays():
+    model = FCN8sAtOnce(heads=HEADS, backbone=NARROW, rng=rng())
+    model(normal(1, 3, 5, 5))
+    scores = model.eval()(normal(1, 3, 5, 5))
+    assert {y.dtype for y in scores.values()} == {np.dtype(np.float32)}
+    assert [name for name, m in model.named_modules() if m._saved is not None] == []
+
+
+# ---------------------------------------------------------------- more channels: early fusion
+
+
+@pytest.mark.parametrize("backbone, in_channels, first, kernel", [
+    (NARROW, 4, "conv1_1_bgrd", 3), (TINY, 4, "conv1_1_bgrd", 3), (NARROW, 3, "conv1_1", 3),
+    (NARROW, 1, "conv1_1", 3), (NARROW, 5, "conv1_1", 3), (ThinAlexNet, 4, "conv1_bgrd", 11),
+    (ThinAlexNet, 2, "conv1", 11),
+])
+def test_the_first_layer_of_an_image_with_depth_is_called_bgrd(
+    backbone, in_channels, first, kernel
+):
+    model = FCN32s(3, backbone, in_channels=in_channels, rng=rng())
+    names = list(model.state_dict())
+    assert names[:2] == [f"{first}.weight", f"{first}.bias"]
+    assert names[2:] == list(FCN32s(3, backbone, rng=rng()).state_dict())[2:]
+    weight = getattr(model, first).weight.data
+    assert weight.shape == (backbone.widths[0], in_channels, kernel, kernel)
+    assert model.inputs == {"image": in_channels}
+    assert trace(model, 64)[0].inputs[0].channels == in_channels
+
+
+def test_a_channel_without_weights_changes_nothing():
+    color = randomized(FCN8s(2, AWAKE, dtype=np.float64, dropout=0.0, rng=rng()))
+    depth = FCN8s(2, AWAKE, in_channels=4, dtype=np.float64, dropout=0.0, rng=rng())
+    state = color.state_dict()
+    weight = state.pop("conv1_1.weight")
+    state["conv1_1_bgrd.weight"] = np.concatenate([weight, 0 * weight[:, :1]], axis=1)
+    state["conv1_1_bgrd.bias"] = state.pop("conv1_1.bias")
+    depth.load_state_dict(state)
+    x = normal(2, 4, 9, 7, dtype=np.float64)
+    scores, expected = depth(x), color(x[:, :3])
+    np.testing.assert_allclose(scores, expected, rtol=1e-9, atol=1e-12)
+    grad_x, grad = depth.backward(scores), color.backward(expected)
+    np.testing.assert_allclose(grad_x[:, :3], grad, rtol=1e-8, atol=1e-12)
+    assert not grad_x[:, 3].any()
+    # But it learns: its weights have a gradient.
+    grad_w = depth.conv1_1_bgrd.weight.grad
+    np.testing.assert_allclose(grad_w[:, :3], color.conv1_1.weight.grad, rtol=1e-8, atol=1e-10)
+    assert grad_w[:, 3].any()
+
+
+@pytest.mark.parametrize("own, other", [(3, 4), (4, 3), (1, 3), (5, 1)])
+def test_images_with_other_channels_are_an_error(own, other):
+    model = FCN32s(2, THIN, in_channels=own, rng=rng())
+    message = rf"FCN32s: image .* \(N, {own}, H, W\), got float32 \(1, {other}, 64, 64\)"
+    with pytest.raises(ValueError, match=message):
+        model(normal(1, other, 64, 64))
+
+
+@pytest.mark.parametrize("in_channels", [0, -1, 2.0, True, None])
+def test_a_bad_number_of_channels_is_an_error(in_channels):
+    with pytest.raises(ValueError, match="expected in_channels to be an int of at least 1, got"):
+        FCN32s(2, THIN, in_channels=in_channels, rng=rng())
+
+
+# ---------------------------------------------------------------- two images: late fusion
+
+
+def streams(backbone=AWAKE, hha_channels=3, n_class=2, **options):
+    """Return a network for each image."""
+    options = {"dtype": np.float64, "dropout": 0.0, **options}
+    color = FCN32s(n_class, backbone, rng=rng(1), **options)
+    hha = FCN32s(n_class, backbone, in_channels=hha_channels, rng=rng(2), **options)
+    return randomized(color, 3), randomized(hha, 4)
+
+
+def image_pair(*size, hha_channels=3, dtype=np.float64):
+    channels = 3, hha_channels
+    return tuple(normal(1, c, *size, seed=c, dtype=dtype) for c in channels)
+
+
+def test_late_fusion_has_the_names_of_the_authors_and_no_others():
+    layers = [*VGG_NAMES, *named("score_fr")]
+    expected = [name.replace(".", f"{stream}.") for stream in ("color", "hha") for name in layers]
+    model = LateFusion(*streams(NARROW))
+    assert expected[0] == "conv1_1color.weight" and expected[-1] == "score_frhha.bias"
+    assert sorted(model.state_dict()) == sorted([*expected, "upscore.weight"])
+    assert list(model.state_dict()) == [
+        *(n for n in model.state_dict() if "color." in n),
+        *(n for n in model.state_dict() if "hha." in n), "upscore.weight",
+    ]
+    assert model.inputs == {"color": 3, "hha": 3} and model.heads == {}
+    assert (model.n_class, model.backbone) == (2, NARROW)
+    with_depth = LateFusion(*streams(NARROW, hha_channels=4))
+    assert "conv1_1_bgrdhha.weight" in with_depth.state_dict()
+    assert with_depth.inputs == {"color": 3, "hha": 4}
+
+
+@pytest.mark.parametrize("backbone", [AWAKE, ThinAlexNet])
+def test_late_fusion_scores_by_the_mean_and_has_half_of_each_gradient(backbone):
+    """Upsampling is linear: the mean of the scores, upsampled, is that of the upsampled scores."""
+    color, hha = streams(backbone, hha_channels=1)
+    model, images = LateFusion(color, hha), image_pair(33, 7, hha_channels=1)
+    scores, own = model(*images), [net(x) for net, x in zip((color, hha), images)]
+    assert (own[0] != own[1]).any()
+    np.testing.assert_allclose(scores, (own[0] + own[1]) / 2, rtol=1e-10, atol=1e-13)
+    grad = normal(*scores.shape, seed=7, dtype=np.float64)
+    # The parameters are shared, so what one network adds to them must be taken off again.
+    expected, parameters = [], {}
+    for net, x, stream in zip((color, hha), images, ("color", "hha")):
+        net(x)
+        expected.append(net.backward(grad) / 2)
+        for name, p in net.named_parameters():
+            parameters[name.replace(".", f"{stream}.")] = p.grad / 2
+            p.zero_grad()
+    model(*images)
+    for actual, one in zip(model.backward(grad), expected):
+        np.testing.assert_allclose(actual, one, rtol=1e-9, atol=1e-13)
+    for name, p in model.named_parameters():
+        if name != "upscore.weight":
+            np.testing.assert_allclose(p.grad, parameters[name], rtol=1e-9, atol=1e-12)
+            assert p.grad.any(), name
+    assert model.upscore.weight.grad.any()
+
+
+def test_training_late_fusion_trains_the_two_networks():
+    color, hha = streams(SEEN_WHOLE, dtype=np.float32)
+    before = [net.state_dict() for net in (color, hha)]
+    model = LateFusion(color, hha)
+    assert model.conv1_1color is color.conv1_1 and model.score_frhha is hha.score_fr
+    images = image_pair(64, 64, dtype=np.float32)
+    labels = np.zeros((1, 64, 64), np.uint8)
+    labels[:, :, :32] = 1
+    criterion, optimizer = SoftmaxCrossEntropy(), SGD(model.parameters(), lr=0.01)
+    losses = []
+    for _ in range(3):
+        losses.append(criterion(model(*images), labels))
+        optimizer.zero_grad()
+        model.backward(criterion.backward())
+        optimizer.step()
+    assert losses[2] < losses[0]
+    for net, old in zip((color, hha), before):
+        for name, value in net.state_dict().items():
+            assert np.array_equal(value, old[name]) == (name == "upscore.weight"), name
+    # Each mode is that of all layers.
+    model.eval()
+    assert not any(m.training for m in color.fc7.modules()) and not model.scale_hha.training
+    scores, expected = model(*images), (color(images[0]) + hha(images[1])) / 2
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("learn", [False, True])
+def test_late_fusion_upsamples_bilinearly(learn):
+    model = LateFusion(*streams(THIN, learn_upsampling=learn))
+    expected = np.eye(2)[:, :, None, None] * bilinear_kernel(64, np.float64)
+    np.testing.assert_array_equal(model.upscore.weight.data, expected)
+    assert model.upscore.weight.lr_mult == model.upscore.weight.decay_mult == learn
+
+
+def test_late_fusion_takes_the_sizes_of_its_networks():
+    color, hha = streams(Short)
+    model = LateFusion(color, hha)
+    taken = {n for n in range(1, 33) if color.takes(n)}
+    assert 8 in taken and 11 not in taken
+    assert {n for n in range(1, 33) if model.takes(n)} == taken
+    assert model.sizes.smallest == color.sizes.smallest == min(taken)
+    assert model(*image_pair(8, 12)).shape == trace(model, (8, 12))[-1].output.shape
+    message = r"LateFusion on Short takes images with .*, got \(8, 11\)"
+    with pytest.raises(ValueError, match=message) as info:
+        model(*image_pair(8, 11))
+    assert listed_sizes(str(info.value)) == taken
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda a, b: (a, a), "expected two networks with .*, got one"),
+        (lambda a, b: (a, streams(Short, n_class=3)[1]), "same number of classes, got 2 and 3"),
+        (
+            lambda a, b: (a, FCN32s(heads=HEADS, backbone=Short, rng=rng())),
+            "expected hha to be an FCN32s with one head, got FCN32s",
+        ),
+        (lambda a, b: (FCN8s(2, THIN, rng=rng()), b), "expected color to be an FCN32s.*got FCN8s"),
+        (lambda a, b: (a, LateFusion(a, b)), "expected hha to be an FCN32s.*got LateFusion"),
+        (lambda a, b: (a, None), "expected hha to be an FCN32s .*, got NoneType"),
+        (
+            lambda a, b: (a, FCN32s(2, ThinAlexNet, dtype=np.float64, rng=rng())),
+            "expected two maps of one shape on one grid",
+        ),
+    ],
+    ids=["the same", "classes", "heads", "8s", "fused already", "None", "another grid"],
+)
+def test_what_cannot_be_fused(change, message):
+    with pytest.raises(ValueError, match=message):
+        LateFusion(*change(*streams(Short)))
+
+
+@pytest.mark.parametrize(
+    "images, kind, message",
+    [
+        (lambda a, b: (a,), TypeError, "LateFusion takes color and hha, got 1 arrays"),
+        (lambda a, b: (), TypeError, "LateFusion takes color and hha, got 0 arrays"),
+        (lambda a, b: (a, b, a), TypeError, "LateFusion takes color and hha, got 3 arrays"),
+        (
+            lambda a, b: (a, b[..., :9]), ValueError,
+            r"LateFusion: hha .* \(1, 3, 8, 12\), got float64 \(1, 3, 8, 9\)",
+        ),
+        (
+            lambda a, b: (a, np.concatenate([b, b])), ValueError,
+            r"LateFusion: hha .* \(1, 3, 8, 12\), got float64 \(2, 3, 8, 12\)",
+        ),
+        (
+            lambda a, b: (a[:, :1], b), ValueError,
+            r"LateFusion: color .* \(N, 3, H, W\), got float64 \(1, 1, 8, 12\)",
+        ),
+        (
+            lambda a, b: (a, b[:, :2]), ValueError,
+            r"LateFusion: hha .* \(1, 3, 8, 12\), got float64 \(1, 2, 8, 12\)",
+        ),
+        (lambda a, b: (a, b.astype(np.float32)), ValueError, "float64.*got float32"),
+        (lambda a, b: (a.tolist(), b), ValueError, "LateFusion: color .* got list"),
+    ],
+    ids=["one", "none", "three", "sizes", "batches", "color", "hha", "dtype", "list"],
+)
+def test_late_fusion_takes_two_images_that_fit(images, kind, message):
+    model = LateFusion(*streams(Short))
+    with pytest.raises(kind, match=message):
+        model(*images(*image_pair(8, 12)))
+
+
+def test_a_copy_of_late_fusion_is_on_its_own():
+    model, images = LateFusion(*streams(Short)), image_pair(12, 8)
+    expected = model(*images)
+    twin = copy.deepcopy(model)
+    np.testing.assert_array_equal(twin(*images), expected)
+    for name, p in twin.named_parameters():
+        p.data[...] = 0.5
+        assert not np.shares_memory(p.data, dict(model.named_parameters())[name].data)
+    assert (twin(*images) != expected).any()
+    np.testing.assert_array_equal(model(*images), expected)
+    grads = twin.backward(expected)
+    assert [g.shape for g in grads] == [x.shape for x in images]
+    assert not any(p.grad.any() for p in model.parameters())
 
 
 # ---------------------------------------------------------------- starting values

@@ -5,10 +5,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from backbones import fcn, vgg
+from backbones import ThinAlexNet, fcn, vgg
 
 from fcn_numpy import nn, onnx_export
-from fcn_numpy.geometry import trace
+from fcn_numpy.geometry import trace_all
 from fcn_numpy.models import (
     FCN,
     TINY,
@@ -17,6 +17,7 @@ from fcn_numpy.models import (
     FCN8sAtOnce,
     FCN16s,
     FCN32s,
+    LateFusion,
     PyramidPooling,
 )
 from fcn_numpy.nn import (
@@ -47,8 +48,10 @@ def filled(model):
     return model
 
 
-def build(kind, backbone=TINY, n_class=4, **options):
-    return filled(kind(n_class, backbone, rng=np.random.default_rng(0), **options))
+def build(kind, backbone=TINY, seed=0, **options):
+    if "heads" not in options:
+        options.setdefault("n_class", 4)
+    return filled(kind(backbone=backbone, rng=np.random.default_rng(seed), **options))
 
 
 @pytest.fixture
@@ -74,13 +77,15 @@ def session(path):
     return runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def assert_same_scores(running, model, image):
-    (scores,) = running.run(["scores"], {"image": image.astype(np.float32)})
-    expected = model(image)
-    assert scores.dtype == np.float32
-    assert scores.shape == expected.shape
-    assert np.ptp(expected) > 0.01
-    assert np.abs(scores - expected).max() <= 1e-4 * np.abs(expected).max()
+def assert_same_scores(running, model, *images):
+    given = {name: image.astype(np.float32) for name, image in zip(model.inputs, images)}
+    expected = model(*images)
+    expected = expected if model.heads else {"scores": expected}
+    for scores, name in zip(running.run(list(expected), given), expected):
+        assert scores.dtype == np.float32
+        assert scores.shape == expected[name].shape
+        assert np.ptp(expected[name]) > 0.01
+        assert np.abs(scores - expected[name]).max() <= 1e-4 * np.abs(expected[name]).max()
 
 
 @KINDS
@@ -93,17 +98,52 @@ def test_scores_at_many_sizes_in_one_session(kind, path):
         assert_same_scores(running, model, normal(n, 3, h, w))
 
 
+def channels(values):
+    """Return how many channels each of a graph's inputs or outputs has; the rest is free."""
+    shapes = {
+        value.name: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+        for value in values
+    }
+    assert all([n, *size] == ["N", "H", "W"] for n, _, *size in shapes.values())
+    return {name: shape[1] for name, shape in shapes.items()}
+
+
 @KINDS
 def test_the_file_passes_the_checker(kind, path):
     model = build(kind)
     export_onnx(path, model)
     graph = read(path).graph
-    shapes = {
-        value.name: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
-        for value in (*graph.input, *graph.output)
-    }
-    assert shapes == {"image": ["N", 3, "H", "W"], "scores": ["N", 4, "H", "W"]}
+    assert (channels(graph.input), channels(graph.output)) == ({"image": 3}, {"scores": 4})
     assert "Dropout" not in {node.op_type for node in graph.node}
+
+
+HEADS = {"sem": 4, "geo": 3}
+# A network, its inputs and its outputs.
+OTHERS = {
+    "heads": (lambda: build(FCN8sAtOnce, heads=HEADS), {"image": 3}, HEADS),
+    "early fusion": (lambda: build(FCN16s, in_channels=4), {"image": 4}, {"scores": 4}),
+    "late fusion": (
+        lambda: LateFusion(build(FCN32s), build(FCN32s, seed=1, in_channels=1)),
+        {"color": 3, "hha": 1}, {"scores": 4},
+    ),
+    "alexnet": (lambda: build(FCN32s, ThinAlexNet), {"image": 3}, {"scores": 4}),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_heads_fusion_and_alexnet(name, path):
+    make, inputs, outputs = OTHERS[name]
+    model = make().eval()
+    export_onnx(path, model)
+    graph = read(path).graph
+    assert list(channels(graph.input).items()) == list(inputs.items())
+    assert list(channels(graph.output).items()) == list(outputs.items())
+    running = session(path)
+    # AlexNet's images go from 0 to 255; where they are dark, its norms change nothing.
+    scale = 50 if name == "alexnet" else 1
+    for n, h, w in [(1, 64, 64), (2, 113, 150)]:
+        images = [scale * normal(n, c, h, w, seed=c) for c in inputs.values()]
+        assert_same_scores(running, model, *images)
 
 
 def test_initialisers_are_the_parameters_under_their_names(path):
@@ -234,6 +274,8 @@ def test_layers_that_cannot_be_written_are_named(path):
 
     with pytest.raises(ValueError, match=r"layers\.1 is a Square, .* expected Conv2d, "):
         export_onnx(path, Layers(ReLU(), Square(), n_class=3))
+    with pytest.raises(ValueError, match=r"expected layers\.1 of an odd size, got 4"):
+        export_onnx(path, Layers(ReLU(), LocalResponseNorm(4), n_class=3))
     assert not list(path.parent.iterdir())
 
 
@@ -270,5 +312,5 @@ class Rectified(nn.Module):
 
 
 def test_a_map_and_what_a_layer_makes_of_it_are_two():
-    nodes = onnx_export._Graph(trace(Rectified(), 8)).nodes
+    nodes = onnx_export._Graph(trace_all(Rectified(), 8), ("image",)).nodes
     assert [inputs for _, inputs, *_ in nodes][-1] == ["relu", "conv"]

@@ -4,14 +4,13 @@ import itertools
 
 import numpy as np
 import pytest
-from backbones import vgg
+from backbones import ThinAlexNet, vgg
 from references import assert_close
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: parity tests skipped")
 
 from fcn_numpy import col2im, conv2d, conv2d_input, conv2d_weight, im2col  # noqa: E402
 from fcn_numpy.models import (  # noqa: E402
-    ALEXNET,
     TINY,
     FCN8s,
     FCN8sAtOnce,
@@ -389,12 +388,6 @@ def test_sequential(dtype):
 NARROW = vgg("NARROW", (2, 2, 2, 2, 2), (2, 2, 3, 3, 3), 4, 7, 100)
 # And with TINY's padding and fc6.
 NARROW_TINY = vgg("NARROW_TINY", (2, 3, 3, 4, 4), (2, 2, 3, 3, 3), 6, 3, 17)
-
-
-class ThinAlexNet(ALEXNET):
-    """AlexNet with few channels, and another number in each layer."""
-
-    name, widths, fc_width = "ThinAlexNet", (6, 8, 10, 12, 14), 16
 
 
 def stage(p, x, number, n_convs, pad=1):

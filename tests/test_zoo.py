@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from fcn_numpy.data import (
     read_image,
     write_image,
 )
-from fcn_numpy.models import ALEXNET, BACKBONES, VGG16, FCN8sAtOnce, from_file
+from fcn_numpy.models import ALEXNET, BACKBONES, FCN, VGG16, FCN8sAtOnce, from_file
 from fcn_numpy.prediction import score_heads, score_image
 
 
@@ -409,3 +410,36 @@ def test_damaged_means_are_an_error(tmp_path):
         weights.save(path, model.state_dict(), {**data, "means": means})
         with pytest.raises(ValueError, match=r"w\.npz: means: expected"):
             card_of(path, model)
+
+
+# --- docs/weights.md --------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parent.parent / "docs" / "weights.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if not re.search("fcn(16|8)s|color-d", n)])
+def test_the_page_names_the_file_of_each_network(name):
+    (row,) = re.findall(rf"^\| {name}[ ,].*$", PAGE, re.MULTILINE)
+    assert f"{FILES[name]}.caffemodel" in row
+
+
+def test_the_page_has_the_means_that_are_subtracted():
+    means = {mean for dataset in DATASETS.values() for mean in dataset.means.values()}
+    assert len(means) == 5
+    decimals = {VOC: 5, SIFTFLOW: 3, NYUD: 3, HHA: 3, (7.844,): 3}
+    for mean in means:
+        assert ", ".join(f"{value:.{decimals[mean]}f}" for value in mean) in PAGE
+
+
+def test_the_surgery_of_the_page_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(FCN.__init__, "__defaults__", (21, ThinVGG))
+    published(tmp_path, "voc-fcn8s")
+    (block,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+    names = {}
+    exec(compile(block, "docs/weights.md", "exec"), names)
+    state = weights.load("fcn8s-heavy-pascal.caffemodel")
+    context, color_depth = names["context"], names["color_depth"]
+    np.testing.assert_array_equal(context.score_fr.weight.data[:21], state["score_fr.weight"])
+    first = color_depth.conv1_1_bgrd.weight.data
+    np.testing.assert_array_equal(first[:, :3], state["conv1_1.weight"])

@@ -6,7 +6,8 @@
 `upsampling`       3.3, three ways to the same upsampled map, and what it is not
 `sampling_curves`  3.4 and figure 5, whole images against sampled losses
 `bounds`           appendix A, upper bounds on mean IU
-`context`          what an FCN misses, and a pyramid adds
+`scenes`           what an FCN misses, and a pyramid adds
+`fusion`           two inputs and two heads, as for NYUDv2 and SIFT Flow
 =================  =================================================================
 
 All are written to be read; the layers and the models use none of it.
@@ -14,6 +15,7 @@ All are written to be read; the layers and the models use none of it.
 
 from fcn_numpy.paper.bounds import upper_bound, upper_bounds
 from fcn_numpy.paper.dense import classify_windows, convolutionalize_layers, dense_classifier
+from fcn_numpy.paper.fusion import train_with_depth
 from fcn_numpy.paper.rarefaction import rarefied_kernel, rarefy, shift_and_stitch
 from fcn_numpy.paper.sampling_curves import draw_sampling_curves
 from fcn_numpy.paper.scenes import train_on_scenes
@@ -33,6 +35,7 @@ __all__ = [
     "rarefy",
     "shift_and_stitch",
     "train_on_scenes",
+    "train_with_depth",
     "upper_bound",
     "upper_bounds",
 ]

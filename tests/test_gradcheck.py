@@ -149,25 +149,26 @@ def test_whole_fcn_passes(model_class, n_class):
 @pytest.mark.parametrize(
     "build, channels",
     [
-        (lambda: OverShort(backbone=Short, heads={"sem": 1, "geo": 2}, rng=rng()), [3]),
-        (lambda: FCN32s(1, Short, in_channels=4, rng=rng()), [4]),
+        (lambda: OverShort(backbone=Short, heads={"sem": 2, "geo": 3}, rng=rng()), [3]),
+        (lambda: FCN32s(2, Short, in_channels=4, rng=rng()), [4]),
         (
             lambda: LateFusion(
-                FCN32s(1, Short, rng=rng(1)), FCN32s(1, Short, in_channels=1, rng=rng(2))
+                FCN32s(2, Short, rng=rng(1)), FCN32s(2, Short, in_channels=2, rng=rng(2))
             ),
-            [3, 1],
+            [3, 2],
         ),
     ],
     ids=["heads", "early fusion", "late fusion"],
 )
 def test_heads_and_fusion_pass(build, channels):
     model = build()
-    images = [normal(1, c, 4, 4, seed=c) for c in channels]
+    # Large enough for random directions, which take less time.
+    images = [normal(1, c, 44, 41, seed=c) for c in channels]
     report = gradcheck(model, *images, rng=rng())
     assert report.max_error <= 1e-6
     inputs = [f"input {i}" for i in range(len(images))]
     assert list(report.errors) == [*inputs, *model.state_dict()]
-    assert all(tensor.checked > 0 and tensor.by_element for tensor in report.tensors.values())
+    assert all(tensor.checked > 0 for tensor in report.tensors.values())
 
 
 class Heads(Module):
@@ -206,7 +207,7 @@ def test_a_wrong_gradient_of_one_head_is_found(head):
             grad_a, grad_b = self.a.backward(grads["a"]), self.b.backward(grads["b"])
             return grad_b if head == "a" else grad_a
 
-    x = normal(2, 2, 4, 5)
+    x = normal(1, 2, 3, 4)
     with pytest.raises(GradientError) as info:
         gradcheck(Forgetful(), x, rng=rng())
     assert (info.value.tensor, info.value.index) == (f"{head}.bias", (0,))

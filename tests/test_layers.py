@@ -244,9 +244,8 @@ POOLS = [
     ((2, 1, 6, 5), 3, 2, 1, True),
     # AlexNet's: windows overlap by a cell, and the last ones may stick out by one or two.
     ((1, 2, 7, 5), 3, 2, 0, True),
-    ((2, 1, 6, 8), 3, 2, 0, True),
-    ((1, 2, 4, 3), 3, 2, 0, True),
-    ((1, 1, 2, 9), 3, 2, 0, True),
+    ((2, 1, 6, 4), 3, 2, 0, True),
+    ((1, 2, 2, 3), 3, 2, 0, True),
     ((1, 2, 7, 8), (3, 2), (2, 1), (1, 0), True),
     ((1, 2, 5, 6), 2, 3, 1, True),
     ((1, 2, 7, 7), 2, 3, 0, True),

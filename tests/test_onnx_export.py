@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from backbones import ThinAlexNet, fcn, vgg
+from backbones import OverShort, Short, ThinAlexNet, fcn, vgg
 
 from fcn_numpy import nn, onnx_export
 from fcn_numpy.geometry import trace_all
@@ -120,10 +120,10 @@ def test_the_file_passes_the_checker(kind, path):
 HEADS = {"sem": 4, "geo": 3}
 # A network, its inputs and its outputs.
 OTHERS = {
-    "heads": (lambda: build(FCN8sAtOnce, heads=HEADS), {"image": 3}, HEADS),
-    "early fusion": (lambda: build(FCN16s, in_channels=4), {"image": 4}, {"scores": 4}),
+    "heads": (lambda: build(OverShort, Short, heads=HEADS), {"image": 3}, HEADS),
+    "early fusion": (lambda: build(FCN32s, Short, in_channels=4), {"image": 4}, {"scores": 4}),
     "late fusion": (
-        lambda: LateFusion(build(FCN32s), build(FCN32s, seed=1, in_channels=1)),
+        lambda: LateFusion(build(FCN32s, Short), build(FCN32s, Short, seed=1, in_channels=1)),
         {"color": 3, "hha": 1}, {"scores": 4},
     ),
     "alexnet": (lambda: build(FCN32s, ThinAlexNet), {"image": 3}, {"scores": 4}),
@@ -142,6 +142,7 @@ def test_heads_fusion_and_alexnet(name, path):
     # AlexNet's images go from 0 to 255; where they are dark, its norms change nothing.
     scale = 50 if name == "alexnet" else 1
     for n, h, w in [(1, 64, 64), (2, 113, 150)]:
+        assert model.takes((h, w))
         images = [scale * normal(n, c, h, w, seed=c) for c in inputs.values()]
         assert_same_scores(running, model, *images)
 

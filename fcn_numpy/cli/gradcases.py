@@ -82,6 +82,12 @@ LAYERS: dict[str, Case] = {
 }
 
 
+class Thin(TINY):
+    """TINY's layers, one convolution a stage, with few channels."""
+
+    name, widths, convs, fc_width = "Thin", (4, 4, 6, 6, 8), (1, 1, 1, 1, 1), 16
+
+
 class ThinAlexNet(ALEXNET):
     """AlexNet's layers, with few channels."""
 
@@ -98,11 +104,11 @@ MODELS: dict[str, Case] = {
     ),
     "fcn32s-alexnet": _on_normal(lambda r: FCN32s(4, ThinAlexNet, rng=r), (1, 3, 64, 64)),
     "fcn8s-heads": _on_normal(
-        lambda r: FCN8s(heads={"sem": 4, "geo": 3}, backbone=TINY, rng=r), (1, 3, 64, 64)
+        lambda r: FCN8s(heads={"sem": 4, "geo": 3}, backbone=Thin, rng=r), (1, 3, 64, 64)
     ),
-    "fcn32s-early": _on_normal(lambda r: FCN32s(4, TINY, in_channels=4, rng=r), (1, 4, 64, 64)),
+    "fcn32s-early": _on_normal(lambda r: FCN32s(4, Thin, in_channels=4, rng=r), (1, 4, 64, 64)),
     "fcn32s-late": _on_normal(
-        lambda r: LateFusion(FCN32s(4, TINY, rng=r), FCN32s(4, TINY, rng=r)),
+        lambda r: LateFusion(FCN32s(4, Thin, rng=r), FCN32s(4, Thin, rng=r)),
         (1, 3, 64, 64), (1, 3, 64, 64),
     ),
     "classifier": _on_normal(lambda r: Classifier(4, TINY, rng=r), (1, 3, 72, 72)),

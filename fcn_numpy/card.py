@@ -192,7 +192,11 @@ def card_of(
                 f"{_counts({h: len(c) for h, c in DATASETS[dataset].classes.items()})}, got "
                 f"{_counts(model.heads or {'': model.n_class})}"
             )
-    if not data:
+        if dataset is not None and card.names(model):
+            names = {head: classes.names for head, classes in card.of_heads(model).items()}
+            if names != {head: c.names for head, c in DATASETS[dataset].classes.items()}:
+                raise ValueError(f"expected the classes of {dataset}, got weights that name others")
+    if dataset is not None or not data:
         card = _with_dataset(card, path, model, dataset)
     list_beside = Path(path).parent / CLASSES_FILE
     asked = not card.names(model) or (not data and dataset is None)
@@ -206,18 +210,17 @@ def _with_dataset(
     card: Card, path: str | os.PathLike, model: Segmenter, dataset: str | None
 ) -> Card:
     """Return a card with what is known of the data set of a published network."""
-    # A backbone that is trained from scratch is our own.
-    published = [
-        known for known in DATASETS.values()
-        if known.names(Path(path).name) and not model.backbone.learns_from_scratch
-    ][:1]
-    for known in published if dataset is None else [DATASETS[dataset]]:
-        if _fits(known, model):
-            card = replace(
-                card, classes=known.classes.get(""), means=means_for(model, known.means),
-                heads={head: classes for head, classes in known.classes.items() if head},
-            )
-    return card
+    if dataset is not None:
+        known = [DATASETS[dataset]]
+    elif model.backbone.learns_from_scratch:
+        known = []  # nobody has published such a network
+    else:
+        known = [d for d in DATASETS.values() if d.names(Path(path).name) and _fits(d, model)]
+    if not known:
+        return card
+    heads = {head: classes for head, classes in known[0].classes.items() if head}
+    means = means_for(model, known[0].means)
+    return replace(card, classes=known[0].classes.get(""), heads=heads, means=means)
 
 
 def _fits(dataset: Dataset, model: Segmenter) -> bool:

@@ -329,8 +329,9 @@ class Traced:
 def trace_all(model: Layer, size: int | Pair, channels: int | None = None) -> Traced:
     """Trace a model as `trace` does, and return the model's inputs and outputs as well."""
     # A network with `inputs` says how many channels each of them has.
-    known = tuple(getattr(model, "inputs", {"x": 3}).values())
-    counts = known if channels is None else (channels,)
+    known = getattr(model, "inputs", None)
+    counts = tuple(known.values()) if isinstance(known, dict) else (3,)
+    counts = counts if channels is None else (channels,)
     inputs = feature_maps(counts, pair(size, "size", 1))
     outputs = model(*inputs)
     names = {id(module): name for name, module in model.named_modules()}

@@ -140,8 +140,12 @@ class _Graph:
             write = _OPERATORS[type(step.layer)]
             names[id(step.output)] = write(self, step.name, step.layer, *given)
         outputs = {names[id(x)]: name for name, x in traced.outputs.items()}
+        used = {*inputs, *self.constants, *(node[2] for node in self.nodes)}
+        for name in outputs.values():
+            if name in used:
+                raise ValueError(f"export_onnx: expected no head with the name of a layer, {name}")
         self.nodes = [
-            (op, given, outputs.get(output, output), attributes)
+            (op, [outputs.get(x, x) for x in given], outputs.get(output, output), attributes)
             for op, given, output, attributes in self.nodes
         ]
 

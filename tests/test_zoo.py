@@ -12,7 +12,7 @@ from labelled_folder import write_folder
 from PIL import Image
 
 from fcn_numpy import weights
-from fcn_numpy.card import card_of, save_network
+from fcn_numpy.card import Card, card_of, save_network
 from fcn_numpy.cli import main
 from fcn_numpy.data import (
     CONTEXT_CLASSES,
@@ -21,6 +21,7 @@ from fcn_numpy.data import (
     SIFTFLOW_CLASSES,
     SIFTFLOW_GEOMETRY,
     VOC_CLASSES,
+    Classes,
     read_image,
     write_image,
 )
@@ -172,6 +173,16 @@ def test_a_data_set_of_other_classes_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"for siftflow, with 33 classes \(sem\) and 3 classes "
                                          r"\(geo\), got 21 classes"):
         card_of(path, model, dataset="siftflow")
+
+
+def test_a_data_set_does_not_rename_the_classes_of_a_file(tmp_path):
+    model = network("voc-fcn32s")
+    names = [f"thing {n}" for n in range(21)]
+    save_network(tmp_path / "mine.npz", model, Card(Classes.named(names)))
+    with pytest.raises(ValueError, match=r"mine\.npz: expected the classes of voc, got weights th"):
+        card_of(tmp_path / "mine.npz", model, dataset="voc")
+    save_network(tmp_path / "unnamed.npz", model, Card())
+    assert card_of(tmp_path / "unnamed.npz", model, dataset="voc").classes == VOC_CLASSES
 
 
 def test_the_data_sets_have_the_classes_of_the_paper():

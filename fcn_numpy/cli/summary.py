@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="fcn32s, fcn16s, fcn8s or fcn8satonce")
     parser.add_argument(
         "--size", nargs=2, type=whole_number(1), metavar=("H", "W"),
-        help="size of the image (default: 224 224, with --backbone tiny 128 128)",
+        help="size of the image (default: 224 224, with --backbone alexnet 227 227, with tiny "
+        "128 128)",
     )
     parser.add_argument(
         "--backbone", choices=tuple(BACKBONES), default="vgg16", help="(default: %(default)s)"

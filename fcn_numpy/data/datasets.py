@@ -59,9 +59,12 @@ class Dataset:
 
 
 _HHA = (132.431, 94.076, 118.477)
-# As pytorch-fcn, Chainer's fcn and the paper's authors named their files. The first that matches
-# counts.
+# Files are known by the names that pytorch-fcn, Chainer's fcn and the paper's authors gave them.
 DATASETS: dict[str, Dataset] = {
+    "voc": Dataset(
+        {"": VOC_CLASSES}, {"color": CAFFE_MEAN},
+        r"fcn-?(32|16|8)s.*(from[_-]caffe|pascal)|fcn-alexnet-pascal",
+    ),
     "pascalcontext": Dataset(
         {"": CONTEXT_CLASSES}, {"color": CAFFE_MEAN}, r"pascal-?context-fcn-?(32|16|8)s"
     ),
@@ -74,9 +77,5 @@ DATASETS: dict[str, Dataset] = {
         {"": NYUD_CLASSES},
         {"color": (116.190, 97.203, 92.318), "depth": (7.844,), "hha": _HHA},
         r"nyud-fcn-?32s-color",
-    ),
-    "voc": Dataset(
-        {"": VOC_CLASSES}, {"color": CAFFE_MEAN},
-        r"fcn-?(32|16|8)s.*(from[_-]caffe|pascal)|fcn-alexnet-pascal",
     ),
 }

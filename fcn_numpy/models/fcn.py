@@ -60,6 +60,8 @@ class FCN(Segmenter):
         learn_upsampling: bool = False, dtype: DTypeLike = np.float32,
         rng: np.random.Generator | None = None,
     ):
+        if heads is not None and n_class != 21:
+            raise ValueError(f"expected n_class or heads, got {n_class} and {dict(heads)}")
         self.heads = {} if heads is None else check_heads(heads)
         counts = {f"_{name}": n for name, n in self.heads.items()} or {"": n_class}
         self.n_class = sum(whole_number(n, "n_class", 1) for n in counts.values())
@@ -109,12 +111,14 @@ class FCN(Segmenter):
         of_heads: Any = grad if self.heads else {"": grad}
         if not isinstance(of_heads, Mapping) or of_heads.keys() != self._heads.keys():
             raise ValueError(f"expected a dict of gradients for {', '.join(self._heads)}")
+        grad_fc7: Any = 0.0
         grads: dict[str, np.ndarray] = {}
         for name, head in self._heads.items():
-            grad_fc7, more = head.backward(of_heads[name])
-            for key, each in {**more, "fc7": grad_fc7}.items():
+            of_fc7, of_maps = head.backward(of_heads[name])
+            grad_fc7 = grad_fc7 + of_fc7
+            for key, each in of_maps.items():
                 grads[key] = grads[key] + each if key in grads else each
-        grads[self._coarsest] = self._fc.backward(grads.pop("fc7"))
+        grads[self._coarsest] = self._fc.backward(grad_fc7)
         return self._features.backward(grads)
 
     @classmethod

@@ -18,11 +18,10 @@ from fcn_numpy.window import Window
 class Frozen:
     """A network in eval mode whose weights stand still, to be used in a ``with`` block.
 
-    ``network(image)`` returns what ``model(image)`` returns (and takes two images where the model
-    does). What depends on the weights alone is
-    computed once, a convolution's bias, ReLU and 2x2 pool are applied while its output is at hand,
-    and feature maps share memory. (In float64, and within `fcn_numpy.algorithm`, it is the model
-    that computes.)
+    ``network(image)`` returns what ``model(image)`` returns, and takes two images where the model
+    does. What depends on the weights alone is computed once, a convolution's bias, ReLU and 2x2
+    pool are applied while its output is at hand, and feature maps share memory. (In float64, and
+    within `fcn_numpy.algorithm`, it is the model that computes.)
 
     Inside the block all weights are read-only: a write to one is an error, not an old answer. They
     can be written again after the block.
@@ -139,7 +138,7 @@ def _operations(traced: Traced) -> tuple[list[_Operation], dict[str, int]]:
     operations: list[_Operation] = []
     steps = traced.steps
     numbers = {id(image): number for number, image in enumerate(traced.inputs)}
-    takers, fused, copying = _takers(steps), set[int](), set[int]()
+    takers, fused, copying = _takers(traced), set[int](), set[int]()
     for n, step in enumerate(steps):
         if n in fused:
             continue
@@ -170,15 +169,17 @@ def _operations(traced: Traced) -> tuple[list[_Operation], dict[str, int]]:
     return operations, outputs
 
 
-def _takers(steps: Sequence[Step]) -> list[list[int]]:
-    """Return for each step which later ones take its output."""
+def _takers(traced: Traced) -> list[list[int]]:
+    """Return for each step which later ones take its output; -1 stands for the caller."""
     makers: dict[int, int] = {}
-    takers: list[list[int]] = [[] for _ in steps]
-    for n, step in enumerate(steps):
+    takers: list[list[int]] = [[] for _ in traced.steps]
+    for n, step in enumerate(traced.steps):
         for x in step.inputs:
             if id(x) in makers:
                 takers[makers[id(x)]].append(n)
         makers[id(step.output)] = n
+    for x in traced.outputs.values():
+        takers[makers[id(x)]].append(-1)
     return takers
 
 
@@ -189,7 +190,7 @@ def _chain(steps: Sequence[Step], takers: list[list[int]], first: int) -> list[i
         return chain
     for fits in (lambda layer: type(layer) is ReLU, _halves):
         after = takers[chain[-1]]
-        if len(after) == 1 and fits(steps[after[0]].layer):
+        if len(after) == 1 and after[0] >= 0 and fits(steps[after[0]].layer):
             chain += after
     return chain
 

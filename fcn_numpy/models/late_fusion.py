@@ -32,10 +32,14 @@ class LateFusion(Segmenter):
     def __init__(self, color: FCN32s, hha: FCN32s):
         streams = {"color": color, "hha": hha}
         for name, stream in streams.items():
-            if not isinstance(stream, FCN32s) or stream.heads:
+            if not isinstance(stream, FCN32s) or stream.heads or stream.skips:
                 raise ValueError(
-                    f"expected {name} to be an FCN32s with one head, got {type(stream).__name__}"
+                    f"expected {name} to be an FCN32s with one head and no skips, got "
+                    f"{type(stream).__name__}"
                 )
+        dtypes = [next(stream.parameters()).data.dtype for stream in streams.values()]
+        if dtypes[0] != dtypes[1]:
+            raise ValueError(f"expected two networks of one dtype, got {dtypes[0]} and {dtypes[1]}")
         if color is hha or color.n_class != hha.n_class:
             raise ValueError(
                 "expected two networks with the same number of classes, got "
@@ -58,6 +62,7 @@ class LateFusion(Segmenter):
         self.upscore = upsampling(scores, images[0], weight.lr_mult > 0, weight.data.dtype)
         self.crop = nn.Crop(self.upscore.trace(scores).grid.offset_of(images[0].grid))
         self.sizes = self._find_sizes(scores.grid.scale)
+        self.train(color.training)
 
     def _fuse(self, color, hha):
         of_color, of_hha = self._streams

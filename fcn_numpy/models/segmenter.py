@@ -61,10 +61,11 @@ class Segmenter(nn.Module):
         raise TypeError(f"{type(self).__name__} defines no _segment")
 
     def _find_sizes(self, stride: tuple[Fraction, Fraction]) -> Sizes:
-        def segment(size):
-            self._segment(*feature_maps(tuple(self.inputs.values()), size))
+        # A bound method, unlike a function made here, is copied and pickled with the network.
+        return Sizes(f"{type(self).__name__} on {self.backbone.name}", self._trace_at, stride)
 
-        return Sizes(f"{type(self).__name__} on {self.backbone.name}", segment, stride)
+    def _trace_at(self, size):
+        self._segment(*feature_maps(tuple(self.inputs.values()), size))
 
     def takes(self, size: IntOrPair) -> bool:
         """Return whether the scores would cover an image of this height and width."""

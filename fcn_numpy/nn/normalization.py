@@ -42,9 +42,10 @@ class LocalResponseNorm(Module):
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0):
         self.size = whole_number(size, "size", 1)
-        if not (is_number(alpha) and is_number(beta) and is_number(k) and alpha >= 0 and k > 0):
+        finite = all(is_number(value) and np.isfinite(value) for value in (alpha, beta, k))
+        if not (finite and alpha >= 0 and k > 0):
             raise ValueError(
-                "expected numbers alpha of at least 0, beta, and k above 0, got "
+                "expected finite numbers alpha of at least 0, beta, and k above 0, got "
                 f"{alpha!r}, {beta!r} and {k!r}"
             )
         self.alpha, self.beta, self.k = float(alpha), float(beta), float(k)

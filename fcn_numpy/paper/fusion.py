@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def train_with_depth(
         batch = order.integers(n_train, size=4)
         scores = _scores(model, inputs_of(fusion, images[batch], depths[batch]))
         loss = sum(losses[head](scores[head], labels[head][batch]) for head in heads)
-        grads = {head: losses[head].backward() for head in heads}
+        grads: Any = {head: losses[head].backward() for head in heads}
         model.backward(grads if two_heads else grads["distance"])
         return loss
 

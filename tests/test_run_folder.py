@@ -321,7 +321,7 @@ def change_json(path, *keys, value):
     (["settings", "size"], 10**6, "expected size of at most 7,071, got 1000000"),
     (["settings", "rim"], "yes", "expected rim True or False, got 'yes'"),
     (["settings", "pretrained"], 5, "expected pretrained to be a path, got 5"),
-    (["settings", "backbone"], ["tiny"], "expected backbone 'tiny' or 'vgg16', got"),
+    (["settings", "backbone"], ["tiny"], "expected backbone 'tiny' or 'vgg16' or 'alexnet', got"),
     (["data"], 5, "data: expected an object with folder, coloured, checksum, train, held_out, "),
     (["data"], {"folder": "x", "coloured": 1, "train": [], "held_out": []}, "data: coloured: expe"),
     (["data"], {"folder": "x", "coloured": True, "checksum": "5"}, "data: checksum: expected a w"),

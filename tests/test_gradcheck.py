@@ -38,7 +38,8 @@ from fcn_numpy.nn import (
     Sum,
 )
 
-pytestmark = pytest.mark.usefixtures("both_algorithms")
+# Where the gradients of the package are checked; what is left checks gradcheck, whatever computes.
+BOTH = pytest.mark.usefixtures("both_algorithms")
 
 # With three classes an FCN8s on it has more than 5,000 elements: random directions are checked.
 NARROW = vgg("NARROW", (3, 4, 5, 6, 6), (1, 1, 2, 1, 1), 8, 7, 100)
@@ -79,6 +80,7 @@ def assert_awake(model, x):
 # ---------------------------------------------------------------- what is right passes
 
 
+@BOTH
 @pytest.mark.parametrize(
     "layer, shapes",
     [
@@ -118,6 +120,7 @@ def test_right_layers_pass(layer, shapes):
     assert report.checked == sum(sizes)
 
 
+@BOTH
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("weight", [None, (1.0, 0.5, 0.0, 2.0)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64])
@@ -134,6 +137,7 @@ def test_loss_takes_integer_labels(reduction, weight, dtype):
     assert labels.dtype == dtype
 
 
+@BOTH
 @pytest.mark.parametrize(
     "model_class, n_class", [(FCN32s, 2), (FCN16s, 2), (FCN8s, 3), (FCN8sAtOnce, 3)]
 )
@@ -146,6 +150,7 @@ def test_whole_fcn_passes(model_class, n_class):
     assert all(tensor.checked > 0 for tensor in report.tensors.values())
 
 
+@BOTH
 @pytest.mark.parametrize(
     "build, channels",
     [
@@ -216,6 +221,7 @@ def test_a_wrong_gradient_of_one_head_is_found(head):
             gradcheck(wrong(), x, rng=rng())
 
 
+@BOTH
 def test_whole_classifier_passes():
     backbone = vgg("ONE", (3, 4, 5, 6, 6), (1, 1, 1, 1, 1), 72, 1, 100)
     model, x = awake(Classifier(3, backbone, rng=rng())), normal(2, 3, 9, 7)
@@ -225,6 +231,7 @@ def test_whole_classifier_passes():
     assert list(report.errors) == ["input 0", *model.state_dict()]
 
 
+@BOTH
 def test_whole_tiny_fcn8s_passes():
     model, x = awake(FCN8s(4, TINY, rng=rng())), normal(1, 3, 64, 64)
     assert_awake(model, x)

@@ -61,6 +61,7 @@ def randomized(model, seed=9):
 # ---------------------------------------------------------------- sizes
 
 
+@pytest.mark.parametrize("both_algorithms", ["fast"], indirect=True)  # sizes alone matter
 @pytest.mark.parametrize("model_class", [FCN32s, FCN16s, FCN8s])
 def test_padded_by_100_every_size_comes_out_as_it_went_in(model_class):
     model = model_class(2, NARROW, rng=rng()).eval()
@@ -86,6 +87,7 @@ def listed_sizes(message):
     return sizes
 
 
+@pytest.mark.parametrize("both_algorithms", ["fast"], indirect=True)  # sizes alone matter
 @pytest.mark.parametrize("model_class", [FCN32s, FCN16s, FCN8s])
 def test_other_sizes_are_an_error_that_lists_the_right_ones(model_class):
     model = model_class(2, THIN, rng=rng()).eval()
@@ -638,6 +640,9 @@ def test_late_fusion_takes_the_sizes_of_its_networks():
     assert listed_sizes(str(info.value)) == taken
 
 
+PADDED = type("Padded", (Short,), {"pad": 5})
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -645,13 +650,13 @@ def test_late_fusion_takes_the_sizes_of_its_networks():
         (lambda a, b: (a, streams(Short, n_class=3)[1]), "same number of classes, got 2 and 3"),
         (
             lambda a, b: (a, FCN32s(heads=HEADS, backbone=Short, rng=rng())),
-            "expected hha to be an FCN32s with one head, got FCN32s",
+            "expected hha to be an FCN32s with one head and no skips, got FCN32s",
         ),
         (lambda a, b: (FCN8s(2, THIN, rng=rng()), b), "expected color to be an FCN32s.*got FCN8s"),
         (lambda a, b: (a, LateFusion(a, b)), "expected hha to be an FCN32s.*got LateFusion"),
         (lambda a, b: (a, None), "expected hha to be an FCN32s .*, got NoneType"),
         (
-            lambda a, b: (a, FCN32s(2, type("Padded", (Short,), {"pad": 5}), rng=rng())),
+            lambda a, b: (a, FCN32s(2, PADDED, dtype=float, rng=rng())),
             "expected two maps of one shape on one grid",
         ),
     ],
@@ -1233,6 +1238,7 @@ def test_weights_of_other_networks_are_an_error():
         fcn_for(FCN8s(2, SEEN_WHOLE, rng=rng()).state_dict())
 
 
+@pytest.mark.parametrize("both_algorithms", ["fast"], indirect=True)  # sizes alone matter
 @pytest.mark.parametrize("fc_kernel", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("pad", [60, 81, 100])
 def test_crops_are_found_whatever_size_the_network_takes(fc_kernel, pad):

@@ -460,7 +460,9 @@ NETWORKS = [
 def build(network, backbone, dtype, n_class=4, seed=0, **options):
     """Return the network with no weight at 0, as score layers and biases are at first."""
     rng = np.random.default_rng(seed)
-    net = network(n_class, backbone, dropout=0, dtype=dtype, rng=rng, **options)
+    if "heads" not in options:
+        options["n_class"] = n_class
+    net = network(backbone=backbone, dropout=0, dtype=dtype, rng=rng, **options)
     for name, parameter in net.named_parameters():
         shape = parameter.data.shape
         if name.endswith("bias"):

@@ -65,10 +65,9 @@ def train_with_depth(
         depth = FCN32s(HEADS["distance"], SMALL, in_channels=1, dropout=0, rng=rng)
         model = LateFusion(color, depth)
     else:
-        model = FCN32s(
-            HEADS["distance"], SMALL, heads=heads if two_heads else None,
-            in_channels=4 if fusion == "early" else 3, dropout=0, rng=rng,
-        )
+        classes: Any = {"heads": heads} if two_heads else {"n_class": HEADS["distance"]}
+        channels = 4 if fusion == "early" else 3
+        model = FCN32s(backbone=SMALL, in_channels=channels, dropout=0, rng=rng, **classes)
     losses = {head: SoftmaxCrossEntropy(weight=[0.2, 1, 1]) for head in heads}
     images, depths, labels = toy_depths(n_train, seed=2 * seed)
     order = np.random.default_rng((seed, 1))

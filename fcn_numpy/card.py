@@ -17,6 +17,7 @@ from fcn_numpy.data import DATASETS, Classes, Dataset, read_classes, write_class
 from fcn_numpy.data.datasets import Means
 from fcn_numpy.files import errors_name, shown
 from fcn_numpy.models import Classifier, Frozen, Segmenter
+from fcn_numpy.models.files import factors_of
 from fcn_numpy.prediction import means_for
 
 CLASSES_FILE = "classes.csv"
@@ -30,8 +31,6 @@ INPUTS = {
     "depth": "natural logarithm of the depth, minus {}",
 }
 NORMALISED = "RGB from 0 to 1, minus the mean of each color in each image, times 4"
-# The kinds have so many channels.
-CHANNELS = {"color": 3, "hha": 3, "depth": 1}
 
 
 @dataclass(frozen=True)
@@ -160,20 +159,20 @@ def card_of(
     beside : bool
         Whether to look into the file classes.csv beside it.
     dataset : str, optional
-        One of `fcn_numpy.data.DATASETS`, for a file that does not tell.
+        One of `fcn_numpy.data.DATASETS`, for a file that does not say.
 
     Returns
     -------
     Card
-        Of the metadata in the file. Where there is none: of the data set, if it is given, or if the
-        file has the name under which a network for it was published; with the classes of the file
-        classes.csv beside it, if it lists as many as the network has; or with none.
+        What the metadata in the file says. A file without metadata gets what is known of its data
+        set: the one that is given, or the one that belongs to the name of a published file. The
+        classes of classes.csv come before those, if there are as many as the network has.
 
     Raises
     ------
     ValueError
         If the metadata or classes.csv is damaged, or names another number of classes; if the
-        network has not the classes of the data set.
+        network does not have the classes of the data set.
     """
     data = weights.read_metadata(path)
     if MARK not in data:  # of another program, which may mean anything by the same words
@@ -209,7 +208,7 @@ def card_of(
 def _with_dataset(
     card: Card, path: str | os.PathLike, model: Segmenter, dataset: str | None
 ) -> Card:
-    """Return a card with what is known of the data set of a published network."""
+    """Add to a card what is known of the data set of a published network."""
     if dataset is not None:
         known = [DATASETS[dataset]]
     elif model.backbone.learns_from_scratch:
@@ -235,14 +234,10 @@ def _means_of(data: Mapping[str, str], model: Segmenter) -> Means | None:
     if "means" not in data:
         return None
     means = _value(data, "means")
-    if isinstance(means, dict) and means and all(kind in CHANNELS for kind in means):
-        good = [
-            isinstance(mean, list) and len(mean) == CHANNELS[kind] and all(map(is_number, mean))
-            for kind, mean in means.items()
-        ]
-        if all(good) and sum(map(len, means.values())) == sum(model.inputs.values()):
-            return {kind: tuple(map(float, mean)) for kind, mean in means.items()}
-    raise ValueError(f"means: expected those of the network's input, got {shown(means, 80)}")
+    try:
+        return means_for(model, {kind: tuple(mean) for kind, mean in means.items()})
+    except (AttributeError, TypeError):
+        raise ValueError(f"means: expected lists of numbers, got {shown(means, 80)}") from None
 
 
 def _classes_of(data, n_class, suffix=""):
@@ -317,6 +312,8 @@ def save_network(path: str | os.PathLike, model: Segmenter, card: Card) -> Path 
     """
     path = Path(path)
     state = {name: p.data for name, p in model.named_parameters()}
+    if path.suffix.lower() == ".caffemodel":
+        state |= factors_of(model)
     if path.suffix.lower() not in PLAIN:
         weights.save(path, state, card.metadata(model))
         return None

@@ -19,7 +19,7 @@ def whole_number(value: int, name: str, minimum: int) -> int:
 
 
 def divide(number: int, groups: int, name: str) -> int:
-    """Return how many of a number fall to each group, or raise ValueError if they do not divide."""
+    """Split a number into equal groups and return the size of one, or raise ValueError."""
     if number % whole_number(groups, "groups", 1):
         raise ValueError(f"expected groups to divide {name}, got {groups} groups for {number}")
     return number // groups

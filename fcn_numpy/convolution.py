@@ -14,7 +14,8 @@ The kernel is not flipped (a cross-correlation, as in all deep learning); beyond
 M is never stored. `im2col` copies every window of x into a column; then M x is the small matrix
 product ``w.reshape(F, -1) @ im2col(x)``, and the other two functions transpose one of its factors.
 That is the whole theory, and the code below follows it literally. With groups, the channels of x
-and y fall into as many parts, each part of y sees its own part of x alone, and M is block diagonal.
+and y are split into that many parts, and each part of y sees only its own part of x: M is block
+diagonal.
 
 `fcn_numpy.fast` computes the same in less time and memory; it runs by default, except in
 ``algorithm("plain")``. Arrays that do not fit together raise ValueError, and so does an input

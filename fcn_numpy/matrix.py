@@ -22,7 +22,7 @@ def conv_matrix(
 
     It is meant for one small image: to read, to plot, to test the functions against. Row
     (f, i, j) holds the kernel of output f where the window of cell (i, j) lies in the input. With
-    groups it is block diagonal, one block a group.
+    groups it is block diagonal, with one block per group.
 
     Parameters
     ----------
@@ -46,7 +46,8 @@ def conv_matrix(
     from scipy.sparse import block_diag, csr_array
 
     check_array(w, "w", ("F", "C", "kh", "kw"))
-    if divide(len(w), groups, "the channels of y") < len(w):
+    divide(len(w), groups, "the channels of y")
+    if groups > 1:
         parts = np.split(w, groups)
         blocks = [conv_matrix(part, input_size, stride, padding, dilation) for part in parts]
         return csr_array(block_diag(blocks, "csr"))

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from fcn_numpy.checks import Pair, check_array
+from fcn_numpy.checks import Pair, check_array, is_number
 from fcn_numpy.data import DATASETS, log_depth, normalise, subtract_mean
 from fcn_numpy.data.datasets import Means
 from fcn_numpy.data.framing import extend
@@ -53,15 +53,20 @@ def means_for(
     ----------
     model : FCN, LateFusion, Frozen or Classifier
     means : dict of str to tuple of float, optional
-        Means by kind ("color", "hha", "depth"), of which those that the network sees are taken. By
-        default the mean of ImageNet's images for colors alone, and NYUD's for a network that sees
-        depth too.
+        Means by kind ("color", "hha", "depth"); those of kinds that the network does not see are
+        ignored. By default, the mean of ImageNet's images for color alone, and NYUD's means for a
+        network that also sees depth.
 
     Returns
     -------
     dict of str to tuple of float, or None
-        None for a backbone with other preprocessing, and for images of other channels than colors,
-        colors and depth, or colors and HHA.
+        None for a backbone with other preprocessing, and for images that are not color, color and
+        depth, or color and HHA.
+
+    Raises
+    ------
+    ValueError
+        If the mean of a kind is missing, or is not a finite number for each channel.
     """
     if model.backbone.preprocessing != "subtract_mean":
         return None
@@ -75,7 +80,11 @@ def means_for(
         means = {"color": CAFFE_MEAN} if kinds == ("color",) else DATASETS["nyud"].means
     if kinds == ("color",) and "color" not in means:
         kinds = ("hha",)
-    return {kind: means[kind] for kind in kinds}
+    for kind in kinds:
+        mean, n = means.get(kind, ()), 1 if kind == "depth" else 3
+        if len(mean) != n or not all(is_number(value) and np.isfinite(value) for value in mean):
+            raise ValueError(f"means: expected {n} finite numbers for {kind}, got {mean!r:.80}")
+    return {kind: tuple(map(float, means[kind])) for kind in kinds}
 
 
 def score_image(
@@ -94,8 +103,8 @@ def score_image(
     image : ndarray, shape (3, H, W), floating
         RGB from 0 to 1; for a network of HHA alone, HHA from 0 to 1.
     other : ndarray, shape (1, H, W) or (3, H, W), floating
-        What a network of two kinds of images sees beside it: the depth, as `read_depth` returns it,
-        or HHA from 0 to 1.
+        The second image, for a network that takes two: depth, as `read_depth` returns it, or HHA
+        from 0 to 1.
     means : dict of str to tuple of float, optional
         See `means_for`.
 
@@ -107,9 +116,9 @@ def score_image(
     Raises
     ------
     ValueError
-        If an image does not have that shape and dtype, or a value outside of [0, 1]; if the second
-        one is missing, or one too many; if the scores are not finite; if the network has several
-        heads (`score_heads`).
+        If an image does not have that shape and dtype, or has a value outside of [0, 1]; if the
+        second image is missing, or the network takes only one; if the scores are not finite; if the
+        network has several heads (`score_heads`).
 
     Examples
     --------
@@ -137,7 +146,7 @@ def score_heads(
     Returns
     -------
     dict of str to ndarray
-        By the name of the head; "" for the only one.
+        By the name of the head; "" if there is only one.
     """
     check_array(image, "image", (3, "H", "W"))
     h, w = image.shape[1:]
@@ -147,8 +156,8 @@ def score_heads(
     wanted = means_for(model, means)
     if wanted is None and tuple(model.inputs.values()) != (3,):
         raise ValueError(
-            "expected a network of color images, or one on VGG16 or AlexNet that sees depth or HHA "
-            f"too, got inputs {model.inputs} on {model.backbone.name}"
+            "expected a network of color images, or one of color and depth or HHA on VGG16 or "
+            f"AlexNet, got inputs {model.inputs} on {model.backbone.name}"
         )
     kinds = ["color"] if wanted is None else list(wanted)
     given = [image] if other is None else [image, other]
@@ -176,10 +185,11 @@ def score_heads(
 
 
 def _checked(scores, size):
-    """Return the scores of the only image within its size, if they are finite."""
+    """Return the scores of the only image, cropped to its size, if they are finite."""
+    scores = scores[0, :, : size[0], : size[1]]
     if not np.isfinite(scores).all():
         raise ValueError("the scores are not finite: are these the weights of a broken training?")
-    return scores[0, :, : size[0], : size[1]]
+    return scores
 
 
 def fitting_size(model: Segmenter | Frozen, size: Pair) -> Pair:

@@ -1,7 +1,13 @@
 """Backbones like VGG16 and AlexNet, with other numbers, and one that is as small as can be."""
 
-from fcn_numpy.models import ALEXNET, FCN, VGG, Backbone, SkipNames
+from fcn_numpy.models import ALEXNET, FCN, VGG, VGG16, Backbone, SkipNames
 from fcn_numpy.nn import Conv2d, ReLU
+
+
+class ThinVGG16(VGG16):
+    """VGG16 with few channels."""
+
+    name, widths, fc_width = "ThinVGG16", (4, 4, 6, 6, 8), 12
 
 
 class ThinAlexNet(ALEXNET):

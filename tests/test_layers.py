@@ -1119,8 +1119,8 @@ def test_another_dtype_than_the_parameters_is_named(name, own, other):
         (lambda: LocalResponseNorm(2.5), "expected size.*got 2.5"),
         (lambda: LocalResponseNorm(5, -1e-4), "alpha of at least 0.*got -0.0001, 0.75 and 1.0"),
         (lambda: LocalResponseNorm(5, k=0), "k above 0, got 0.0001, 0.75 and 0"),
-        (lambda: LocalResponseNorm(5, 1, None), "expected finite numbers alpha.*got 1, None and 1.0"),
-        (lambda: LocalResponseNorm(5, True), "expected finite numbers alpha.*got True, 0.75 and 1.0"),
+        (lambda: LocalResponseNorm(5, 1, None), "finite numbers alpha.*got 1, None and 1.0"),
+        (lambda: LocalResponseNorm(5, True), "finite numbers alpha.*got True, 0.75 and 1.0"),
         (
             lambda: LocalResponseNorm(5)(np.zeros((3, 8, 8))),
             r"LocalResponseNorm: x.*\(N, C, H, W\).*\(3, 8, 8\)",

@@ -2,15 +2,14 @@
 
 import numpy as np
 import pytest
+from backbones import ThinAlexNet, ThinVGG16
 from labelled_folder import NAMES, write_folder
 
 from fcn_numpy import weights
 from fcn_numpy.cli import main
 from fcn_numpy.models import (
-    ALEXNET,
     BACKBONES,
     TINY,
-    VGG16,
     FCN8s,
     FCN32s,
     LateFusion,
@@ -21,21 +20,9 @@ from fcn_numpy.models import (
 from fcn_numpy.weights.protobuf import varint, whole_field
 
 
-class ThinVGG(VGG16):
-    """VGG16 with few channels."""
-
-    widths, fc_width = (4, 4, 4, 4, 4), 8
-
-
-class ThinAlexNet(ALEXNET):
-    """AlexNet with few channels."""
-
-    widths, fc_width = (4, 4, 4, 4, 4), 8
-
-
 @pytest.fixture(autouse=True)
 def thin(monkeypatch):
-    monkeypatch.setitem(BACKBONES, "vgg16", ThinVGG)
+    monkeypatch.setitem(BACKBONES, "vgg16", ThinVGG16)
     monkeypatch.setitem(BACKBONES, "alexnet", ThinAlexNet)
 
 
@@ -104,7 +91,7 @@ def test_score_layers_that_cannot_be_widened(state, n_class, words):
 # --- Depth and two streams --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("backbone", "first"), [(ThinVGG, "conv1_1"), (ThinAlexNet, "conv1")])
+@pytest.mark.parametrize(("backbone", "first"), [(ThinVGG16, "conv1_1"), (ThinAlexNet, "conv1")])
 def test_depth_starts_as_the_mean_of_the_colors(backbone, first):
     state = filled(FCN32s(5, backbone)).state_dict()
     weight = state[f"{first}.weight"]
@@ -126,7 +113,7 @@ def test_depth_needs_a_first_layer_for_colors():
 
 
 def test_two_trained_networks_start_a_late_fusion():
-    color, hha = filled(FCN32s(4, ThinVGG), 1), filled(FCN32s(4, ThinVGG), 2)
+    color, hha = filled(FCN32s(4, ThinVGG16), 1), filled(FCN32s(4, ThinVGG16), 2)
     state = LateFusion(color, hha).state_dict()
     np.testing.assert_array_equal(state["conv3_2color.weight"], color.conv3_2.weight.data)
     np.testing.assert_array_equal(state["score_frhha.bias"], hha.score_fr.bias.data)
@@ -135,7 +122,7 @@ def test_two_trained_networks_start_a_late_fusion():
 # --- Classifiers from Caffe -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backbone", [ThinVGG, ThinAlexNet])
+@pytest.mark.parametrize("backbone", [ThinVGG16, ThinAlexNet])
 @pytest.mark.parametrize("old", [False, True])
 def test_a_classifier_of_caffe_becomes_an_fcn(backbone, old, tmp_path):
     path, state = tmp_path / "classifier.caffemodel", classifier(backbone)
@@ -151,7 +138,7 @@ def test_a_classifier_of_caffe_becomes_an_fcn(backbone, old, tmp_path):
     assert not model.score_fr.weight.data.any()
 
 
-@pytest.mark.parametrize(("option", "backbone"), [("vgg16", ThinVGG), ("alexnet", ThinAlexNet)])
+@pytest.mark.parametrize(("option", "backbone"), [("vgg16", ThinVGG16), ("alexnet", ThinAlexNet)])
 def test_training_starts_from_a_classifier_of_caffe(option, backbone, tmp_path, capsys):
     folder = write_folder(tmp_path / "data", n=3)
     path = tmp_path / "classifier.caffemodel"

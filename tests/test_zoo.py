@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backbones import ThinAlexNet, ThinVGG16
 from caffe_networks import NETWORKS, build, fill
 from failing_command import failed
 from labelled_folder import write_folder
@@ -25,21 +26,8 @@ from fcn_numpy.data import (
     read_image,
     write_image,
 )
-from fcn_numpy.models import ALEXNET, BACKBONES, FCN, VGG16, FCN8sAtOnce, from_file
+from fcn_numpy.models import BACKBONES, FCN, FCN8sAtOnce, from_file
 from fcn_numpy.prediction import score_heads, score_image
-
-
-class ThinVGG(VGG16):
-    """VGG16 with few channels."""
-
-    widths, fc_width = (4, 4, 4, 4, 4), 8
-
-
-class ThinAlexNet(ALEXNET):
-    """AlexNet with few channels."""
-
-    widths, fc_width = (4, 4, 4, 4, 4), 8
-
 
 # The names under which the authors published them; of the last but one, there are no weights.
 FILES = {
@@ -59,12 +47,12 @@ SIFTFLOW = (114.578, 115.294, 108.353)
 
 @pytest.fixture(autouse=True)
 def thin(monkeypatch):
-    monkeypatch.setitem(BACKBONES, "vgg16", ThinVGG)
+    monkeypatch.setitem(BACKBONES, "vgg16", ThinVGG16)
     monkeypatch.setitem(BACKBONES, "alexnet", ThinAlexNet)
 
 
 def network(name):
-    model = build(name, ThinVGG, ThinAlexNet)
+    model = build(name, ThinVGG16, ThinAlexNet)
     fill(model, np.random.default_rng(0))
     return model
 
@@ -74,8 +62,8 @@ def published(folder, name, filename=None):
     model = network(name)
     state = model.state_dict()
     if name == "voc-fcn8s-atonce":  # Caffe's Scale layers store a factor for each channel
-        state["scale_pool4.weight"] = np.full(4, 0.01, np.float32)
-        state["scale_pool3.weight"] = np.full(4, 0.0001, np.float32)
+        state["scale_pool4.weight"] = np.full(6, 0.01, np.float32)
+        state["scale_pool3.weight"] = np.full(6, 0.0001, np.float32)
     path = folder / f"{filename or FILES[name]}.caffemodel"
     weights.save(path, state)
     return path, model
@@ -199,10 +187,25 @@ def test_a_caffe_file_at_once_is_known_by_its_factors(tmp_path):
     path, _ = published(tmp_path, "voc-fcn8s-atonce", "renamed")
     assert type(from_file(path)) is FCN8sAtOnce
     state = weights.load(path)
-    state["scale_pool4.weight"] = np.array([0.01, 0.01, 0.01, 0.02], np.float32)
+    state["scale_pool4.weight"] = np.float32([0.01, 0.01, 0.01, 0.02, 0.01, 0.01])
     weights.save(path, state)
-    with pytest.raises(ValueError, match=r"scale_pool4\.weight to be 0\.01 everywhere"):
+    with pytest.raises(ValueError, match=r"scale_pool4\.weight to be 0\.01 everywhere, as in FCN"):
         from_file(path)
+    state["scale_pool2.weight"] = state.pop("scale_pool4.weight")
+    weights.save(path, state)
+    with pytest.raises(ValueError, match=r"scale_pool2\.weight to be left out, as in FCN8sAtOnce"):
+        from_file(path)
+
+
+@pytest.mark.parametrize("ending", ["caffemodel", "npz", "safetensors"])
+def test_at_once_is_not_lost_on_export(ending, tmp_path):
+    path, model = published(tmp_path, "voc-fcn8s-atonce")
+    out = tmp_path / f"mine.{ending}"
+    assert main(["export", "--weights", str(path), str(out)]) == 0
+    again = from_file(out)
+    assert type(again) is FCN8sAtOnce
+    image = np.random.default_rng(0).standard_normal((1, 3, 40, 50)).astype(np.float32)
+    np.testing.assert_array_equal(again.eval()(image), model(image))
 
 
 def test_parts_of_a_late_fusion_that_do_not_fit_are_named(tmp_path):
@@ -257,7 +260,7 @@ def test_two_heads_give_two_label_images(image, tmp_path, capsys):
         assert (tmp_path / f"room_{head}_overlay.png").exists()
         assert (tmp_path / f"room_{head}_legend.png").exists()
     said = capsys.readouterr().out
-    assert "FCN8s on VGG16, 33 classes (sem) and 3 classes (geo)" in said
+    assert "FCN8s on ThinVGG16, 33 classes (sem) and 3 classes (geo)" in said
     assert re.search(r"room\.png: sem: .*; geo: (sky|horizontal|vertical) ", said)
     # Again: the results are known as this program's.
     assert predict(path, image, tmp_path, "--scores") == 0
@@ -305,10 +308,10 @@ def test_several_images_find_their_depths_in_a_folder(image, depth, tmp_path, ca
 
 
 @pytest.mark.parametrize(("name", "options", "words"), [
-    ("nyud-fcn32s-color-d", (), "sees depth beside colors: expected --depth PATH"),
-    ("nyud-fcn32s-color-hha", ("--depth", "depth.png"), "--depth is for a network that sees it"),
-    ("nyud-fcn32s-color-hha", (), "sees hha beside colors: expected --hha PATH"),
-    ("voc-fcn8s", ("--hha", "hha.png"), "--hha is for a network that sees it"),
+    ("nyud-fcn32s-color-d", (), "takes depth as well as color: expected --depth PATH"),
+    ("nyud-fcn32s-color-hha", ("--depth", "depth.png"), "--depth is for a network that takes it"),
+    ("nyud-fcn32s-color-hha", (), "takes hha as well as color: expected --hha PATH"),
+    ("voc-fcn8s", ("--hha", "hha.png"), "--hha is for a network that takes it"),
     ("nyud-fcn32s-color-d", ("--depth", "none.png"), "--depth to be a file or a folder, got"),
     ("siftflow-fcn8s", ("--classes", "a,b,c"), "--classes is for a network with one head, got sem"),
     ("voc-fcn8s", ("--dataset", "nyud"), "a network for nyud, with 40 classes, got 21 classes"),
@@ -338,7 +341,7 @@ def test_networks_whose_classes_are_not_known_say_what_helps(image, tmp_path, ca
     assert predict(path, image, tmp_path) == 0
     said = capsys.readouterr().out
     assert "The weights do not name their classes; --dataset can." in said
-    assert "The means of the published weights are subtracted; --dataset says which." in said
+    assert "The default means are subtracted from images; --dataset selects others." in said
     assert "sem: class " in said
     assert predict(path, image, tmp_path, "--dataset", "siftflow") == 0
     assert "do not name" not in capsys.readouterr().out
@@ -399,6 +402,22 @@ def test_an_exported_network_keeps_its_classes_and_means(name, ending, tmp_path,
     assert "do not name" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["siftflow-fcn8s", "nyud-fcn32s-color", "voc-fcn8s"])
+def test_what_a_caffemodel_cannot_carry_is_said(name, tmp_path, capsys):
+    path, _ = published(tmp_path, name)
+    (tmp_path / "out").mkdir()
+    out = tmp_path / "out" / "mine.caffemodel"
+    assert main(["export", "--weights", str(path), str(out)]) == 0
+    lost = "A .caffemodel cannot say which data set it is for: predict from it with --dataset."
+    assert (lost in capsys.readouterr().out) == (name != "voc-fcn8s")
+
+
+def test_means_that_are_missing_are_an_error():
+    image = np.zeros((3, 40, 40), np.float32)
+    with pytest.raises(ValueError, match=r"means: expected 3 finite numbers for color, got \(\)"):
+        score_image(network("nyud-fcn32s-color-d"), image, image[:1] + 1, means={"depth": (7.8,)})
+
+
 def test_a_caffemodel_can_be_written_and_read(tmp_path, capsys):
     path, model = published(tmp_path, "voc-fcn32s")
     out = tmp_path / "out" / "mine.caffemodel"
@@ -417,7 +436,8 @@ def test_damaged_means_are_an_error(tmp_path):
     assert json.loads(data["means"]) == {"color": list(NYUD), "depth": [7.844]}
     assert "natural logarithm of the depth, minus 7.844" in data["input"]
     for means in ("3", "{}", '{"color": [1, 2, 3]}', '{"color": [1, 2], "depth": [1, 2]}', "[[1]]",
-                  '{"sound": [1, 2, 3, 4]}', '{"color": [1, 2, 3], "depth": ["x"]}', "{"):
+                  '{"sound": [1, 2, 3, 4]}', '{"color": [1, 2, 3], "depth": ["x"]}', "{",
+                  '{"depth": [7], "hha": [1, 2, 3]}', '{"color": [1, NaN, 3], "depth": [7]}'):
         weights.save(path, model.state_dict(), {**data, "means": means})
         with pytest.raises(ValueError, match=r"w\.npz: means: expected"):
             card_of(path, model)
@@ -444,7 +464,7 @@ def test_the_page_has_the_means_that_are_subtracted():
 
 def test_the_surgery_of_the_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(FCN.__init__, "__defaults__", (21, ThinVGG))
+    monkeypatch.setattr(FCN.__init__, "__defaults__", (21, ThinVGG16))
     published(tmp_path, "voc-fcn8s")
     (block,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
     names = {}

@@ -7,10 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from fcn_numpy.card import PLAIN, card_of, save_network
-from fcn_numpy.cli.options import add_classes, add_dataset, describe, one_head, parse_classes
+from fcn_numpy.cli.options import (
+    add_classes,
+    add_dataset,
+    check_one_head,
+    describe,
+    parse_classes,
+    print_unnamed,
+)
 from fcn_numpy.files import AN_HOUR, remove_leftovers
 from fcn_numpy.models import from_file
 from fcn_numpy.onnx_export import export_onnx
+from fcn_numpy.prediction import means_for
 
 DESCRIPTION = """\
 Write the weights of an FCN in the format that the extension of OUT names: .pth or .pt
@@ -48,11 +56,9 @@ def run(options: argparse.Namespace) -> int:
         remove_leftovers(out.parent, AN_HOUR)
     model = from_file(options.weights)
     classes, _ = parse_classes(options.classes)
-    card = card_of(
-        options.weights, model, beside=classes is None, dataset=options.dataset
-    )
+    card = card_of(options.weights, model, beside=classes is None, dataset=options.dataset)
     if classes is not None:
-        one_head(model)
+        check_one_head(model)
         order = card.matched(classes, model.n_class, options.weights)
         if list(order) != list(range(model.n_class)):
             raise ValueError(
@@ -73,8 +79,11 @@ def run(options: argparse.Namespace) -> int:
         print(f"It takes images whose height and width are {model.sizes}.")
     if classes_file is not None:
         print(f"The classes are in {classes_file}: keep it beside the weights.")
-    if not card.names(model):
-        print("The weights do not name their classes; --classes can.")
+    print_unnamed(card, model)
+    if extension in PLAIN and (card.heads or card.means not in (None, means_for(model))):
+        print(
+            f"A {extension} cannot say which data set it is for: predict from it with --dataset."
+        )
     if card.percentiles is not None and extension in PLAIN:
         print(
             f"A {extension} cannot say that images were stretched: predict from it with --stretch."

@@ -92,8 +92,8 @@ def add_dataset(group: argparse._ActionsContainer) -> argparse.Action:
     """Add the option --dataset."""
     return group.add_argument(
         "--dataset", choices=tuple(DATASETS),
-        help="what published weights were trained on: it tells the names of the classes and the "
-        "mean of the images (default: as the file's name says, if it is that of a published file)",
+        help="the data set that the weights were trained on, for the names of the classes and the "
+        "means to subtract (default: known from the names of published files)",
     )
 
 
@@ -104,13 +104,20 @@ def describe(model: Segmenter) -> str:
     return f"{type(model).__name__} on {model.backbone.name}, {classes}"
 
 
-def one_head(model: Segmenter) -> None:
-    """Raise ValueError if --classes is given for a network with several heads."""
+def check_one_head(model: Segmenter) -> None:
+    """Raise ValueError for a network with several heads, whose classes --classes cannot name."""
     if model.heads:
         raise ValueError(
             f"--classes is for a network with one head, got {', '.join(model.heads)}: "
             "--dataset can name their classes"
         )
+
+
+def print_unnamed(card: Card, model: Segmenter) -> None:
+    """Print what can name the classes of a network, if they are not known."""
+    if not card.names(model):
+        option = "--dataset" if model.heads else "--classes"
+        print(f"The weights do not name their classes; {option} can.", flush=True)
 
 
 def add_mask_suffix(group: argparse._ActionsContainer) -> argparse.Action:

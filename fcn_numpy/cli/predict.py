@@ -17,10 +17,11 @@ from fcn_numpy.cli.options import (
     add_classes,
     add_dataset,
     add_stretch,
+    check_one_head,
     describe,
-    one_head,
     parse_classes,
     percentiles_of,
+    print_unnamed,
 )
 from fcn_numpy.cli.output import complain
 from fcn_numpy.data import (
@@ -88,8 +89,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for kind, words in (("depth", "a depth image"), ("hha", "an HHA image")):
         parser.add_argument(
             f"--{kind}", type=Path, metavar="PATH",
-            help=f"for a network that sees {kind} beside colors: {words}, or for several images a "
-            "folder of them under the same names",
+            help=f"for a network that takes {kind} as well as color: {words}; for several images, "
+            "a folder in which it has the same name as IMAGE",
         )
     add_stretch(parser, " (default: as the weights say)")
 
@@ -101,21 +102,17 @@ def run(options: argparse.Namespace) -> int:
     model = from_file(options.weights)
     classes, _ = parse_classes(options.classes)
     seconds = _seconds(model, images, options)
-    card = card_of(
-        options.weights, model, beside=classes is None, dataset=options.dataset
-    )
+    card = card_of(options.weights, model, beside=classes is None, dataset=options.dataset)
     order = None
     if classes is not None:
-        one_head(model)
+        check_one_head(model)
         order = card.matched(classes, model.n_class, options.weights)
         card = replace(card, classes=classes)
     card = replace(card, percentiles=percentiles_of(options, card))
     print(describe(model), flush=True)
-    if not card.names(model):
-        option = "--dataset" if model.heads else "--classes"
-        print(f"The weights do not name their classes; {option} can.", flush=True)
+    print_unnamed(card, model)
     if card.means is None and means_for(model) is not None:
-        print("The means of the published weights are subtracted; --dataset says which.")
+        print("The default means are subtracted from images; --dataset selects others.", flush=True)
     if images:
         options.out.mkdir(parents=True, exist_ok=True)
         remove_leftovers(options.out, AN_HOUR)
@@ -187,14 +184,16 @@ def _check_names(images: Sequence[Path]) -> None:
 def _seconds(
     model: Segmenter, images: Sequence[Path], options: argparse.Namespace
 ) -> dict[Path, Path]:
-    """Return the depth or HHA image of each image, for a network that sees both."""
+    """Return the depth or HHA image that belongs to each image, for a network that takes both."""
     kinds = list(means_for(model) or {})[1:]
     for kind in ("depth", "hha"):
         given = getattr(options, kind)
         if given is None and kind in kinds:
-            raise ValueError(f"{describe(model)} sees {kind} beside colors: expected --{kind} PATH")
+            raise ValueError(
+                f"{describe(model)}, takes {kind} as well as color: expected --{kind} PATH"
+            )
         if given is not None and kind not in kinds:
-            raise ValueError(f"--{kind} is for a network that sees it, got {describe(model)}")
+            raise ValueError(f"--{kind} is for a network that takes it, got {describe(model)}")
     if not kinds:
         return {}
     place = getattr(options, kinds[0])
@@ -229,8 +228,7 @@ def _segment(
     image = _read(path, card)
     other = None
     if second is not None:
-        depths = network.model.inputs.get("hha") is None
-        other = read_depth(second) if depths else inspect_image(second).image
+        other = inspect_image(second).image if options.depth is None else read_depth(second)
         if other.shape[1:] != image.shape[1:]:
             sizes = [f"{x.shape[2]} x {x.shape[1]}" for x in (image, other)]
             raise ValueError(f"{second}: expected the size of {path}, {sizes[0]}, got {sizes[1]}")
@@ -251,7 +249,7 @@ def _segment(
 
 
 def _read(path: Path, card: Card) -> np.ndarray:
-    """Return an image as the network of a card wants it, and warn of what may be wrong."""
+    """Read an image, stretched if the card says so, and warn of what may be wrong with it."""
     read = inspect_image(path)
     if read.orientation != 1:
         warnings.warn(

@@ -49,7 +49,8 @@ Ctrl-C stops and saves; --resume continues.
 """
 REGROUPING = """\
 By default FCN-32s learns from batches of 8, FCN-16s and FCN-8s from batches of 4, with
-momentum 0.9 and the mean of the loss over pixels (with --backbone vgg16 as with --heavy).
+momentum 0.9 and the mean of the loss over pixels (with --backbone vgg16 as with --heavy;
+with alexnet, FCN-32s alone learns, from batches of 20).
 Other values also change the number of steps and the learning rates, so that the FCNs see
 the same number of images and each image counts the same. The training of the classifier
 does not change.
@@ -129,7 +130,7 @@ def _add_own_images(group: argparse._ArgumentGroup) -> list[argparse.Action]:
         group.add_argument(
             "--crop", type=whole_number(0), metavar="N",
             help="cut out squares of N pixels at random places; 0: whole images (default: 128, "
-            "with --backbone vgg16 whole images)",
+            "with --backbone vgg16 or alexnet whole images)",
         ),
         group.add_argument(
             "--no-flip", action="store_true",
@@ -142,8 +143,8 @@ def _add_own_images(group: argparse._ArgumentGroup) -> list[argparse.Action]:
         ),
         group.add_argument(
             "--backbone", choices=tuple(BACKBONES),
-            help="vgg16 is the paper's; it needs --pretrained, about 5 GB of memory, and hours "
-            "(default: tiny)",
+            help="vgg16 is the paper's; it needs --pretrained, about 5 GB of memory, and hours. "
+            "alexnet, for FCN-32s alone, needs --pretrained too (default: tiny)",
         ),
         group.add_argument(
             "--pretrained", type=Path, metavar="FILE",
@@ -243,8 +244,8 @@ def own_data(options: argparse.Namespace) -> OwnData | None:
             f"--backbone {backbone.name.lower()} needs --pretrained FILE: from scratch it would "
             "need a million images"
         )
-    if options.pretrained_on is not None and backbone.preprocessing != "subtract_mean":
-        raise ValueError("--pretrained-on is for --backbone vgg16 and alexnet")
+    if options.pretrained_on is not None and options.backbone != "vgg16":
+        raise ValueError("--pretrained-on is for --backbone vgg16")
     if options.pretrained is not None and not options.pretrained.is_file():
         raise ValueError(f"expected --pretrained to be a file, got {options.pretrained}")
     classes, colored = parse_classes(options.classes)
@@ -293,7 +294,7 @@ def settings_from(options: argparse.Namespace, data: OwnData | None = None) -> S
         if _backbone(options).learns_from_scratch:
             settings = settings.with_pretrained(*pretrained)
         elif options.backbone == "alexnet":
-            settings = Settings.alexnet(*pretrained)
+            settings = Settings.alexnet(pretrained[0])
         else:
             settings = Settings.vgg16(*pretrained)
     settings = settings.scaled(steps=options.steps_factor or 1, lr=options.lr_factor or 1)

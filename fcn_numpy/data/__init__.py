@@ -10,6 +10,7 @@ from fcn_numpy.data.datasets import (
     SIFTFLOW_GEOMETRY,
     Dataset,
 )
+from fcn_numpy.data.depths import toy_depths
 from fcn_numpy.data.faults import DataFaults, DataWarning
 from fcn_numpy.data.folders import Folder, open_folder, own_folder, voc_folder
 from fcn_numpy.data.images import (
@@ -55,6 +56,7 @@ __all__ = [
     "single_shapes",
     "stretch",
     "subtract_mean",
+    "toy_depths",
     "toy_scenes",
     "toy_shapes",
     "voc_folder",

@@ -41,12 +41,12 @@ class Dataset:
     Attributes
     ----------
     classes : dict of str to Classes
-        By the name of the head; "" for the only one.
+        By the name of the head; "" if there is only one.
     means : dict of str to tuple of float
-        Of each channel, in the order that networks see them: "color" (blue, green, red), "hha",
-        and "depth" (the mean of its natural logarithm).
+        The mean of each channel, in the order in which networks see them: "color" (blue, green,
+        red), "hha", and "depth" (of its natural logarithm).
     files : str
-        Matches the names of the files of published networks.
+        A regular expression for the file names of published networks.
     """
 
     classes: Mapping[str, Classes]
@@ -59,7 +59,7 @@ class Dataset:
 
 
 _HHA = (132.431, 94.076, 118.477)
-# Files are known by the names that pytorch-fcn, Chainer's fcn and the paper's authors gave them.
+# The file names are those of pytorch-fcn, Chainer's fcn and the paper's authors.
 DATASETS: dict[str, Dataset] = {
     "voc": Dataset(
         {"": VOC_CLASSES}, {"color": CAFFE_MEAN},

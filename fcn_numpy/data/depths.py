@@ -17,8 +17,8 @@ def toy_depths(
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Draw images with a near disc and a far one, and the depth of each pixel.
 
-    Each is lighter or darker than the background, which the image shows. They have the same sizes,
-    places and colors, so that which of them is near, the depth alone shows.
+    The image shows whether a disc is lighter or darker than the background. Near and far discs
+    have the same sizes, places and colors, so only the depth shows which of the two is near.
 
     Parameters
     ----------

@@ -72,7 +72,7 @@ def subtract_mean(
     mean : sequence of 3 floats
         Of the channels of the result, from 0 to 255.
     reverse : bool
-        Whether the channels change their order, from RGB to BGR. Those of HHA do not.
+        Whether to reverse the channels, from RGB to BGR. Those of HHA keep their order.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def log_depth(depths: np.ndarray, mean: float) -> np.ndarray:
         row, column = np.argwhere(~((depths > 0) & (depths < np.inf)))[0][2:]
         raise ValueError(
             f"expected depths above 0, got {depths[0, 0, row, column]:g} in row {row}, column "
-            f"{column}: fill in what the camera did not measure first"
+            f"{column}: fill in the pixels that the camera did not measure"
         )
     return np.log(depths) - depths.dtype.type(mean)
 

@@ -72,14 +72,14 @@ class Backbone(Module):
 
 
 class StagedBackbone(Backbone):
-    """A backbone of stages, one after another; each offers its result, a map for skips.
+    """A backbone whose stages run one after another; each offers its result as a map.
 
-    A subclass hands its layers to `_build`.
+    A subclass passes its layers to `_build`.
 
     Attributes
     ----------
     widths : tuple of int
-        Channels; the last number are those of the coarsest map.
+        Numbers of channels; the last is that of the coarsest map.
     pad : int
         Padding of the first layer in an FCN.
     """
@@ -88,7 +88,7 @@ class StagedBackbone(Backbone):
     pad: int
 
     def _build(self, stages: Mapping[str, Mapping[str, Module]]) -> None:
-        """Take the layers of each stage by name; the stage's own name is that of its map."""
+        """Take over the layers of each stage; a stage has the name of the map that it offers."""
         self._stages = {}
         for stage, layers in stages.items():
             self._adopt(layers.items())

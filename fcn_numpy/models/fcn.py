@@ -32,12 +32,12 @@ class FCN(Segmenter):
         Classes, background included.
     backbone : type of Backbone
     heads : dict of str to int, optional
-        Several sets of classes, by name, with the number in each, instead of `n_class`. Each has a
-        head of its own, whose layers have the name as a suffix (score_fr_sem), and forward and
-        backward have a dict of scores and of gradients.
+        Several sets of classes: their names, and the number of classes in each. Each set has a
+        head of its own, whose layer names end in that of the set (score_fr_sem). forward then
+        returns a dict of scores, and backward takes a dict of gradients.
     in_channels : int
-        Channels of the image. With four, blue, green, red and depth, the first layer is
-        conv1_1_bgrd ("early fusion").
+        Channels of the image. With four (blue, green, red and depth: "early fusion"), the first
+        layer is named conv1_1_bgrd.
     context : PyramidPooling, optional
         What the output of fc7 passes through before it is scored.
     dropout : float
@@ -68,7 +68,7 @@ class FCN(Segmenter):
         self.inputs = {"image": whole_number(in_channels, "in_channels", 1)}
         self.backbone = backbone
         rng = np.random.default_rng() if rng is None else rng
-        # A backbone for colors alone need not know of in_channels.
+        # A backbone that takes only color images need not accept in_channels.
         more = {} if in_channels == 3 else {"in_channels": in_channels}
         self._features = backbone(dtype=dtype, rng=rng, **more)
         # Trace an image large enough for every map to have a cell: strides and crops follow.
@@ -110,7 +110,8 @@ class FCN(Segmenter):
         """Add to the parameters' gradients; return the gradient of the image."""
         of_heads: Any = grad if self.heads else {"": grad}
         if not isinstance(of_heads, Mapping) or of_heads.keys() != self._heads.keys():
-            raise ValueError(f"expected a dict of gradients for {', '.join(self._heads)}")
+            got = ", ".join(of_heads) if isinstance(of_heads, Mapping) else type(grad).__name__
+            raise ValueError(f"expected gradients of {', '.join(self._heads)}, got {got}")
         grad_fc7: Any = 0.0
         grads: dict[str, np.ndarray] = {}
         for name, head in self._heads.items():

@@ -17,7 +17,7 @@ from fcn_numpy.models.registry import backbone_of, listed
 from fcn_numpy.models.segmenter import Segmenter
 from fcn_numpy.models.surgery import for_caffe_images, is_classifier, start_from
 from fcn_numpy.models.variants import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
-from fcn_numpy.nn import skip_init
+from fcn_numpy.nn import Scale, skip_init
 
 # Each network has an upsampling layer of its own name, except that FCN-8s has the same names as
 # FCN-8s-at-once.
@@ -35,9 +35,9 @@ Kind = TypeVar("Kind", bound=FCN)
 def from_file(path: str | os.PathLike) -> Segmenter:
     """Make whichever network the weights of a file belong to (`fcn_for`).
 
-    Caffe's files of FCN-8s-at-once hold the factors of its skips. In other formats FCN-8s and
-    FCN-8s-at-once have the same names and shapes; a file with "atonce" in its name, as pytorch-fcn
-    and Chainer's fcn name theirs, is taken as the latter.
+    FCN-8s and FCN-8s-at-once have the same layers. A file holds the latter if it has the factors of
+    its skips, as Caffe's files have; if its metadata says so, as that of this package does; or if
+    there is "atonce" in its name, as pytorch-fcn and Chainer's fcn name theirs.
 
     Parameters
     ----------
@@ -60,7 +60,9 @@ def from_file(path: str | os.PathLike) -> Segmenter:
 
     state = weights.load(path)
     with errors_name(path):
-        at_once = "atonce" in os.path.basename(os.fspath(path)).lower().replace("-", "")
+        name = os.path.basename(os.fspath(path)).lower().replace("-", "")
+        said = weights.read_metadata(path).get("network", "")
+        at_once = "atonce" in name or said.startswith(FCN8sAtOnce.__name__)
         kind = FCN8sAtOnce if at_once and _last_layer(state) == "upscore8" else None
         return fcn_for(state, kind, assign=True)
 
@@ -128,8 +130,8 @@ def fcn_for(
         A state_dict.
     kind : type of FCN, optional
         What the weights must be those of: FCN32s, FCN16s, FCN8s or FCN8sAtOnce. By default,
-        names that both FCN8s and FCN8sAtOnce have are taken as FCN8s, unless Caffe's factors of
-        the skips, ``scale_pool4.weight`` and ``scale_pool3.weight``, are among them.
+        names that both FCN8s and FCN8sAtOnce have are taken as FCN8s, unless the factors of the
+        skips, ``scale_pool4.weight`` and ``scale_pool3.weight``, are there too, as in Caffe's files.
     n_class : int, optional
         The number of classes that they must have.
     assign : bool
@@ -171,15 +173,15 @@ def fcn_for(
                 f"{listed(list(state)[-6:])}"
             )
         kinds = LAST_LAYERS[last]
-        factors = [name for name in state if name.startswith("scale_pool")]
         if kind is None:
-            kind = kinds[-1 if factors else 0]
+            scaled = any(name.startswith("scale_pool") for name in state)
+            kind = kinds[-1 if scaled else 0]
         elif kind not in kinds:
             raise ValueError(
                 f"expected the weights of an {kind.__name__}, got those of an {kinds[0].__name__}"
             )
-        state = _without_factors(state, kind, factors)
         model = _empty(state, kind, n_class)
+        state = _without_factors(state, model)
     check_finite(state)
     model.load_state_dict(state, assign=assign)
     return model
@@ -222,19 +224,34 @@ def _empty(state: State, kind: type[Kind], n_class: int | None = None) -> Kind:
             n_class = heads[""] if n_class is None else n_class
             return kind(n_class, backbone_of(state), in_channels=channels)
         if n_class is not None:
-            raise ValueError(f"expected one head of {n_class} classes, got heads {listed(heads)}")
+            raise ValueError(
+                f"expected one head of {n_class} classes, got {len(heads)}: {listed(heads)}"
+            )
         named = {name.removeprefix("_"): n for name, n in heads.items()}
         return kind(heads=named, backbone=backbone_of(state), in_channels=channels)
 
 
-def _without_factors(state: State, kind: type[FCN], factors: list[str]) -> State:
+def factors_of(model: Segmenter) -> dict[str, np.ndarray]:
+    """Return the factors of a network's skips as Caffe stores them, one number per channel."""
+    layers = dict(model.children())
+    factors = {}
+    for name, layer in layers.items():
+        if name.startswith("scale_pool") and isinstance(layer, Scale):
+            channels = vars(layers[name.replace("scale", "score", 1)])["in_channels"]
+            factors[f"{name}.weight"] = np.full(channels, layer.factor, np.float32)
+    return factors
+
+
+def _without_factors(state: State, model: FCN) -> State:
     """Return weights without Caffe's factors of the skips, which must be those of the network."""
-    own = {f"scale_{skip.pool}.weight": skip.scale for skip in kind.skips}
-    for name in factors:
-        values = np.unique(state[name])
-        if name not in own or len(values) != 1 or not np.isclose(values[0], own[name], rtol=1e-4):
+    own, rest = factors_of(model), {}
+    for name, value in state.items():
+        if not name.startswith("scale_pool"):
+            rest[name] = value
+        elif name not in own or not np.allclose(value, own[name][0], rtol=1e-4, atol=0):
+            expected = f"{own[name][0]:g} everywhere" if name in own else "left out"
             raise ValueError(
-                f"expected {shown(name)} to be {own.get(name, 1.0):g} everywhere, the factor of "
-                f"{kind.__name__}, got {shown(values[:3])}"
+                f"expected {shown(name)} to be {expected}, as in {type(model).__name__}, got "
+                f"{shown(np.unique(value)[:3])}"
             )
-    return {name: value for name, value in state.items() if name not in factors}
+    return rest

@@ -1,4 +1,4 @@
-"""Head: from feature maps to the scores of one set of classes, in the size of the image."""
+"""Head: from feature maps to the scores of one set of classes, at the size of the image."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Head(nn.Module):
     ----------
     n_class : int
     fc7 : FeatureMap
-        What score_fr scores.
+        The map that score_fr scores.
     maps : dict of str to FeatureMap
-        Those of the backbone.
+        The maps of the backbone.
     image : FeatureMap
     skips : tuple of SkipNames
     upscore : str

@@ -1,4 +1,4 @@
-"""LateFusion: two networks score two images of one scene, and the mean of the scores counts."""
+"""LateFusion: two networks score two images of one scene, and their scores are averaged."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class LateFusion(Segmenter):
     ``network(color, hha)`` takes two images of one size, in the paper one of colors and one of HHA:
     horizontal disparity, height above the ground, and angle with gravity, which are made of depth.
 
-    The layers are those of the two networks, under their own names and "color" or "hha":
-    conv1_1color ... score_frhha. So what the two have learned is where this one starts, and
-    training it trains them. Only their upsampling layers are left out, for a single one, upscore.
+    The layers are those of the two networks, with "color" or "hha" added to their names:
+    conv1_1color ... score_frhha. So it starts from what the two have learned, and training it
+    trains them. A single upsampling layer, upscore, takes the place of their two.
 
     Parameters
     ----------

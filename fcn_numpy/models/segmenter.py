@@ -15,16 +15,16 @@ from fcn_numpy.models.sizes import Sizes
 
 
 class Segmenter(nn.Module):
-    """A network that scores each pixel: of one image or more, for one set of classes or more.
+    """A network that scores each pixel of one or more images, for one or more sets of classes.
 
     Attributes
     ----------
     inputs : dict of str to int
-        What forward takes, in order: names, and numbers of channels.
+        The images that forward takes, in order: their names and numbers of channels.
     heads : dict of str to int
-        Sets of classes by name, and how many there are in each. Empty for a single one.
+        The number of classes of each head, by name. Empty if there is only one head.
     n_class : int
-        Classes of a single head; all classes together of several.
+        The number of classes, of all heads together.
     backbone : type of Backbone
     sizes : Sizes
     """
@@ -38,7 +38,7 @@ class Segmenter(nn.Module):
     def forward(self, *images: np.ndarray) -> np.ndarray | dict[str, np.ndarray]:
         """Return scores of shape (N, n_class, H, W) for images of shape (N, C, H, W).
 
-        With several heads, a dict of the scores of each.
+        With several heads, return a dict of the scores of each.
         """
         self.check(*images)
         return self._segment(*images)
@@ -76,5 +76,7 @@ def check_heads(heads: Mapping[str, int]) -> dict[str, int]:
     """Return heads as a dict of names to numbers of classes, or raise ValueError."""
     names = all(isinstance(name, str) and name.isidentifier() for name in heads)
     if not names or len(heads) < 2:
-        raise ValueError(f"expected two or more heads with names as of variables, got {heads}")
+        raise ValueError(
+            f"expected at least two heads, each with a Python identifier as its name, got {heads}"
+        )
     return {name: whole_number(n, f"heads: {name}", 1) for name, n in heads.items()}

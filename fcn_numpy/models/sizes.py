@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from fcn_numpy.checks import Pair, pair
 
-# Sizes repeat after a stride, and are looked for up to so many.
+# How many strides `smallest` tries before it gives up; sizes repeat after each stride.
 MOST_STRIDES = 32
 
 

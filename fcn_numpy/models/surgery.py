@@ -1,4 +1,4 @@
-"""Net surgery: how weights of one network become the start of another."""
+"""Net surgery: start one network from the weights of another."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def start_from(
 def expand_scores(state: Mapping[str, np.ndarray], n_class: int) -> dict[str, np.ndarray]:
     """Give the score layers of an FCN more classes: the first are the old ones, the others zero.
 
-    So a network for 21 classes is a start for one whose first 21 classes are the same, as are
-    PASCAL VOC's and PASCAL-Context's.
+    A network for PASCAL VOC's 21 classes can then start one for PASCAL-Context's 60, the first 21
+    of which are the same.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def expand_scores(state: Mapping[str, np.ndarray], n_class: int) -> dict[str, np
     Returns
     -------
     dict of str to ndarray
-        For `start_from`; without the upsampling layers, which are bilinear for any number.
+        For `start_from`. Upsampling layers are left out: they are bilinear for any number.
 
     Raises
     ------
@@ -112,17 +112,17 @@ def expand_scores(state: Mapping[str, np.ndarray], n_class: int) -> dict[str, np
 
 
 def add_depth(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Let the first layer see depth as a fourth channel, with the mean of the colors' weights.
+    """Add depth to the first layer as a fourth channel, with the mean weight of the other three.
 
     Parameters
     ----------
     state : dict of str to ndarray
-        With a first layer conv1_1 or conv1, for colors.
+        With a first layer, conv1_1 or conv1, that takes color images.
 
     Returns
     -------
     dict of str to ndarray
-        The first layer is conv1_1_bgrd, or conv1_bgrd.
+        With a first layer named conv1_1_bgrd or conv1_bgrd.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def add_depth(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
     Notes
     -----
-    The reference implementation's nyud-fcn32s-color-d starts so.
+    The reference implementation starts nyud-fcn32s-color-d in this way.
     """
     name = next((name for name in ("conv1_1", "conv1") if f"{name}.weight" in state), "conv1_1")
     _check_names(state, [f"{name}.weight"])

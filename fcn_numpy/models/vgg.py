@@ -42,10 +42,11 @@ class VGG(StagedBackbone):
         rng = np.random.default_rng() if rng is None else rng
         channels, padding = in_channels, self.pad if pad is None else pad
         stages: dict[str, dict[str, Module]] = {}
-        for names, width, count in zip(map(str.split, LAYERS), self.widths, self.convs):
+        first = first_layer("conv1_1", in_channels)
+        for line, width, count in zip(LAYERS, self.widths, self.convs):
+            names = line.replace("conv1_1", first).split()
             stage: dict[str, Module] = {}
             for conv, relu in zip(names[: 2 * count : 2], names[1::2]):
-                conv = first_layer(conv, in_channels) if not stages and not stage else conv
                 stage[conv] = Conv2d(channels, width, 3, padding=padding, dtype=dtype, rng=rng)
                 stage[relu] = ReLU(inplace=True)
                 channels, padding = width, 1

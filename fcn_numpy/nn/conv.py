@@ -21,7 +21,7 @@ class Conv2d(Windowed):
         Height first.
     bias : bool
     groups : int
-        Into how many parts the channels are split; each part of y sees its own part of x alone.
+        Parts that the channels are split into; each part of y sees only its own part of x.
     dtype : dtype
     rng : numpy.random.Generator, optional
         Draws the weights: normal, standard deviation ``sqrt(2 / (C / groups kh kw))`` (He).

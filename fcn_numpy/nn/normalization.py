@@ -1,4 +1,4 @@
-"""LocalResponseNorm: channels that keep each other down, as in AlexNet."""
+"""LocalResponseNorm: each number divided by what nearby channels hold, as in AlexNet."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ class LocalResponseNorm(Module):
         s[c] = k + alpha / size * (sum of x[d]**2 over size channels d around c)
         y[c] = x[c] / s[c]**beta
 
-    Channels beyond the first and the last count as zeros; an even size has one more channel before
-    c than after it.
+    Channels beyond the first and the last count as zeros. With an even size, one more channel
+    counts before c than after it.
 
     Parameters
     ----------
     size : int
-        Number of channels of the sum.
+        Number of channels that are summed.
     alpha, beta, k : float
         Alpha is at least 0 and k above 0, so that s is never 0.
 
     Notes
     -----
     Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks" (2012),
-    section 3.3, with alpha divided by the size, as Caffe's LRN layer and
-    torch.nn.LocalResponseNorm have it.
+    section 3.3, with alpha divided by the size, as in Caffe's LRN layer and
+    torch.nn.LocalResponseNorm.
 
     Examples
     --------
@@ -61,12 +61,12 @@ class LocalResponseNorm(Module):
     def backward(self, grad: np.ndarray) -> np.ndarray:
         """Return the gradient of x.
 
-        x[c] is in y[c], and in s[d] of each channel d that it is around: ``s[c]**-beta * grad[c] -
+        x[c] is part of y[c], and of s[d] for each channel d nearby: ``s[c]**-beta * grad[c] -
         2 alpha beta / size * x[c] * (sum of grad[d] * y[d] / s[d])``.
         """
         x, s, y = self._take()
         self._check_grad(grad, x.shape, x.dtype)
-        # c is one of the channels around d where d is one of those around c, seen from behind.
+        # The channels d whose sums contain c lie around c with the two sides exchanged.
         through_s = self._sum(grad * y / s, (self.size - 1) // 2)
         return grad * s**-self.beta - 2 * self.alpha * self.beta / self.size * x * through_s
 

@@ -26,19 +26,19 @@ def train_with_depth(
     fusion: str, two_heads: bool = False, seed: int = 0, steps: int = 300, n_train: int = 400,
     n_test: int = 100, report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> tuple[Segmenter, dict[str, float]]:
-    """Train an FCN-32s on `fcn_numpy.data.toy_depths`, with or without sight of the depth.
+    """Train an FCN-32s on `fcn_numpy.data.toy_depths`, with or without the depth.
 
     From scratch, batch 4. The background, most of each image, weighs a fifth in the loss.
 
     Parameters
     ----------
     fusion : {"color", "early", "late"}
-        Whether the network sees colors alone; depth as a fourth channel, as the authors'
-        nyud-fcn32s-color-d; or each in a network of its own, of which the scores are averaged, as
-        nyud-fcn32s-color-hha.
+        Whether the network sees colors alone; or depth as a fourth channel, like the authors'
+        nyud-fcn32s-color-d; or is made of two networks whose scores are averaged, one for colors
+        and one for depth, like nyud-fcn32s-color-hha.
     two_heads : bool
-        Whether it also labels shades, with a second head, as the siftflow networks label two sets
-        of classes. Not with "late".
+        Whether a second head also labels the shades, as the siftflow networks label two sets of
+        classes. Not with "late".
     seed : int
         Of images and weights.
     steps, n_train, n_test : int
@@ -50,8 +50,8 @@ def train_with_depth(
     model : FCN32s or LateFusion
         In eval mode.
     shares : dict of str to float
-        How much of the discs gets the right one of the two distances (and, with two heads, of the
-        two shades), on `n_test` images that it was not trained on. Guessing is right for half.
+        The share of the discs' pixels that get the right distance (and, with two heads, the right
+        shade) of the two, on `n_test` images that it was not trained on. Guessing gives a half.
     """
     if fusion not in ("color", "early", "late"):
         raise ValueError(f"expected fusion 'color', 'early' or 'late', got {fusion!r}")

@@ -142,7 +142,7 @@ class Settings:
         )
 
     @classmethod
-    def alexnet(cls, pretrained: str, pretrained_on: str = "caffe") -> Settings:
+    def alexnet(cls, pretrained: str) -> Settings:
         """Return the settings of the authors' FCN-AlexNet: FCN-32s alone, on whole images.
 
         Twenty images a step, momentum 0.9, the mean of the loss over pixels, a learning rate of
@@ -151,8 +151,7 @@ class Settings:
         Parameters
         ----------
         pretrained : str
-            File of the weights that it starts from.
-        pretrained_on : {"caffe", "torchvision"}
+            File of the weights that it starts from, trained on Caffe's images.
 
         Returns
         -------
@@ -161,10 +160,7 @@ class Settings:
         stage = Stage(
             "fcn32s", 5000, batch=20, lr=1e-4, warmup=0, clip_gradients=None, dropout=0.5
         )
-        return cls(
-            stages=(stage,), backbone="alexnet", pretrained=pretrained,
-            pretrained_on=pretrained_on, size=None,
-        )
+        return cls(stages=(stage,), backbone="alexnet", pretrained=pretrained, size=None)
 
     @property
     def fixed_size(self) -> int:

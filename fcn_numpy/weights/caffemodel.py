@@ -117,7 +117,7 @@ def _read_layer(fields, place, known):
 def _read_blob(fields, place, name, ones):
     """Return dtype and shape of a blob, and where its numbers are.
 
-    An old shape that begins with so many `ones` loses them.
+    An old shape that begins with this many ones loses them.
     """
     old: dict[str, int] = {}
     shape, dtype, chunks = None, None, []
@@ -196,7 +196,7 @@ def write(
     if metadata:
         raise ValueError("expected no metadata for Caffe's format, which has no place for it")
     layers = _layers_of(state)
-    # With a name before it, no layer makes the file look like one of another format.
+    # The name comes first so that no layer can make the file look like another format.
     parts = whole_field(1, b"fcn_numpy")
     for name, blobs in layers.items():
         layer = whole_field(1, name.encode())

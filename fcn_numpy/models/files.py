@@ -58,12 +58,13 @@ def from_file(path: str | os.PathLike) -> Segmenter:
     """
     from fcn_numpy import weights
 
-    state = weights.load(path)
-    with errors_name(path):
-        name = os.path.basename(os.fspath(path)).lower().replace("-", "")
+    state, kind = weights.load(path), None
+    if _last_layer(state) == "upscore8":
         said = weights.read_metadata(path).get("network", "")
-        at_once = "atonce" in name or said.startswith(FCN8sAtOnce.__name__)
-        kind = FCN8sAtOnce if at_once and _last_layer(state) == "upscore8" else None
+        name = os.path.basename(os.fspath(path)).lower().replace("-", "")
+        if said.startswith("FCN8sAtOnce on ") or "atonce" in name:
+            kind = FCN8sAtOnce
+    with errors_name(path):
         return fcn_for(state, kind, assign=True)
 
 
@@ -131,7 +132,7 @@ def fcn_for(
     kind : type of FCN, optional
         What the weights must be those of: FCN32s, FCN16s, FCN8s or FCN8sAtOnce. By default,
         names that both FCN8s and FCN8sAtOnce have are taken as FCN8s, unless the factors of the
-        skips, ``scale_pool4.weight`` and ``scale_pool3.weight``, are there too, as in Caffe's files.
+        skips are there too, as in Caffe's files: ``scale_pool4.weight`` and ``scale_pool3.weight``.
     n_class : int, optional
         The number of classes that they must have.
     assign : bool

@@ -254,17 +254,17 @@ class PyTorch:
         from fcn_numpy.data import TOY_CLASSES
 
         model = self._model(len(TOY_CLASSES), TINY, dropout=0.0)
-        learnt = [p for p in model.parameters() if p.requires_grad]
-        optimiser = self.torch.optim.SGD(learnt, 1e-3, momentum=0.9, weight_decay=5e-4)
+        learned = [p for p in model.parameters() if p.requires_grad]
+        optimizer = self.torch.optim.SGD(learned, 1e-3, momentum=0.9, weight_decay=5e-4)
         x, _ = images(8, 128, 128)
         labels = np.random.default_rng(0).integers(0, len(TOY_CLASSES), (8, 128, 128))
         x, labels = self._tensors((x, labels))
 
         def run():
             for _ in range(count):
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 cross_entropy(model(x), labels, ignore_index=255).backward()
-                optimiser.step()
+                optimizer.step()
 
         return run
 

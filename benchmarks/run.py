@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 REST = 0.1  # seconds between turns; OpenBLAS's threads wait that long for more work
 
 # Name, how many there are in FCN-8s, channels, filters, size of the map, kernel, padding:
-# the convolutions of FCN-8s for a picture of 224 x 224.
+# the convolutions of FCN-8s for an image of 224 x 224.
 LAYERS = [
     ("conv1_1", 1, 3, 64, 224, 3, 100),
     ("conv1_2", 1, 64, 64, 422, 3, 1),

@@ -139,10 +139,10 @@ class Card:
 def _written(classes):
     data = {
         "classes": json.dumps(classes.names, ensure_ascii=False),
-        "colors": json.dumps(classes.colours),
+        "colors": json.dumps(classes.colors),
     }
-    if classes.ignore_colour is not None:
-        data["ignore_color"] = json.dumps(classes.ignore_colour)
+    if classes.ignore_color is not None:
+        data["ignore_color"] = json.dumps(classes.ignore_color)
     return data
 
 
@@ -255,12 +255,12 @@ def _classes_of(data, n_class, suffix=""):
         colors = _value(data, "colors")
         if not isinstance(colors, list) or not all(map(_is_color, colors)):
             raise ValueError(f"colors: expected lists of 3 bytes, got {shown(data['colors'], 80)}")
-        classes = replace(classes, colours=tuple(map(tuple, colors)))
+        classes = replace(classes, colors=tuple(map(tuple, colors)))
     if "ignore_color" in data:
         color = _value(data, "ignore_color")
         if not _is_color(color):
             raise ValueError(f"ignore_color: expected 3 bytes, got {shown(color, 80)}")
-        classes = replace(classes, ignore_colour=tuple(color))
+        classes = replace(classes, ignore_color=tuple(color))
     return classes
 
 

@@ -1,7 +1,7 @@
 """Where each cell of a map sits in the image, how large maps are, and where crops must be cut.
 
 Every layer on a regular grid maps its output cells to image coordinates: cell ``i`` of a map has
-its centre at pixel ``scale * i + shift``. The image itself is (scale, shift) = (1, 0). A
+its center at pixel ``scale * i + shift``. The image itself is (scale, shift) = (1, 0). A
 convolution or a pool with kernel k, stride s, padding p and dilation d has its output cell 0 over
 the middle of its first window, and moves on by s input cells::
 
@@ -41,7 +41,7 @@ class Axis:
     Attributes
     ----------
     scale, shift : Fraction
-        Cell i has its centre at pixel ``scale * i + shift``.
+        Cell i has its center at pixel ``scale * i + shift``.
     spans : tuple of (int, int) or None
         First and last pixel that cell 0, cell 1, ... depends on; None for a cell that depends on
         none. After the last entry it begins again, so many pixels further on as there are entries
@@ -142,7 +142,7 @@ class Grid:
 
     @property
     def shift(self) -> tuple[Fraction, Fraction]:
-        """Image coordinate of the centre of cell (0, 0)."""
+        """Image coordinate of the center of cell (0, 0)."""
         return self.rows.shift, self.columns.shift
 
     @property

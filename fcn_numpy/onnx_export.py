@@ -67,7 +67,7 @@ def export_onnx(path: str | os.PathLike, model: Segmenter, card: Card | None = N
 
     Notes
     -----
-    Initialisers have the names of the parameters, values those of the layers. At a size that the
+    Initializers have the names of the parameters, values those of the layers. At a size that the
     network does not take, the file fails where it is run, as the model does.
     """
     if not isinstance(model, Segmenter):

@@ -1,4 +1,4 @@
-"""Every picture that the project draws. Only this file imports matplotlib, when it draws."""
+"""Every image that the project draws. Only this file imports matplotlib, when it draws."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fcn_numpy.data.images import SOFTWARE
 from fcn_numpy.files import atomic_write
 
 LEGEND_COLUMNS = 6
-CURVE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+CURVE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 # Fonts of systems for scripts that Matplotlib's font lacks.
 FONTS = ("Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei", "Yu Gothic", "PingFang SC")
 TITLES = {
@@ -27,8 +27,8 @@ TITLES = {
 }
 
 
-def label_picture(labels: np.ndarray, classes: Classes) -> np.ndarray:
-    """Colour a map of labels.
+def label_image(labels: np.ndarray, classes: Classes) -> np.ndarray:
+    """Color a map of labels.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def label_picture(labels: np.ndarray, classes: Classes) -> np.ndarray:
 def overlay(
     image: np.ndarray, labels: np.ndarray, classes: Classes, opacity: float = 0.6
 ) -> np.ndarray:
-    """Lay the colours of the labels over a picture; class 0, the background, stays as it is.
+    """Lay the colors of the labels over an image; class 0, the background, stays as it is.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def overlay(
     -------
     ndarray, shape (3, H, W), from 0 to 1
     """
-    mixed = (1 - opacity) * image + opacity * label_picture(labels, classes)
+    mixed = (1 - opacity) * image + opacity * label_image(labels, classes)
     return np.where(labels == 0, image, mixed)
 
 
@@ -101,9 +101,9 @@ def _plain(name):
 def _patches(classes, numbers):
     from matplotlib.patches import Patch
 
-    colours = classes.palette() / 255
+    colors = classes.palette() / 255
     return [
-        Patch(facecolor=colours[n], edgecolor="0.3", label=_plain(classes.names[n]))
+        Patch(facecolor=colors[n], edgecolor="0.3", label=_plain(classes.names[n]))
         for n in numbers
     ]
 
@@ -151,7 +151,7 @@ def draw_curves(
     names = [TITLES.get(name, name) for name in mean_iu]
     bars = right.bar(names, list(mean_iu.values()), color=["#56B4E9", "#0072B2", "#003E63"])
     right.bar_label(bars, fmt="%.3f")
-    right.set(ylim=(0, 1), ylabel="mean IU", title="On held-out pictures")
+    right.set(ylim=(0, 1), ylabel="mean IU", title="On held-out images")
     _save(figure, path)
 
 
@@ -173,11 +173,11 @@ def plot_convergence(
     After figure 5 of Long et al.
     """
     figure, (left, right) = _figure((11, 4.2), 1, 2, sharey=True, layout="constrained")
-    for (name, (steps, seconds, losses)), colour in zip(
-        curves.items(), itertools.cycle(CURVE_COLOURS)
+    for (name, (steps, seconds, losses)), color in zip(
+        curves.items(), itertools.cycle(CURVE_COLORS)
     ):
         for axis, x in ((left, steps), (right, seconds)):
-            axis.plot(x, losses, color=colour, linewidth=2, label=name)
+            axis.plot(x, losses, color=color, linewidth=2, label=name)
     left.set(xlabel="step", ylabel="softmax cross-entropy, held-out", title="Loss by steps")
     right.set(xlabel="seconds of training", title="Loss by time")
     for axis in (left, right):
@@ -196,7 +196,7 @@ def draw_predictions(
     classes: Classes,
     mean_iu: Mapping[str, float],
 ) -> None:
-    """Draw pictures, their labels and what each network made of them, side by side.
+    """Draw images, their labels and what each network made of them, side by side.
 
     Parameters
     ----------
@@ -216,10 +216,10 @@ def draw_predictions(
     After figure 4 of Long et al.: "refining by fusing information from layers with different
     strides".
     """
-    columns = {"image": images, "truth": [label_picture(y, classes) for y in labels]}
+    columns = {"image": images, "truth": [label_image(y, classes) for y in labels]}
     for name, predicted in predictions.items():
         title = f"{TITLES.get(name, name)}\nmean IU {mean_iu[name]:.3f}"
-        columns[title] = [label_picture(p, classes) for p in predicted]
+        columns[title] = [label_image(p, classes) for p in predicted]
     seen = np.unique(np.concatenate([np.unique(y) for y in (
         *labels, *(p for predicted in predictions.values() for p in predicted)
     )]))
@@ -227,8 +227,8 @@ def draw_predictions(
     if IGNORE in seen:
         from matplotlib.patches import Patch
 
-        colour = classes.palette()[IGNORE] / 255
-        patches.append(Patch(facecolor=colour, edgecolor="0.3", label="does not count"))
+        color = classes.palette()[IGNORE] / 255
+        patches.append(Patch(facecolor=color, edgecolor="0.3", label="does not count"))
     legend_rows = -(-len(patches) // LEGEND_COLUMNS)
     rows = len(images)
     figure, axes = _figure(
@@ -254,23 +254,23 @@ def draw_map(
     title: str = "",
     *,
     numbers: str | None = None,
-    colours: str = "cividis",
+    colors: str = "cividis",
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """Draw a map or a picture, each cell a square, without ticks.
+    """Draw a map or an image, each cell a square, without ticks.
 
     Parameters
     ----------
     axis : matplotlib Axes
     values : ndarray
-        A map (H, W), in which NaN stays empty, or an RGB picture (3, H, W) from 0 to 1.
+        A map (H, W), in which NaN stays empty, or an RGB image (3, H, W) from 0 to 1.
     title : str
     numbers : str, optional
         Format in which each cell's value is written into it, such as ".1f".
-    colours : str
-        A colour map of matplotlib. The default can be read by all kinds of colour blindness.
+    colors : str
+        A color map of matplotlib. The default can be read by all kinds of color blindness.
     limits : (float, float), optional
-        Values of its first and last colour; by default the smallest and the largest of the map.
+        Values of its first and last color; by default the smallest and the largest of the map.
     """
     values = np.asarray(values)
     axis.set(title=title, xticks=[], yticks=[])
@@ -278,7 +278,7 @@ def draw_map(
         axis.imshow(np.clip(values, 0, 1).transpose(1, 2, 0), interpolation="nearest")
         return
     low, high = limits or (None, None)
-    drawn = axis.imshow(values, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+    drawn = axis.imshow(values, cmap=colors, vmin=low, vmax=high, interpolation="nearest")
     if numbers is None:
         return
     for (row, column), value in np.ndenumerate(values):
@@ -297,7 +297,7 @@ def draw_maps(
     size: float = 2.6,
     **options: Any,
 ) -> None:
-    """Draw maps or pictures side by side.
+    """Draw maps or images side by side.
 
     Parameters
     ----------
@@ -327,7 +327,7 @@ def save_animation(
     size: tuple[float, float] = (6, 3.2),
     milliseconds: int = 500,
 ) -> None:
-    """Write a moving picture.
+    """Write a animation.
 
     Parameters
     ----------
@@ -350,7 +350,7 @@ def save_animation(
         pixels = io.BytesIO()
         figure.savefig(pixels, format="png", dpi=80)
         pictures.append(Image.open(pixels).convert("RGB"))
-    # Few colours, and the same for all frames, keep the file small.
+    # Few colors, and the same for all frames, keep the file small.
     width, height = pictures[0].size
     together = Image.new("RGB", (width, height * frames))
     for number, picture in enumerate(pictures):

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from fcn_numpy.checks import Pair, check_array, is_number
-from fcn_numpy.data import DATASETS, log_depth, normalise, subtract_mean
+from fcn_numpy.data import DATASETS, log_depth, normalize, subtract_mean
 from fcn_numpy.data.datasets import Means
 from fcn_numpy.data.framing import extend
 from fcn_numpy.data.images import CAFFE_MEAN
@@ -20,7 +20,7 @@ def prepare(
     """Transform images into the input that a backbone expects.
 
     The published weights of VGG16 expect `fcn_numpy.data.subtract_mean`. Other backbones are
-    trained by this package, with `fcn_numpy.data.normalise`: see `Backbone.preprocessing`.
+    trained by this package, with `fcn_numpy.data.normalize`: see `Backbone.preprocessing`.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ def prepare(
     ValueError
         If a value is outside of [0, 1], or NaN.
     """
-    if backbone.preprocessing == "normalise":
-        return normalise(images)
+    if backbone.preprocessing == "normalize":
+        return normalize(images)
     return subtract_mean(images, mean)
 
 

@@ -1,4 +1,4 @@
-"""Lists of classes: names, numbers, colours."""
+"""Lists of classes: names, numbers, colors."""
 
 import os
 
@@ -21,15 +21,15 @@ def read(folder, text):
     return read_classes(path)
 
 
-def test_colours_of_voc():
+def test_colors_of_voc():
     """As they stand in PASCAL VOC's development kit."""
     palette = voc_palette()
     assert palette.shape == (256, 3)
-    for number, colour in {
+    for number, color in {
         0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 8: (64, 0, 0),
         15: (192, 128, 128), 16: (0, 64, 0), 20: (0, 64, 128), 255: (224, 224, 192),
     }.items():
-        assert tuple(palette[number]) == colour
+        assert tuple(palette[number]) == color
     assert len(np.unique(palette, axis=0)) == 256
 
 
@@ -38,23 +38,23 @@ def test_classes_of_voc():
     assert VOC_CLASSES.names[0] == "background"
     assert VOC_CLASSES.names[15] == "person"
     assert VOC_CLASSES.names[-1] == "tvmonitor"
-    assert VOC_CLASSES.colours[15] == (192, 128, 128)
+    assert VOC_CLASSES.colors[15] == (192, 128, 128)
     np.testing.assert_array_equal(VOC_CLASSES.palette(), voc_palette())
 
 
-def test_names_and_colours_are_read(tmp_path):
-    classes, coloured = read(
+def test_names_and_colors_are_read(tmp_path):
+    classes, colored = read(
         tmp_path, "name,red,green,blue\nsky, 0,0 ,255\n\"a, b\",1,2,3\nignore,255,255,255\n"
     )
-    assert coloured
+    assert colored
     assert classes == Classes(("sky", "a, b"), ((0, 0, 255), (1, 2, 3)), (255, 255, 255))
 
 
-def test_names_alone_get_the_colours_of_voc(tmp_path):
-    classes, coloured = read(tmp_path, "\ufeffName\r\nground\r\n\r\nbär\r\n")
-    assert not coloured
+def test_names_alone_get_the_colors_of_voc(tmp_path):
+    classes, colored = read(tmp_path, "\ufeffName\r\nground\r\n\r\nbär\r\n")
+    assert not colored
     assert classes == Classes.named(("ground", "bär"))
-    assert classes.colours == ((0, 0, 0), (128, 0, 0))
+    assert classes.colors == ((0, 0, 0), (128, 0, 0))
 
 
 @pytest.mark.parametrize("classes", [TOY_CLASSES, VOC_CLASSES])
@@ -100,13 +100,13 @@ def test_a_missing_list(tmp_path):
         read_classes(tmp_path / "no.csv")
 
 
-def test_numbers_of_colours():
+def test_numbers_of_colors():
     classes = Classes(("a", "b"), ((0, 0, 1), (255, 255, 255)), (0, 1, 0))
     pixels = np.array([[(0, 0, 1), (255, 255, 255)], [(0, 1, 0), (0, 0, 2)]], np.uint8)
     np.testing.assert_array_equal(classes.numbers(pixels), [[0, 1], [255, -1]])
 
 
-def test_a_colour_for_each_class():
+def test_a_color_for_each_class():
     with pytest.raises(ValueError, match="a color for each of 2 classes, got 1"):
         Classes(("a", "b"), ((0, 0, 0),))
 
@@ -114,13 +114,13 @@ def test_a_colour_for_each_class():
 # ---------------------------------------------------------------- several codes for a class
 
 
-def test_several_colours_are_one_class_and_several_are_ignored(tmp_path):
+def test_several_colors_are_one_class_and_several_are_ignored(tmp_path):
     """CamVid's 32 colors become 11 classes; Kaggle's list names the columns r, g, b."""
-    classes, coloured = read(tmp_path, (
+    classes, colored = read(tmp_path, (
         "name,r,g,b\nRoad,128,64,128\nCar,64,0,128\nCar,64,128,192\nignore,0,0,0\n"
         "Ignore,64,128,64\n"
     ))
-    assert coloured and classes.names == ("Road", "Car")
+    assert colored and classes.names == ("Road", "Car")
     pixels = np.array([[
         (128, 64, 128), (64, 0, 128), (64, 128, 192), (0, 0, 0), (64, 128, 64), (1, 1, 1),
     ]], np.uint8)
@@ -138,8 +138,8 @@ def test_several_colours_are_one_class_and_several_are_ignored(tmp_path):
 ])
 def test_numbers_in_masks_need_not_be_those_of_the_classes(tmp_path, text):
     """Cityscapes' labelIds."""
-    classes, coloured = read(tmp_path, text)
-    assert not coloured and classes.names == ("road", "sidewalk", "person")
+    classes, colored = read(tmp_path, text)
+    assert not colored and classes.names == ("road", "sidewalk", "person")
     values = np.array([[7, 8, 24, 25, 1, 4, 255, 0, 65535]])
     assert classes.numbers(values).tolist() == [[0, 1, 2, 2, 255, 255, 255, -1, -1]]
     write_classes(tmp_path / "again.csv", classes)
@@ -148,8 +148,8 @@ def test_numbers_in_masks_need_not_be_those_of_the_classes(tmp_path, text):
 
 def test_the_row_is_the_number_where_there_is_nothing_else(tmp_path):
     """ADE20K: 0 is ignored, 1 to 150 are classes."""
-    classes, coloured = read(tmp_path, "name\nignore\nwall\nbuilding\nwall\n")
-    assert not coloured and classes.names == ("wall", "building")
+    classes, colored = read(tmp_path, "name\nignore\nwall\nbuilding\nwall\n")
+    assert not colored and classes.names == ("wall", "building")
     assert classes.numbers(np.array([[0, 1, 2, 3, 4]])).tolist() == [[255, 0, 1, 0, -1]]
 
 
@@ -197,14 +197,14 @@ def test_colors_that_classes_share_are_for_display(tmp_path):
     """Black for what is ignored and for the background: with numbers, that is no matter."""
     shared = Classes(("a", "b"), ((0, 0, 0), (9, 9, 9)), (0, 0, 0))
     write_classes(tmp_path / "c.csv", shared)
-    classes, coloured = read_classes(tmp_path / "c.csv")
-    assert not coloured and classes.names == shared.names and classes.colours == shared.colours
+    classes, colored = read_classes(tmp_path / "c.csv")
+    assert not colored and classes.names == shared.names and classes.colors == shared.colors
 
 
-@pytest.mark.parametrize("colour", [(0, 0), (0.5, 0, 0), (0, 0, 256), (True, 0, 0)])
-def test_colors_that_are_none(colour):
+@pytest.mark.parametrize("color", [(0, 0), (0.5, 0, 0), (0, 0, 256), (True, 0, 0)])
+def test_colors_that_are_none(color):
     with pytest.raises(ValueError, match="expected colors of 3 ints from 0 to 255"):
-        Classes(("a", "b"), ((1, 2, 3), colour))
+        Classes(("a", "b"), ((1, 2, 3), color))
 
 
 def test_lines_end_as_on_any_system(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from failing_command import failed
-from labelled_folder import write_folder
+from labeled_folder import write_folder
 from PIL import Image
 
 from fcn_numpy import weights

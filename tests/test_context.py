@@ -1,4 +1,4 @@
-"""Resizing by matrices, and the pyramid that lets an FCN see the whole picture."""
+"""Resizing by matrices, and the pyramid that lets an FCN see the whole image."""
 
 import numpy as np
 import pytest
@@ -189,7 +189,7 @@ def test_context_takes_the_networks_dtype():
 
 
 def far_end_matters(model):
-    """Whether the scores at the left end depend on pixels at the right end of a wide picture."""
+    """Whether the scores at the left end depend on pixels at the right end of a wide image."""
     for name in ("score_fr", "score_pool4", "score_pool3"):
         weight = getattr(model, name).weight.data
         weight[...] = rng(5).standard_normal(weight.shape)
@@ -199,7 +199,7 @@ def far_end_matters(model):
     return bool(np.abs(model.eval()(x) - model(other))[..., :60].max() > 1e-9)
 
 
-def test_only_with_context_the_far_end_of_a_wide_picture_matters():
+def test_only_with_context_the_far_end_of_a_wide_image_matters():
     make = {"dtype": np.float64, "rng": rng()}
     assert not far_end_matters(FCN8s(3, TINY, **make))
     assert far_end_matters(FCN8s(3, TINY, context=PyramidPooling(128, rng=rng(2)), **make))

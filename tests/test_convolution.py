@@ -299,7 +299,7 @@ def test_memory_layout_does_not_matter(layout, kernel_size, stride, padding, dil
     ],
 )
 def test_arrays_handed_in_are_not_changed(kernel_size, stride, padding, dilation, groups):
-    """Read-only arrays are taken, and hold the same numbers afterwards."""
+    """Read-only arrays are taken, and hold the same numbers afterward."""
     window = (stride, padding, dilation)
     geometry = (*window, groups)
     x, w, grad_y = arrays((2, 4, 4), (8, 7), kernel_size, *window, groups=groups)

@@ -16,13 +16,13 @@ def test_the_page_has_the_lists_it_promises():
     assert [name for name, _ in LISTS] == ["Cityscapes", "CamVid", "ADE20K", "PASCAL-Context"]
 
 
-@pytest.mark.parametrize(("text", "n_class", "coloured"), [
+@pytest.mark.parametrize(("text", "n_class", "colored"), [
     (LISTS[0][1], 19, False), (LISTS[1][1], 11, True), (LISTS[2][1], 5, False),
     (LISTS[3][1], 6, False),
 ])
-def test_each_list_is_one(text, n_class, coloured):
-    classes, by_colour = parse_classes(text)
-    assert len(classes) == n_class and by_colour == coloured
+def test_each_list_is_one(text, n_class, colored):
+    classes, by_color = parse_classes(text)
+    assert len(classes) == n_class and by_color == colored
 
 
 def test_every_number_of_cityscapes_has_a_meaning():

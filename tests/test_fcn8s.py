@@ -144,8 +144,8 @@ def test_it_runs_and_has_learned():
     drawn = [line for line in text.splitlines() if set(line) <= set(".o# ") and len(line) > 60]
     assert len(drawn) == 16
     for half in (slice(0, 32), slice(33, 65)):
-        picture = "".join(line[half] for line in drawn)
-        assert picture.count("o") > 10 and picture.count("#") > 10
+        image = "".join(line[half] for line in drawn)
+        assert image.count("o") > 10 and image.count("#") > 10
 
 
 def test_it_stays_one_file_of_250_lines():

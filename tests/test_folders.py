@@ -1,4 +1,4 @@
-"""Folders of pictures and masks: what is in them, and everything that is wrong with them."""
+"""Folders of images and masks: what is in them, and everything that is wrong with them."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def faults_of(folder):
 # ---------------------------------------------------------------- your own
 
 
-def test_pictures_and_masks_belong_together_by_name(tmp_path):
+def test_images_and_masks_belong_together_by_name(tmp_path):
     written = own(tmp_path)
     folder = own_folder(tmp_path, TWO)
     assert folder.names == ["a", "b", "c"]
@@ -76,16 +76,16 @@ def test_pictures_and_masks_belong_together_by_name(tmp_path):
     assert ignored == (together == 255).sum()
 
 
-def test_classes_csv_says_names_and_colours(tmp_path):
+def test_classes_csv_says_names_and_colors(tmp_path):
     own(tmp_path, "a", numbers=(0, 1))
     (tmp_path / "classes.csv").write_text("name\nground\nthing\n")
     folder = own_folder(tmp_path)
-    assert folder.classes == TWO and not folder.coloured
-    # The same mask by its colours.
+    assert folder.classes == TWO and not folder.colored
+    # The same mask by its colors.
     (tmp_path / "classes.csv").write_text("name,red,green,blue\nthing,128,0,0\nground,0,0,0\n")
-    coloured = own_folder(tmp_path)
-    assert coloured.coloured
-    np.testing.assert_array_equal(coloured[0][1], 1 - folder[0][1])
+    colored = own_folder(tmp_path)
+    assert colored.colored
+    np.testing.assert_array_equal(colored[0][1], 1 - folder[0][1])
 
 
 def test_what_file_managers_leave_behind_is_left_alone(tmp_path):
@@ -100,7 +100,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path):
     images, masks = tmp_path / "images", tmp_path / "masks"
     (masks / "a.png").unlink()
     (images / "b.png").unlink()
-    Image.new("L", (8, 7)).save(masks / "c.png")  # one row more than its picture
+    Image.new("L", (8, 7)).save(masks / "c.png")  # one row more than its image
     pixels = np.zeros((6, 8), np.uint8)
     pixels[4, 3] = 2
     Image.fromarray(pixels).save(masks / "d.png")
@@ -179,7 +179,7 @@ def test_a_list_of_voc_that_is_not_there(tmp_path):
         voc_folder(tmp_path, "val")
 
 
-# ---------------------------------------------------------------- held-out pictures
+# ---------------------------------------------------------------- held-out images
 
 
 @pytest.mark.parametrize(("n", "share", "held_out"), [
@@ -197,7 +197,7 @@ def test_a_share_is_held_out(tmp_path, n, share, held_out):
         assert any(folder.split(share, seed) != (train, test) for seed in range(1, 4))
 
 
-def test_one_picture_is_not_enough(tmp_path):
+def test_one_image_is_not_enough(tmp_path):
     own(tmp_path, "a")
     with pytest.raises(ValueError, match="at least 2 images"):
         own_folder(tmp_path, TWO).split(0.5, 0)
@@ -222,7 +222,7 @@ def picture(h, w):
     return image, image[0].astype(np.uint8)
 
 
-def test_pictures_are_continued_with_their_rim():
+def test_images_are_continued_with_their_rim():
     image, labels = picture(2, 3)
     np.testing.assert_array_equal(extend(image, (4, 5))[0], [
         [0, 1, 2, 2, 2], [3, 4, 5, 5, 5], [3, 4, 5, 5, 5], [3, 4, 5, 5, 5],
@@ -232,7 +232,7 @@ def test_pictures_are_continued_with_their_rim():
     ]
 
 
-def test_a_crop_lies_in_the_picture_anywhere():
+def test_a_crop_lies_in_the_image_anywhere():
     image, labels = picture(10, 14)
     seen = set()
     for seed in range(300):
@@ -245,7 +245,7 @@ def test_a_crop_lies_in_the_picture_anywhere():
     assert seen == {(top, left) for top in range(2) for left in range(6)}
 
 
-def test_a_crop_larger_than_the_picture_is_continued():
+def test_a_crop_larger_than_the_image_is_continued():
     image, labels = picture(3, 5)
     x, y = random_crop(image, labels, 4, np.random.default_rng(0))
     assert x.shape == (3, 4, 4) and (y[3] == 255).all()

@@ -54,8 +54,8 @@ LONGEST = 20  # seconds for one file, on a machine that has other work
 LONGEST_MESSAGE = 700
 LARGEST = 200_000  # bytes of a damaged file: repetitions of repetitions are cut off there
 
-# Bytes of memory that a small file may take. Few bytes can be a picture of many pixels, all of
-# one colour: there the number of pixels that is allowed sets the limit, each with its 12 bytes of
+# Bytes of memory that a small file may take. Few bytes can be an image of many pixels, all of
+# one color: there the number of pixels that is allowed sets the limit, each with its 12 bytes of
 # float32 and what the steps to it hold at the same time.
 MEMORY = 200 << 20
 PIXEL_MEMORY = 50 * MAX_PIXELS
@@ -426,10 +426,10 @@ def number_masks():
     return [saved(mask.save, format="PNG") for mask in masks]
 
 
-def colour_masks():
+def color_masks():
     labels = PIXELS[..., 0] % 4
-    colours = np.array([*THREE.colours, THREE.ignore_colour], np.uint8)[labels]
-    image = Image.fromarray(colours)
+    colors = np.array([*THREE.colors, THREE.ignore_color], np.uint8)[labels]
+    image = Image.fromarray(colors)
     with_palette = Image.fromarray(PIXELS[..., 0] % 3)
     with_palette.putpalette(THREE.palette().tobytes())
     masks = (image, image.convert("RGBA"), with_palette)
@@ -462,15 +462,15 @@ def load_image(path):
     assert image.size == 0 or 0 <= image.min() <= image.max() <= 1
 
 
-def load_mask(path, coloured=False):
-    labels = read_mask(path, THREE, coloured)
+def load_mask(path, colored=False):
+    labels = read_mask(path, THREE, colored)
     assert labels.dtype == np.uint8 and labels.ndim == 2
     assert not labels.size or set(np.flatnonzero(np.bincount(labels.ravel()))) <= {0, 1, 2, 255}
 
 
 def load_classes(path):
-    classes, coloured = read_classes(path)
-    assert len(classes.palette()) == 256 and type(coloured) is bool
+    classes, colored = read_classes(path)
+    assert len(classes.palette()) == 256 and type(colored) is bool
 
 
 def load_list(path):
@@ -522,7 +522,7 @@ def run_files(write, name, *arguments):
 def data_source():
     pairs = [["images/a.png", "masks/a.png"], ["/far/b.png", "masks/b.png"]]
     return {
-        "folder": "/none", "coloured": True, "stretch": [1.0, 99.0], "checksum": 9, "train": pairs,
+        "folder": "/none", "colored": True, "stretch": [1.0, 99.0], "checksum": 9, "train": pairs,
         "held_out": pairs[:1],
     }
 
@@ -616,7 +616,7 @@ CLASS_WORDS = (
 )
 LIST_WORDS = (b"/", b"..", b"\0", b"a", b"\n", "\u2028".encode(), b"\xff", b"\xed\xa0\x80", b"~")
 
-# Made when they are needed, so that listing the tests makes no pictures.
+# Made when they are needed, so that listing the tests makes no images.
 READERS = {
     "npz": lambda: Reader(load, npz_files, (inside_zip, inside_zip, forged_npz), NPY_WORDS),
     "torchzip": lambda: Reader(load, lambda: torch_files(zip_of) + [weights_as(".pth")],
@@ -633,10 +633,10 @@ READERS = {
     "list": lambda: Reader(load_list, lambda: LISTS, (), LIST_WORDS,
                            place="ImageSets/Segmentation", ending=".txt"),
     "mask": lambda: Reader(load_mask, number_masks, (inside_png,) * 3, memory=PIXEL_MEMORY),
-    "colourmask": lambda: Reader(lambda path: load_mask(path, True), colour_masks,
+    "colormask": lambda: Reader(lambda path: load_mask(path, True), color_masks,
                                  (inside_png,) * 3, memory=PIXEL_MEMORY),
     "png": lambda: Reader(load_image, png_files, (inside_png,) * 3, memory=PIXEL_MEMORY),
-    "picture": lambda: Reader(load_image, picture_files, memory=PIXEL_MEMORY),
+    "image": lambda: Reader(load_image, picture_files, memory=PIXEL_MEMORY),
     "config": lambda: Reader(load_config, lambda: CONFIGS, (inside_json,) * 5, TABLE_WORDS,
                              file="config.json"),
     "scores": lambda: Reader(load_scores, score_files, (inside_json,) * 3, TABLE_WORDS,

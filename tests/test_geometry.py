@@ -198,7 +198,7 @@ def positive(model):
 def seen(model, size, axis):
     """Return seen[i, r]: whether row (column) i of the output depends on that of the image.
 
-    On a picture of zeros the output is zero; any row of ones that a cell sees makes it positive.
+    On an image of zeros the output is zero; any row of ones that a cell sees makes it positive.
     """
     n = size[axis]
     images = np.zeros((n, 1, *size))

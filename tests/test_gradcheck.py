@@ -243,7 +243,7 @@ def test_whole_tiny_fcn8s_passes():
 
 @pytest.mark.parametrize("axes", [(0, 3, 1, 2), (3, 2, 1, 0)])
 def test_any_memory_order_is_taken(axes):
-    # A picture file has its channels last; its transpose is a view that is not contiguous.
+    # An image file has its channels last; its transpose is a view that is not contiguous.
     x = normal(3, 4, 5, 3).transpose(axes)
     assert not x.flags["C_CONTIGUOUS"]
     layer = Conv2d(x.shape[1], 2, 3, padding=1, rng=rng())
@@ -603,7 +603,7 @@ def test_equal_pool_cells_are_left_out_and_counted(window, at_kink):
     assert (report.checked, report.left_out) == (8 - at_kink, at_kink)
 
 
-def test_a_network_with_pictures_at_the_kink_passes():
+def test_a_network_with_images_at_the_kink_passes():
     # Black areas, equal cells and a convolution without a bias: kinks wherever one looks.
     x = normal(1, 2, 8, 8)
     x[:, :, 2:6, 2:6] = 0

@@ -1,4 +1,4 @@
-"""Picture files of any kind, and masks: read right, or refused in words."""
+"""Image files of any kind, and masks: read right, or refused in words."""
 
 import io
 import os
@@ -24,7 +24,7 @@ from tiff_files import (
 from fcn_numpy.data import (
     VOC_CLASSES,
     Classes,
-    normalise,
+    normalize,
     read_image,
     read_mask,
     stretch,
@@ -48,7 +48,7 @@ def read_back(folder, picture, name="x.png", **options):
     return read_image(folder / name)
 
 
-# ---------------------------------------------------------------- pictures
+# ---------------------------------------------------------------- images
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.bmp", "x.tif", "x.ppm", "x.webp"])
@@ -75,10 +75,10 @@ def test_other_modes_become_rgb(tmp_path, mode):
 
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "L"])
 def test_jpeg_in_other_modes_becomes_rgb(tmp_path, mode):
-    colour = (90, 90, 90) if mode == "L" else (200, 80, 40)
-    image = read_back(tmp_path, Image.new("RGB", (9, 8), colour).convert(mode), "x.jpg")
+    color = (90, 90, 90) if mode == "L" else (200, 80, 40)
+    image = read_back(tmp_path, Image.new("RGB", (9, 8), color).convert(mode), "x.jpg")
     assert image.shape == (3, 8, 9)
-    np.testing.assert_allclose(image[:, 4, 4] * 255, colour, rtol=0, atol=3)
+    np.testing.assert_allclose(image[:, 4, 4] * 255, color, rtol=0, atol=3)
 
 
 def test_transparency_is_laid_on_white(tmp_path):
@@ -88,12 +88,12 @@ def test_transparency_is_laid_on_white(tmp_path):
     image = read_back(tmp_path, Image.fromarray(pixels))
     np.testing.assert_array_equal(image[:, 0, 0] * 255, [10, 20, 30])
     np.testing.assert_array_equal(image[:, 1, 0], 1)
-    grey = read_back(tmp_path, Image.fromarray(pixels[..., 2:]), "grey.png")
-    np.testing.assert_array_equal(grey[:, 1, 0], 1)
-    np.testing.assert_allclose(grey[:, 0, 0] * 255, 30, rtol=1e-6)
+    gray = read_back(tmp_path, Image.fromarray(pixels[..., 2:]), "gray.png")
+    np.testing.assert_array_equal(gray[:, 1, 0], 1)
+    np.testing.assert_allclose(gray[:, 0, 0] * 255, 30, rtol=1e-6)
 
 
-def test_a_transparent_colour_of_a_palette_is_laid_on_white(tmp_path):
+def test_a_transparent_color_of_a_palette_is_laid_on_white(tmp_path):
     picture = Image.new("P", (4, 4), 1)
     picture.putpalette([0, 0, 0, 50, 60, 70])
     picture.putpixel((0, 0), 0)
@@ -347,18 +347,18 @@ def test_other_broken_metadata(tmp_path):
 # ---------------------------------------------------------------- files that are no images
 
 
-def test_a_picture_that_memory_is_too_small_for(tmp_path, monkeypatch):
+def test_a_image_that_memory_is_too_small_for(tmp_path, monkeypatch):
     def too_large(*args, **kwargs):
         raise MemoryError
 
     Image.fromarray(PIXELS).save(tmp_path / "x.png")
     monkeypatch.setattr(Image.Image, "load", too_large)
-    for read in (read_image, lambda path: read_mask(path, THREE, coloured=True)):
+    for read in (read_image, lambda path: read_mask(path, THREE, colored=True)):
         with pytest.raises(ValueError, match=r"x\.png: it needs more memory than there is$"):
             read(tmp_path / "x.png")
 
 
-def test_of_a_gif_the_first_picture_is_read(tmp_path):
+def test_of_a_gif_the_first_image_is_read(tmp_path):
     pictures = [Image.new("L", (4, 3), value) for value in (10, 200)]
     pictures[0].save(tmp_path / "x.gif", save_all=True, append_images=pictures[1:])
     np.testing.assert_array_equal(read_image(tmp_path / "x.gif") * 255, np.full((3, 3, 4), 10))
@@ -367,14 +367,14 @@ def test_of_a_gif_the_first_picture_is_read(tmp_path):
 @pytest.mark.parametrize("data", [
     b"", b"words", b"\x89PNG\r\n\x1a\n", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"GIF89a", b"P6 5 5 255\n",
 ], ids=["empty", "text", "png head", "postscript", "gif head", "ppm head"])
-def test_what_is_no_picture_is_refused_in_one_line(tmp_path, data):
+def test_what_is_no_image_is_refused_in_one_line(tmp_path, data):
     (tmp_path / "x.png").write_bytes(data)
     with pytest.raises(ValueError, match=r"^cannot read .*x\.png: [^\n]+$"):
         read_image(tmp_path / "x.png")
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.jpg"])
-def test_a_picture_that_is_cut_off_is_refused(tmp_path, name):
+def test_a_image_that_is_cut_off_is_refused(tmp_path, name):
     Image.fromarray(RNG.integers(0, 256, (60, 60, 3), dtype=np.uint8)).save(tmp_path / name)
     data = (tmp_path / name).read_bytes()
     for length in (100, len(data) // 2, len(data) - 200):
@@ -383,7 +383,7 @@ def test_a_picture_that_is_cut_off_is_refused(tmp_path, name):
             read_image(tmp_path / name)
 
 
-def test_a_picture_too_large_is_refused_before_it_is_read(tmp_path):
+def test_a_image_too_large_is_refused_before_it_is_read(tmp_path):
     # A PNG file of a few bytes whose head promises 50,001 x 50,001 pixels.
     head = io.BytesIO()
     Image.new("L", (1, 1)).save(head, format="PNG")
@@ -479,14 +479,14 @@ def test_published_weights_see_bgr_less_its_mean():
 def test_neither_changes_its_argument():
     images = RNG.random((2, 3, 4, 5), dtype=np.float32)
     before = images.copy()
-    for function in (subtract_mean, normalise):
+    for function in (subtract_mean, normalize):
         assert function(images).shape == images.shape
         np.testing.assert_array_equal(images, before)
         with pytest.raises(ValueError, match="images"):
             function(images[0])
 
 
-@pytest.mark.parametrize("function", [subtract_mean, normalise])
+@pytest.mark.parametrize("function", [subtract_mean, normalize])
 @pytest.mark.parametrize(("value", "words"), [
     (255, r"from 0 to 1, got 0 to 255; divide 8-bit values by 255$"),
     (1.01, "got 0 to 1.01; divide"), (-0.01, r"got -0\.01 to 0$"), (np.nan, r"got nan to nan$"),
@@ -499,7 +499,7 @@ def test_values_out_of_range_are_refused(function, value, words):
         function(images)
 
 
-@pytest.mark.parametrize("function", [subtract_mean, normalise])
+@pytest.mark.parametrize("function", [subtract_mean, normalize])
 def test_values_that_are_rounded_out_of_range_are_taken(function):
     images = np.zeros((1, 3, 4, 5), np.float32)
     images[0, 0, 0, :2] = -1e-6, 1 + 1e-6
@@ -557,7 +557,7 @@ def write_mask(folder, values, mode="L"):
 
 
 @pytest.mark.parametrize("mode", ["L", "P"])
-def test_class_numbers_are_read_whatever_their_colours(tmp_path, mode):
+def test_class_numbers_are_read_whatever_their_colors(tmp_path, mode):
     values = [[0, 1, 2], [2, 255, 0]]
     labels = read_mask(write_mask(tmp_path, values, mode), THREE)
     assert labels.dtype == np.uint8
@@ -584,14 +584,14 @@ def test_a_number_that_is_no_class_is_named_with_its_place(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
-def test_colours_become_class_numbers(tmp_path, mode):
+def test_colors_become_class_numbers(tmp_path, mode):
     pixels = np.array([[(0, 0, 0), (200, 10, 30)], [(9, 200, 255), (1, 2, 3)]], np.uint8)
     Image.fromarray(pixels).convert(mode, palette=Image.Palette.ADAPTIVE).save(tmp_path / "m.png")
-    labels = read_mask(tmp_path / "m.png", THREE, coloured=True)
+    labels = read_mask(tmp_path / "m.png", THREE, colored=True)
     np.testing.assert_array_equal(labels, [[0, 1], [2, 255]])
 
 
-def test_a_colour_that_is_not_listed_is_named_with_its_place(tmp_path):
+def test_a_color_that_is_not_listed_is_named_with_its_place(tmp_path):
     pixels = np.zeros((3, 4, 3), np.uint8)
     pixels[2, 1] = 200, 10, 31
     Image.fromarray(pixels).save(tmp_path / "m.png")
@@ -599,10 +599,10 @@ def test_a_colour_that_is_not_listed_is_named_with_its_place(tmp_path):
         r"m\.png: expected a color of the list of classes, got \(200, 10, 31\) in row 2, "
         r"column 1$"
     )):
-        read_mask(tmp_path / "m.png", THREE, coloured=True)
+        read_mask(tmp_path / "m.png", THREE, colored=True)
 
 
-def test_colours_where_numbers_are_expected(tmp_path):
+def test_colors_where_numbers_are_expected(tmp_path):
     Image.fromarray(PIXELS).save(tmp_path / "m.png")
     with pytest.raises(ValueError, match="expected class numbers .*, got mode RGB"):
         read_mask(tmp_path / "m.png", THREE)
@@ -613,7 +613,7 @@ def test_a_mask_may_not_be_see_through(tmp_path):
     pixels[..., 3] = [[255, 255], [255, 100]]
     Image.fromarray(pixels).save(tmp_path / "m.png")
     with pytest.raises(ValueError, match="opaque.*got alpha 100 in row 1, column 1"):
-        read_mask(tmp_path / "m.png", THREE, coloured=True)
+        read_mask(tmp_path / "m.png", THREE, colored=True)
 
 
 def test_a_jpeg_is_no_mask(tmp_path):
@@ -622,13 +622,13 @@ def test_a_jpeg_is_no_mask(tmp_path):
         read_mask(tmp_path / "m.png", THREE)
 
 
-def test_labels_that_are_written_come_back_in_voc_s_colours(tmp_path):
+def test_labels_that_are_written_come_back_in_voc_s_colors(tmp_path):
     labels = RNG.choice([0, 7, 20, 255], (6, 5)).astype(np.uint8)
     write_labels(tmp_path / "m.png", labels, VOC_CLASSES)
     np.testing.assert_array_equal(read_mask(tmp_path / "m.png", VOC_CLASSES), labels)
     with Image.open(tmp_path / "m.png") as picture:
-        colours = np.asarray(picture.convert("RGB"))
-    for number, colour in (
+        colors = np.asarray(picture.convert("RGB"))
+    for number, color in (
         (0, (0, 0, 0)), (7, (128, 128, 128)), (20, (0, 64, 128)), (255, (224, 224, 192)),
     ):
-        assert (colours[labels == number] == colour).all()
+        assert (colors[labels == number] == color).all()

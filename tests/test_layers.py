@@ -574,12 +574,12 @@ def test_loss_of_known_scores():
     assert_close(layer.backward().ravel(), [-0.75, 0.75], 1e-15)
 
 
-def test_mean_divides_by_the_labelled_pixels():
+def test_mean_divides_by_the_labeled_pixels():
     scores = np.zeros((1, 4, 1, 3))
     labels = np.array([[[2, 255, 0]]], np.uint8)
     assert SoftmaxCrossEntropy()(scores, labels) == pytest.approx(np.log(4))
     assert SoftmaxCrossEntropy(reduction="sum")(scores, labels) == pytest.approx(2 * np.log(4))
-    # With weights by the sum of the weights of the labelled pixels.
+    # With weights by the sum of the weights of the labeled pixels.
     weighted = SoftmaxCrossEntropy(weight=[1, 1, 3, 1])
     scores[0, 2] = np.log(2)
     # Probabilities 1/5, 1/5, 2/5, 1/5.
@@ -607,7 +607,7 @@ def test_large_scores_do_no_harm(size, dtype):
 @FLOATS
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("weight", [None, [1, 2, 3]])
-def test_nothing_labelled_is_loss_0_and_gradient_0(reduction, weight, dtype):
+def test_nothing_labeled_is_loss_0_and_gradient_0(reduction, weight, dtype):
     layer = SoftmaxCrossEntropy(reduction=reduction, weight=weight)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -617,7 +617,7 @@ def test_nothing_labelled_is_loss_0_and_gradient_0(reduction, weight, dtype):
     assert not grad.any()
 
 
-def test_only_weightless_classes_labelled_is_loss_0_and_gradient_0():
+def test_only_weightless_classes_labeled_is_loss_0_and_gradient_0():
     layer = SoftmaxCrossEntropy(weight=[0, 1])
     assert layer(normal(1, 2, 3, 3), np.zeros((1, 3, 3), int)) == 0.0
     assert not layer.backward().any()

@@ -333,7 +333,7 @@ def test_labelme(tmp_path):
         mask.save(layout.masks / f"{i}.png")
     (tmp_path / "class_names.txt").write_text("_background_\ncat\ndog")
     folder = open_folder(tmp_path)
-    assert folder.classes.names == ("_background_", "cat", "dog") and not folder.coloured
+    assert folder.classes.names == ("_background_", "cat", "dog") and not folder.colored
     assert len(folder) == 4 and folder[2][1].tolist() == labels.tolist()
     data = OwnData.open(tmp_path)
     assert (len(data.train), len(data.test)) == (3, 1)
@@ -362,7 +362,7 @@ def test_cvat(tmp_path):
     )
     folder = open_folder(tmp_path)
     assert folder == open_folder(tmp_path, "default")
-    assert folder.classes.names == ("Cat", "background", "Dog") and folder.coloured
+    assert folder.classes.names == ("Cat", "background", "Dog") and folder.colored
     assert folder.names == names and folder[0][1].tolist() == [[0, 1, 2]]
     data = OwnData.open(tmp_path, split="default")
     assert [len(data.train), len(data.test)] == [3, 1]

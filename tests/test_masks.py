@@ -121,20 +121,20 @@ PIXELS = COLORS.palette()[WANTED].astype(np.int64)
 ])
 def test_the_same_colors_in_any_png(tmp_path, values, bits, kind):
     path = write_png(tmp_path / "m.png", values, bits, kind)
-    np.testing.assert_array_equal(read_mask(path, COLORS, coloured=True), WANTED)
+    np.testing.assert_array_equal(read_mask(path, COLORS, colored=True), WANTED)
 
 
 def test_colors_in_a_palette_and_in_gray(tmp_path):
     palette = COLORS.palette()[[1, 255, 0, 2]].tobytes()
     numbers = np.select([WANTED == 0, WANTED == 1, WANTED == 2], [2, 0, 3], 1)
     path = write_png(tmp_path / "m.png", numbers, 8, PALETTE, PLTE=palette)
-    labels, reordered, _ = inspect_mask(path, COLORS, coloured=True)
+    labels, reordered, _ = inspect_mask(path, COLORS, colored=True)
     np.testing.assert_array_equal(labels, WANTED)
     assert not reordered  # nothing else was expected
     black_and_white = Classes(("ground", "thing"), ((0, 0, 0), (255, 255, 255)))
     for bits, white in ((1, 1), (8, 255), (16, 65535)):
         path = write_png(tmp_path / "m.png", LABELS % 2 * white, bits, GRAY)
-        np.testing.assert_array_equal(read_mask(path, black_and_white, coloured=True), LABELS % 2)
+        np.testing.assert_array_equal(read_mask(path, black_and_white, colored=True), LABELS % 2)
 
 
 def test_colors_of_16_bits_that_are_none_of_8_are_named(tmp_path):
@@ -144,7 +144,7 @@ def test_colors_of_16_bits_that_are_none_of_8_are_named(tmp_path):
     with pytest.raises(ValueError, match=(
         r"colors of 8 bits, got values of 16 bits \(51400, 2570, 7711\) in row 1, column 1$"
     )):
-        read_mask(path, COLORS, coloured=True)
+        read_mask(path, COLORS, colored=True)
 
 
 @pytest.mark.parametrize(("bits", "kind", "chunks"), [
@@ -161,7 +161,7 @@ def test_a_transparent_color_is_named(tmp_path, bits, kind, chunks):
         values = np.dstack([values, alpha])
     path = write_png(tmp_path / "m.png", values, bits, kind, **chunks)
     with pytest.raises(ValueError, match="opaque .*got alpha 0 in row 2, column 1$"):
-        read_mask(path, COLORS, coloured=True)
+        read_mask(path, COLORS, colored=True)
 
 
 # ---------------------------------------------------------------- palettes
@@ -259,8 +259,8 @@ def test_quantized_colors_come_back(tmp_path):
     """What Pillow makes of a colored mask that is saved with few colors."""
     labels = RNG.choice([0, 1, 5, 15], (20, 30))
     Image.fromarray(VOC[labels]).quantize(4).save(tmp_path / "m.png")
-    with Image.open(tmp_path / "m.png") as picture:
-        assert (np.asarray(picture) != labels).any()
+    with Image.open(tmp_path / "m.png") as image:
+        assert (np.asarray(image) != labels).any()
     got, reordered, _ = inspect_mask(tmp_path / "m.png", PLAIN)
     np.testing.assert_array_equal(got, labels)
     assert reordered

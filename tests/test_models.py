@@ -121,7 +121,7 @@ def test_height_and_width_may_differ(size):
 
 
 @pytest.mark.parametrize("model_class", MODELS)
-def test_pictures_of_a_batch_do_not_mix(model_class):
+def test_images_of_a_batch_do_not_mix(model_class):
     model = randomized(model_class(2, AWAKE, dtype=np.float64, rng=rng())).eval()
     x = normal(3, 3, 9, 7, dtype=np.float64)
     together = model(x)
@@ -212,7 +212,7 @@ def test_the_real_fcn8s_starts_as_he_has_it(vgg16):
             assert sample.std() == pytest.approx(np.sqrt(2 / fan_in), rel=4 / np.sqrt(2 * n)), name
 
 
-def test_the_real_fcn8s_traces_to_the_size_of_the_picture(vgg16):
+def test_the_real_fcn8s_traces_to_the_size_of_the_image(vgg16):
     for size in [(1, 1), (224, 224), (375, 500), (500, 334)]:
         assert trace(vgg16, size)[-1].output.shape == (1, 21, *size)
 
@@ -787,15 +787,15 @@ def test_a_new_network_learns(model_class, size):
     labels[:, :, : size // 4] = 1
     image[:, :, :, : size // 4] += 2
     criterion = SoftmaxCrossEntropy()
-    optimiser = SGD(model.parameters(), lr=0.01, momentum=0.9)
+    optimizer = SGD(model.parameters(), lr=0.01, momentum=0.9)
     below = {n: p for n, p in model.named_parameters() if n.startswith(("conv", "fc"))}
     losses, moved = [], []
     for _ in range(16):
         losses.append(criterion(model(image), labels))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         model.backward(criterion.backward())
         moved.append([name for name, p in below.items() if p.grad.any()])
-        optimiser.step()
+        optimizer.step()
     # Zero scores: at first all classes are equally likely, and nothing passes the score layers.
     assert losses[0] == pytest.approx(np.log(2), rel=1e-6)
     assert moved[0] == []
@@ -965,7 +965,7 @@ def test_the_next_stage_takes_the_weights_of_the_last(coarse, fine, missing, une
 
 
 @pytest.mark.parametrize("coarse, fine, stride", [(FCN32s, FCN16s, 32), (FCN16s, FCN8s, 16)])
-def test_a_new_stage_starts_from_the_picture_of_the_last(coarse, fine, stride):
+def test_a_new_stage_starts_from_the_image_of_the_last(coarse, fine, stride):
     old = randomized(coarse(3, AWAKE, dtype=np.float64, rng=rng(1))).eval()
     new = fine(3, AWAKE, dtype=np.float64, rng=rng(2)).eval()
     new.load_state_dict(old.state_dict(), strict=False)

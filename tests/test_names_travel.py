@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from failing_command import failed
-from labelled_folder import write_folder
+from labeled_folder import write_folder
 from PIL import Image
 
 from fcn_numpy import weights
@@ -36,7 +36,7 @@ def image(tmp_path):
     return tmp_path / "x.png"
 
 
-def colour_of(path):
+def color_of(path):
     with Image.open(path) as labels:
         return labels.convert("RGB").getpixel((5, 5))
 
@@ -49,7 +49,7 @@ def test_exported_weights_know_their_classes(pets, image, tmp_path, capsys, endi
     assert main(["export", "--weights", str(pets), str(out)]) == 0
     assert main(["predict", "--weights", str(out), str(image), "--out", str(tmp_path / "o")]) == 0
     assert "x.png: dog 100%" in capsys.readouterr().out
-    assert colour_of(tmp_path / "o" / "x_labels.png") == (1, 1, 1)
+    assert color_of(tmp_path / "o" / "x_labels.png") == (1, 1, 1)
 
 
 def test_onnx_knows_its_classes(pets, tmp_path):
@@ -57,7 +57,7 @@ def test_onnx_knows_its_classes(pets, tmp_path):
     assert main(["export", "--weights", str(pets), str(tmp_path / "w.onnx")]) == 0
     said = {p.key: p.value for p in onnx.load(tmp_path / "w.onnx").metadata_props}
     assert json.loads(said["classes"]) == list(PETS.names)
-    assert json.loads(said["colors"]) == [list(color) for color in PETS.colours]
+    assert json.loads(said["colors"]) == [list(color) for color in PETS.colors]
     assert "RGB from 0 to 1" in said["input"]
 
 

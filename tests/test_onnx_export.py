@@ -147,7 +147,7 @@ def test_heads_fusion_and_alexnet(name, path):
         assert_same_scores(running, model, *images)
 
 
-def test_initialisers_are_the_parameters_under_their_names(path):
+def test_initializers_are_the_parameters_under_their_names(path):
     model = build(FCN8s)
     export_onnx(path, model)
     graph = read(path).graph
@@ -181,7 +181,7 @@ def test_the_file_says_what_it_wants(path):
     assert metadata["input"] in model.doc_string and metadata["sizes"] in model.doc_string
 
 
-def test_any_backbone_skips_and_learnt_upsampling(path):
+def test_any_backbone_skips_and_learned_upsampling(path):
     kind = fcn({4: 0.5, 3: 2.0, 2: 1.0})
     model = filled(kind(2, THIN, learn_upsampling=True, rng=np.random.default_rng(0)))
     export_onnx(path, model)

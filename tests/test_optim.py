@@ -15,17 +15,17 @@ def parameter(data, grad=0.0, dtype=np.float64, **multipliers):
 
 def test_three_steps_worked_out_by_hand():
     w = parameter([1.0, -2.0])
-    optimiser = SGD([w], lr=0.1, momentum=0.5, weight_decay=0.01)
+    optimizer = SGD([w], lr=0.1, momentum=0.5, weight_decay=0.01)
     w.grad[...] = [1.0, 2.0]
-    optimiser.step()
+    optimizer.step()
     # v = 0.1 * (1 + 0.01 * 1) = 0.101 and 0.1 * (2 - 0.02) = 0.198
     np.testing.assert_allclose(w.data, [0.899, -2.198], rtol=1e-12)
     w.grad[...] = 0
-    optimiser.step()
+    optimizer.step()
     # v = 0.0505 + 0.001 * 0.899 = 0.051399 and 0.099 - 0.001 * 2.198 = 0.096802
     np.testing.assert_allclose(w.data, [0.847601, -2.294802], rtol=1e-12)
     w.grad[...] = [-1.0, 0.5]
-    optimiser.step()
+    optimizer.step()
     # v = 0.0256995 - 0.1 + 0.000847601 and 0.048401 + 0.05 - 0.002294802
     np.testing.assert_allclose(w.data, [0.921053899, -2.390908198], rtol=1e-12)
 
@@ -37,24 +37,24 @@ def test_steps_as_a_loop_over_numbers(momentum, weight_decay, lr_mult, decay_mul
     rng = np.random.default_rng(0)
     w = parameter(rng.standard_normal(4), lr_mult=lr_mult, decay_mult=decay_mult)
     expected, v = w.data.tolist(), [0.0] * 4
-    optimiser = SGD([w], lr=0.3, momentum=momentum, weight_decay=weight_decay)
+    optimizer = SGD([w], lr=0.3, momentum=momentum, weight_decay=weight_decay)
     for step in range(6):
-        optimiser.lr = lr = 0.3 / (step + 1)  # the learning rate falls, as Caffe's policies do
+        optimizer.lr = lr = 0.3 / (step + 1)  # the learning rate falls, as Caffe's policies do
         w.grad[...] = rng.standard_normal(4)
-        optimiser.step()
+        optimizer.step()
         for i, g in enumerate(w.grad.tolist()):
             v[i] = momentum * v[i] + lr * lr_mult * (g + weight_decay * decay_mult * expected[i])
             expected[i] -= v[i]
         np.testing.assert_allclose(w.data, expected, rtol=1e-12)
-    np.testing.assert_allclose(optimiser.velocities[0], v, rtol=1e-12)
+    np.testing.assert_allclose(optimizer.velocities[0], v, rtol=1e-12)
 
 
 def test_a_new_learning_rate_does_not_rescale_the_steps_on_their_way():
     w = parameter([0.0], grad=1.0)
-    optimiser = SGD([w], lr=1.0, momentum=0.5)
-    optimiser.step()
-    optimiser.lr, w.grad[...] = 0.001, 0.0
-    optimiser.step()
+    optimizer = SGD([w], lr=1.0, momentum=0.5)
+    optimizer.step()
+    optimizer.lr, w.grad[...] = 0.001, 0.0
+    optimizer.step()
     # Half of the first step of 1, whatever the rate is now; PyTorch would move by 0.0005.
     np.testing.assert_allclose(w.data, [-1.5], rtol=1e-12)
 
@@ -62,9 +62,9 @@ def test_a_new_learning_rate_does_not_rescale_the_steps_on_their_way():
 def test_an_lr_mult_of_zero_leaves_a_parameter_untouched():
     w = parameter([1.5, -0.5], grad=[7.0, np.inf], lr_mult=0.0, decay_mult=1.0)
     other = parameter([1.0], grad=1.0)
-    optimiser = SGD([w, other], lr=0.1, momentum=0.9, weight_decay=0.5)
+    optimizer = SGD([w, other], lr=0.1, momentum=0.9, weight_decay=0.5)
     for _ in range(3):
-        optimiser.step()
+        optimizer.step()
     np.testing.assert_array_equal(w.data, [1.5, -0.5])
     np.testing.assert_array_equal(w.grad, [7.0, np.inf])
     assert other.data[0] < 1.0
@@ -79,33 +79,33 @@ def test_a_decay_mult_of_zero_decays_nothing():
 
 def test_each_parameter_has_a_velocity_of_its_own():
     a, b = parameter([0.0], grad=1.0), parameter([0.0, 0.0], grad=-2.0)
-    optimiser = SGD(iter([a, b]), lr=1.0, momentum=0.5)
-    optimiser.step()
-    optimiser.step()
+    optimizer = SGD(iter([a, b]), lr=1.0, momentum=0.5)
+    optimizer.step()
+    optimizer.step()
     np.testing.assert_allclose(a.data, [-2.5])
     np.testing.assert_allclose(b.data, [5.0, 5.0])
-    assert [v.shape for v in optimiser.velocities] == [(1,), (2,)]
+    assert [v.shape for v in optimizer.velocities] == [(1,), (2,)]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_parameters_keep_their_dtype_and_their_array(dtype):
     w = parameter([1.0, 2.0], grad=0.25, dtype=dtype)
     array = w.data
-    optimiser = SGD([w], lr=np.float64(0.1), momentum=0.9, weight_decay=np.float64(0.01))
-    optimiser.step()
+    optimizer = SGD([w], lr=np.float64(0.1), momentum=0.9, weight_decay=np.float64(0.01))
+    optimizer.step()
     assert w.data is array and array.dtype == dtype
-    assert optimiser.velocities[0].dtype == dtype
+    assert optimizer.velocities[0].dtype == dtype
     np.testing.assert_allclose(array, [1 - 0.026, 2 - 0.027], rtol=1e-6)
 
 
 def test_a_step_leaves_the_gradient_and_zero_grad_clears_it():
     layer = Conv2d(2, 3, 3, rng=np.random.default_rng(0))
-    optimiser = SGD(layer.parameters(), lr=0.1)
+    optimizer = SGD(layer.parameters(), lr=0.1)
     for p in layer.parameters():
         p.grad[...] = 2
-    optimiser.step()
+    optimizer.step()
     assert all((p.grad == 2).all() for p in layer.parameters())
-    optimiser.zero_grad()
+    optimizer.zero_grad()
     assert all((p.grad == 0).all() for p in layer.parameters())
 
 
@@ -132,11 +132,11 @@ def test_gradients_are_clipped_by_the_norm_of_all_together(clip, scale):
 
 def test_clipping_leaves_weight_decay_and_momentum_alone():
     w = parameter([2.0], grad=10.0)
-    optimiser = SGD([w], lr=0.1, momentum=0.5, weight_decay=0.1, clip_gradients=1.0)
-    optimiser.step()
+    optimizer = SGD([w], lr=0.1, momentum=0.5, weight_decay=0.1, clip_gradients=1.0)
+    optimizer.step()
     np.testing.assert_allclose(w.data, [2 - 0.1 * (1 + 0.1 * 2)], rtol=1e-12)
     w.grad[...] = 0
-    optimiser.step()
+    optimizer.step()
     np.testing.assert_allclose(w.data, [1.88 - (0.06 + 0.1 * 0.1 * 1.88)], rtol=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""Upper bounds on mean IU, for pictures whose bound can be worked out by hand."""
+"""Upper bounds on mean IU, for images whose bound can be worked out by hand."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_half_plane(first, iu_left, iu_right):
 
 @pytest.mark.parametrize("cell", [1, 2, 4])
 def test_a_checkerboard_finer_than_the_factor_is_lost(cell):
-    """All middles lie on the same colour: one class takes half of the picture, the other none."""
+    """All middles lie on the same color: one class takes half of the image, the other none."""
     board = checkerboard(32, cell)
     assert upper_bound([board], 8, 2) == pytest.approx((0.5 + 0) / 2, rel=1e-12)
 
@@ -54,7 +54,7 @@ def test_the_middle_of_an_odd_factor():
 
 
 def test_sizes_that_the_factor_does_not_divide():
-    """The last square has no middle in the picture: the last row and column stand for it."""
+    """The last square has no middle in the image: the last row and column stand for it."""
     labels = np.zeros((5, 5), np.uint8)
     labels[4] = 1
     assert upper_bound([labels], 4, 2) == 1
@@ -64,7 +64,7 @@ def test_sizes_that_the_factor_does_not_divide():
     assert upper_bound([labels], 16, 2) == pytest.approx(5 / 25 / 2, rel=1e-12)
 
 
-def test_a_picture_that_is_not_square():
+def test_a_image_that_is_not_square():
     """Height 4, width 8: two squares of 4, with their middles at row 2, columns 2 and 6."""
     labels = np.zeros((4, 8), np.uint8)
     labels[2, 6] = 1
@@ -75,9 +75,9 @@ def test_a_picture_that_is_not_square():
 def test_ignored_pixels_do_not_count_and_take_the_nearest_label():
     labels = np.zeros((4, 4), np.uint8)
     labels[:, 3] = 1
-    labels[2, 2] = 255  # the middle; its nearest labelled neighbour on the left is class 0
+    labels[2, 2] = 255  # the middle; its nearest labeled neighbor on the left is class 0
     labels[1:, 3] = labels[1, 2] = labels[3, 2] = 255
-    # 0 everywhere: of 12 labelled pixels, one at the top right is wrong.
+    # 0 everywhere: of 12 labeled pixels, one at the top right is wrong.
     counted = (labels != 255).sum()
     assert upper_bound([labels], 4, 2) == pytest.approx((counted - 1) / counted / 2, rel=1e-12)
     # With the classes exchanged, 1 everywhere.
@@ -91,8 +91,8 @@ def test_ignored_pixels_do_not_count_and_take_the_nearest_label():
     )
 
 
-def test_pictures_of_several_sizes_are_one_set():
-    """IU is of all pixels together, not a mean over pictures."""
+def test_images_of_several_sizes_are_one_set():
+    """IU is of all pixels together, not a mean over images."""
     small, large = half_plane(4, 3), half_plane(16, 9)
     # Of the small one all becomes class 0; of the large one column 8 becomes class 1.
     left = (3 * 4 + 8 * 16) / (4 * 4 + 9 * 16)
@@ -113,7 +113,7 @@ def test_errors():
     labels = np.zeros((2, 4, 4), np.uint8)
     with pytest.raises(ValueError, match="expected factor to be an int of at least 1, got 0"):
         upper_bound(labels, 0, 2)
-    with pytest.raises(ValueError, match=r"labels of a picture.*\(H, W\).*got"):
+    with pytest.raises(ValueError, match=r"labels of an image.*\(H, W\).*got"):
         upper_bound(labels[0], 2, 2)
     with pytest.raises(ValueError, match="expected labels from 0 to 1, got 3"):
         upper_bound(labels + np.uint8(3), 2, 2)

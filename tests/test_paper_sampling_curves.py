@@ -1,4 +1,4 @@
-"""Figure 5 in a tiny setting: three trainings from one start, and a picture of them."""
+"""Figure 5 in a tiny setting: three trainings from one start, and an image of them."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_the_same_seed_gives_the_same_losses(drawn):
 
 
 def test_as_many_pixels_count_in_a_step(monkeypatch):
-    """Batches grow by 1 / p; what is measured is the whole-image loss of the held-out pictures."""
+    """Batches grow by 1 / p; what is measured is the whole-image loss of the held-out images."""
     seen = []
 
     class Noting(figure_5.SoftmaxCrossEntropy):
@@ -62,12 +62,12 @@ def test_the_seconds_are_those_of_training(monkeypatch):
     np.testing.assert_array_equal(curve.seconds, curve.steps)
 
 
-def test_the_picture(drawn):
-    with Image.open(drawn[0]) as picture:
-        assert picture.format == "PNG"
-        assert min(picture.size) > 300
-        colours = {colour for _, colour in picture.convert("RGB").getcolors(10**6)}
-    assert {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73)} <= colours
+def test_the_image(drawn):
+    with Image.open(drawn[0]) as image:
+        assert image.format == "PNG"
+        assert min(image.size) > 300
+        colors = {color for _, color in image.convert("RGB").getcolors(10**6)}
+    assert {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73)} <= colors
 
 
 def test_plot_convergence_draws_each_curve_twice(tmp_path, monkeypatch):

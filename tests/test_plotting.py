@@ -1,4 +1,4 @@
-"""Maps drawn side by side, and moving pictures: what stands in the files."""
+"""Maps drawn side by side, and animations: what stands in the files."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_numbers_stand_in_their_cells(axis):
     assert axis.get_title() == "a map"
 
 
-def test_numbers_can_be_read_on_their_colours(axis):
+def test_numbers_can_be_read_on_their_colors(axis):
     draw_map(axis, [[0.0, 1.0]], numbers=".0f")
     dark, bright = axis.texts
     assert (dark.get_color(), bright.get_color()) == ("white", "black")
@@ -32,10 +32,10 @@ def test_limits(axis, limits, expected):
     assert axis.images[0].get_clim() == expected
 
 
-def test_a_picture_keeps_its_colours(axis, caplog):
-    picture = np.zeros((3, 2, 4))
-    picture[1, 0, 3] = 1.5  # above 1: as bright as can be
-    draw_map(axis, picture)
+def test_a_image_keeps_its_colors(axis, caplog):
+    image = np.zeros((3, 2, 4))
+    image[1, 0, 3] = 1.5  # above 1: as bright as can be
+    draw_map(axis, image)
     shown = axis.images[0].get_array()
     assert shown.shape == (2, 4, 3)
     assert shown[0, 3].tolist() == [0, 1, 0]
@@ -53,7 +53,7 @@ def test_a_long_title_is_not_cut_off(tmp_path):
     assert widths[1] > widths[0]
 
 
-def test_the_frames_of_a_moving_picture(tmp_path):
+def test_the_frames_of_a_moving_image(tmp_path):
     def draw(figure, frame):
         draw_map(figure.subplots(), np.eye(4) == frame)
 

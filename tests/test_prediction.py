@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from backbones import vgg
 
-from fcn_numpy.data import normalise, subtract_mean
+from fcn_numpy.data import normalize, subtract_mean
 from fcn_numpy.models import TINY, VGG16, FCN8s, FCN32s
 from fcn_numpy.prediction import fitting_size, prepare, score_image
 
@@ -37,7 +37,7 @@ def test_any_size_is_extended_and_cropped(size):
     rows = np.minimum(np.arange(h), size[0] - 1)[:, None]
     columns = np.minimum(np.arange(w), size[1] - 1)
     extended = np.ascontiguousarray(image[:, rows, columns])[None]
-    whole = model(normalise(extended))[0]
+    whole = model(normalize(extended))[0]
     np.testing.assert_array_equal(scores, whole[:, : size[0], : size[1]])
 
 
@@ -58,9 +58,9 @@ def test_a_network_is_left_in_eval_mode():
 def test_each_backbone_sees_what_it_was_trained_on():
     images = np.random.default_rng(0).random((2, 3, 5, 4), dtype=np.float32)
     np.testing.assert_array_equal(prepare(images, VGG16), subtract_mean(images))
-    np.testing.assert_array_equal(prepare(images, TINY), normalise(images))
+    np.testing.assert_array_equal(prepare(images, TINY), normalize(images))
     other = vgg("MINE", (4,), (1,), 8, 3, 1)
-    np.testing.assert_array_equal(prepare(images, other), normalise(images))
+    np.testing.assert_array_equal(prepare(images, other), normalize(images))
 
 
 def test_an_image_of_another_shape_is_an_error():

@@ -13,7 +13,7 @@ from backbones import vgg
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: its page is not run")
 
 from fcn_numpy import weights  # noqa: E402
-from fcn_numpy.data import IGNORE, normalise, toy_shapes  # noqa: E402
+from fcn_numpy.data import IGNORE, normalize, toy_shapes  # noqa: E402
 from fcn_numpy.models import (  # noqa: E402
     TINY,
     FCN8s,
@@ -97,17 +97,17 @@ def our_steps(dtype):
     """Return the losses of some steps of fcn_numpy alone, and the weights they lead to."""
     model = build(FCN8s, TINY).astype(dtype)
     loss_of = SoftmaxCrossEntropy(IGNORE)
-    optimiser = SGD(model.parameters(), LR, 0.9, 5e-4, CLIP)
+    optimizer = SGD(model.parameters(), LR, 0.9, 5e-4, CLIP)
     images, labels = toy_shapes(STEPS * BATCH, seed=7, rim=True)
     images = images.astype(dtype)
     losses = []
     for step in range(STEPS):
         own = slice(step * BATCH, (step + 1) * BATCH)
-        optimiser.lr = learning_rate(step)
+        optimizer.lr = learning_rate(step)
         model.zero_grad()
-        losses.append(loss_of(model(normalise(images[own])), labels[own]))
+        losses.append(loss_of(model(normalize(images[own])), labels[own]))
         model.backward(loss_of.backward())
-        optimiser.step()
+        optimizer.step()
     return losses, model.state_dict()
 
 
@@ -120,12 +120,12 @@ def test_the_steps_are_the_same_in_float64(page, tmp_path):
     save(tmp_path / "weights.pth", build(FCN8s, TINY))
     network = page["load"](tmp_path / "weights.pth", FCN8s, TINY, dropout=0.0).double()
     before = {name: p.detach().numpy().copy() for name, p in network.named_parameters()}
-    optimiser = page["make_optimiser"](network, LR, 0.9, 5e-4)
+    optimizer = page["make_optimizer"](network, LR, 0.9, 5e-4)
     losses = []
     for step, (images, labels) in enumerate(page["batches"](STEPS, BATCH, 0, 1)):
-        page["set_learning_rate"](optimiser, learning_rate(step))
+        page["set_learning_rate"](optimizer, learning_rate(step))
         images = images.double()
-        losses.append(page["train_step"](network, optimiser, images, labels, CLIP, 1))
+        losses.append(page["train_step"](network, optimizer, images, labels, CLIP, 1))
     expected, after = our_steps(np.float64)
     assert losses == pytest.approx(expected, abs=1e-6)
     for name, p in network.named_parameters():

@@ -61,7 +61,7 @@ def test_each_pixel_is_kept_by_itself(reduction):
     np.testing.assert_allclose(grad, 4 * whole * kept[:, None], rtol=1e-12)
     n = (labels != 255).sum()
     assert abs(kept[labels != 255].sum() - n / 4) < 4 * np.sqrt(n * 0.25 * 0.75)
-    # Neighbours are no likelier to be kept together, nor are the two pictures.
+    # Neighbors are no likelier to be kept together, nor are the two images.
     both = labels[:, :, 1:] != 255
     both &= labels[:, :, :-1] != 255
     pairs = (kept[:, :, 1:] & kept[:, :, :-1])[both]
@@ -107,7 +107,7 @@ def test_the_same_generator_gives_the_same_masks(dtype):
     assert not np.array_equal(first, second)
 
 
-def test_nothing_labelled():
+def test_nothing_labeled():
     layer = SoftmaxCrossEntropy(sampling=LossSampling(0.5, generator()))
     loss, grad = loss_and_grad(layer, np.ones((1, 3, 2, 2)), np.full((1, 2, 2), 255))
     assert loss == 0
@@ -145,7 +145,7 @@ def gradients(net, loss_of, images, labels):
 
 
 def patches(net, images, labels, cells):
-    """Cut out the receptive field of each cell: a picture of its own, with the cell's label."""
+    """Cut out the receptive field of each cell: an image of its own, with the cell's label."""
     grid = trace(net, images.shape[2:])[-1].output.grid
     (size, _), (stride, _) = grid.field, (int(s) for s in grid.scale)
     xs = [images[n, :, i * stride : i * stride + size, j * stride : j * stride + size]

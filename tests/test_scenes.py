@@ -1,4 +1,4 @@
-"""Toy scenes: the far end of the picture, and nothing else, tells the class of the disc."""
+"""Toy scenes: the far end of the image, and nothing else, tells the class of the disc."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_the_same_on_each_call_and_for_any_number():
 
 
 def upright(images, labels):
-    """Mirror pictures so that the disc is at the left."""
+    """Mirror images so that the disc is at the left."""
     left = labels[:, :, : labels.shape[2] // 2].any(axis=(1, 2))
     images, labels = images.copy(), labels.copy()
     images[~left], labels[~left] = images[~left, ..., ::-1], labels[~left, :, ::-1]
@@ -55,7 +55,7 @@ def test_the_stripes_tell_and_lie_out_of_sight(scenes):
 
 
 def means(images, where):
-    """Mean colour of each picture where a mask is set."""
+    """Mean color of each image where a mask is set."""
     return (images * where).sum(axis=(2, 3)) / where.sum(axis=(2, 3))
 
 

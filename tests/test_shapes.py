@@ -1,4 +1,4 @@
-"""Toy shapes: the same pictures everywhere, and labels that say what is drawn."""
+"""Toy shapes: the same images everywhere, and labels that say what is drawn."""
 
 import hashlib
 
@@ -9,7 +9,7 @@ from scipy import ndimage
 from fcn_numpy.data import CLASSES, IGNORE, single_shapes, toy_shapes
 
 # sha256 of the bytes: a change of one bit of one pixel shows. To be renewed only where the
-# pictures are meant to change.
+# images are meant to change.
 TOY_IMAGES = "745eda6a3dbce6655f2fe1b670fad653bdfa4df32f8112a5fe45d76489daa030"
 TOY_LABELS = "cbafe22197062b799f0d5b5c626e477a501f45c2eb69d74646ddaaaf94d26d79"
 SINGLE_IMAGES = "e48ffd294067a1255d581d0ea7444ae458930f711f83c4ff16a78a9fe23ac182"
@@ -27,7 +27,7 @@ def many():
 
 @pytest.fixture(scope="module")
 def rims():
-    """Fifty pictures with and without a rim."""
+    """Fifty images with and without a rim."""
     images, labels = toy_shapes(50, 64, seed=2)
     rim_images, rim_labels = toy_shapes(50, 64, seed=2, rim=True)
     return images, labels, rim_images, rim_labels
@@ -61,7 +61,7 @@ def test_single_shapes_dtypes_and_ranges(n, size):
 
 
 @pytest.mark.parametrize("draw", [toy_shapes, single_shapes])
-def test_values_are_those_of_a_picture_file(draw):
+def test_values_are_those_of_a_image_file(draw):
     images, _ = draw(4, 32)
     whole = np.rint(images * 255)
     np.testing.assert_array_equal(images, (whole / 255).astype(np.float32))
@@ -69,17 +69,17 @@ def test_values_are_those_of_a_picture_file(draw):
 
 
 @pytest.mark.parametrize("draw", [toy_shapes, single_shapes])
-def test_the_same_seed_draws_the_same_pictures_and_another_others(draw):
+def test_the_same_seed_draws_the_same_images_and_another_others(draw):
     first, again, other = draw(5, 32, seed=3), draw(5, 32, seed=3), draw(5, 32, seed=4)
     for a, b in zip(first, again):
         np.testing.assert_array_equal(a, b)
     assert all((a != b).any() for a, b in zip(first[0], other[0]))
-    # No picture of one seed is another picture of the other seed.
-    assert len({picture.tobytes() for images in (first[0], other[0]) for picture in images}) == 10
+    # No image of one seed is another image of the other seed.
+    assert len({image.tobytes() for images in (first[0], other[0]) for image in images}) == 10
 
 
 @pytest.mark.parametrize("draw", [toy_shapes, single_shapes])
-def test_fewer_pictures_are_the_first_of_more(draw):
+def test_fewer_images_are_the_first_of_more(draw):
     few, more = draw(3, 32, seed=5), draw(6, 32, seed=5)
     for a, b in zip(few, more):
         np.testing.assert_array_equal(a, b[:3])
@@ -95,32 +95,32 @@ def test_numpys_global_generator_is_neither_used_nor_moved():
     np.testing.assert_array_equal(*images)
 
 
-def test_the_pictures_are_the_same_on_every_machine():
+def test_the_images_are_the_same_on_every_machine():
     images, labels = toy_shapes(3, 64, seed=7)
     assert (sha256(images), sha256(labels)) == (TOY_IMAGES, TOY_LABELS)
     images, classes = single_shapes(3, 72, seed=7)
     assert (sha256(images), sha256(classes)) == (SINGLE_IMAGES, SINGLE_CLASSES)
 
 
-# ---------------------------------------------------------------- labels and pictures agree
+# ---------------------------------------------------------------- labels and images agree
 
 
-def mean_colours(image, mask):
+def mean_colors(image, mask):
     return image[:, mask].mean(axis=1), image[:, ~mask].mean(axis=1)
 
 
-def test_the_shape_has_another_colour_than_the_background():
+def test_the_shape_has_another_color_than_the_background():
     images, labels = toy_shapes(40, 64, seed=3, shapes=(1, 1))
     distances, accuracies = [], []
     for image, label in zip(images, labels):
-        inside, outside = mean_colours(image, label > 0)
+        inside, outside = mean_colors(image, label > 0)
         distances.append(np.linalg.norm(inside - outside))
-        # Each pixel goes to the nearer of the two colours: that is what the labels say.
+        # Each pixel goes to the nearer of the two colors: that is what the labels say.
         nearer = np.linalg.norm(image - inside[:, None, None], axis=0) < np.linalg.norm(
             image - outside[:, None, None], axis=0
         )
         accuracies.append((nearer == (label > 0)).mean())
-    # Colours are at least 0.4 apart; the background's slope and the clipping move the means.
+    # Colors are at least 0.4 apart; the background's slope and the clipping move the means.
     assert min(distances) > 0.3
     assert np.mean(distances) > 0.4
     assert np.mean(accuracies) > 0.97
@@ -131,10 +131,10 @@ def test_the_labels_fit_to_a_pixel():
     images, labels = toy_shapes(20, 64, seed=3, shapes=(1, 1))
 
     def spread(masks):
-        """Variance that is left when each side has its mean colour."""
+        """Variance that is left when each side has its mean color."""
         left = 0.0
         for image, mask in zip(images, masks):
-            inside, outside = mean_colours(image, mask)
+            inside, outside = mean_colors(image, mask)
             mean = np.where(mask, inside[:, None, None], outside[:, None, None])
             left += ((image - mean) ** 2).mean()
         return left
@@ -144,7 +144,7 @@ def test_the_labels_fit_to_a_pixel():
         assert here < spread(np.roll(labels, shift, axis=(1, 2)) > 0)
 
 
-def test_neighbours_across_a_boundary_differ_more_than_those_within(many):
+def test_neighbors_across_a_boundary_differ_more_than_those_within(many):
     images, labels = many
     step = np.linalg.norm(images[..., 1:] - images[..., :-1], axis=1)
     across = labels[..., 1:] != labels[..., :-1]
@@ -152,9 +152,9 @@ def test_neighbours_across_a_boundary_differ_more_than_those_within(many):
     assert step[across].mean() > 2 * step[~across].mean()
 
 
-def test_the_pictures_are_noisy():
+def test_the_images_are_noisy():
     images, labels = toy_shapes(5, 64, seed=3)
-    # Even in the background no two neighbouring pixels are quite alike.
+    # Even in the background no two neighboring pixels are quite alike.
     flat = (labels[:, :, 1:] == 0) & (labels[:, :, :-1] == 0)
     step = np.abs(images[..., 1:] - images[..., :-1]).max(axis=1)
     assert (step[flat] > 0).mean() > 0.95
@@ -169,7 +169,7 @@ def test_each_kind_has_its_own_form():
         rows, columns = label.any(axis=1).nonzero()[0], label.any(axis=0).nonzero()[0]
         box = (rows[0], columns[0], rows[-1], columns[-1])
         if box[0] == 0 or box[1] == 0 or box[2] == 63 or box[3] == 63:
-            continue  # it may leave the picture
+            continue  # it may leave the image
         area = (label > 0).sum()
         areas.append(area)
         filled[int(label.max())].append(area / ((box[2] - box[0] + 1) * (box[3] - box[1] + 1)))
@@ -196,7 +196,7 @@ def test_single_shapes_draws_nothing_for_the_background_and_else_a_shape():
     ends = np.r_[0:4, 44:48]
     corners = images[:, :, ends[:, None], ends].mean(axis=(2, 3))
     distance = np.linalg.norm(middle - corners, axis=1)
-    # A background alone has nearly the same colour in the middle as in its corners on average.
+    # A background alone has nearly the same color in the middle as in its corners on average.
     assert distance[classes == 0].max() < 0.2
     assert distance[classes > 0].mean() > 0.3
 
@@ -209,7 +209,7 @@ def test_all_classes_occur_in_sensible_parts(many):
     parts = np.bincount(labels.ravel(), minlength=4) / labels.size
     assert 0.4 < parts[0] < 0.8
     assert parts[1:].min() > 0.05 and parts[1:].max() < 0.3
-    # Each picture has background and a shape.
+    # Each image has background and a shape.
     assert all(0 < (label > 0).mean() < 1 for label in labels)
 
 
@@ -218,7 +218,7 @@ def count_components(rim_label):
     return ndimage.label((rim_label > 0) & (rim_label != IGNORE), np.ones((3, 3)))[1]
 
 
-def test_pictures_have_several_shapes(rims):
+def test_images_have_several_shapes(rims):
     # With a rim around each shape, each is a component of its own.
     counts = [count_components(label) for label in rims[3]]
     assert 1 <= min(counts) and max(counts) <= 8
@@ -248,7 +248,7 @@ def test_larger_shapes_cover_more():
     assert parts[0] == pytest.approx(np.pi * 0.1**2, rel=0.15)
 
 
-def test_most_of_each_shape_is_inside_the_picture():
+def test_most_of_each_shape_is_inside_the_image():
     area = np.pi * (0.2 * 64) ** 2
     _, labels = toy_shapes(60, 64, shapes=(1, 1), radius=(0.2, 0.2))
     assert (labels > 0).sum(axis=(1, 2)).min() > 0.5 * area
@@ -279,7 +279,7 @@ def test_the_rim_of_one_shape_is_one_pixel_wide_all_around():
         np.testing.assert_array_equal(label == IGNORE, grown & ~shape)
 
 
-def test_the_rim_keeps_all_neighbours_of_two_labels_apart(rims):
+def test_the_rim_keeps_all_neighbors_of_two_labels_apart(rims):
     _, labels, _, rim_labels = rims
     for dy, dx in [(0, 1), (1, 0), (1, 1), (1, -1)]:
         a = (slice(None), slice(0, 64 - dy), slice(max(0, -dx), 64 - max(0, dx)))

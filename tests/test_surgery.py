@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from backbones import ThinAlexNet, ThinVGG16
-from labelled_folder import NAMES, write_folder
+from labeled_folder import NAMES, write_folder
 
 from fcn_numpy import weights
 from fcn_numpy.cli import main

@@ -217,16 +217,16 @@ def test_a_parameter_and_metadata_and_newer_opcodes_are_read(tmp_path, form):
 @FORMS
 @pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])
 def test_the_weights_of_a_checkpoint_are_read(tmp_path, form, key):
-    # As pytorch-fcn saves it: the best score is a number of NumPy, the optimiser has tensors.
+    # As pytorch-fcn saves it: the best score is a number of NumPy, the optimizer has tensors.
     inner = ORDERED + b"(" + text("fc.weight") + tensor() + b"u"
     dtype = b"cnumpy\ndtype\n" + text("f8") + whole(0) + whole(1) + b"\x87R(" + whole(3) + b"tb"
     raw = b"c_codecs\nencode\n" + text("\0" * 8) + text("latin1") + b"\x86R"
     best = b"cnumpy.core.multiarray\nscalar\n" + dtype + raw + b"\x86R"
     velocity = tensor(storage("1", "FloatStorage", 2), 0, (2,), (1,))
-    optimiser = b"}(" + whole(2**33) + b"}" + text("momentum_buffer") + velocity + b"su"
+    optimizer = b"}(" + whole(2**33) + b"}" + text("momentum_buffer") + velocity + b"su"
     pickled = (
         b"\x80\x02}(" + text("epoch") + whole(3) + text("lr") + b"G" + struct.pack(">d", 0.1)
-        + text("arch") + text("FCN8s") + text("optim_state_dict") + optimiser + text(key) + inner
+        + text("arch") + text("FCN8s") + text("optim_state_dict") + optimizer + text(key) + inner
         + text("best_mean_iu") + best + text("size") + b"ctorch\nSize\n" + wholes((1, 2)) + b"\x85R"
         + text("none") + b"Nu."
     )
@@ -860,15 +860,15 @@ def test_what_pytorch_writes_is_read(tmp_path, new, protocol):
 
 
 @pytest.mark.parametrize("new", [True, False], ids=["zip", "stream"])
-def test_a_network_and_its_optimiser_from_pytorch_are_read(tmp_path, new):
+def test_a_network_and_its_optimizer_from_pytorch_are_read(tmp_path, new):
     torch = pytest.importorskip("torch")
     layers = [torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ConvTranspose2d(4, 2, 4)]
     network = torch.nn.DataParallel(torch.nn.Sequential(*layers))
-    optimiser = torch.optim.Adam(network.parameters())
+    optimizer = torch.optim.Adam(network.parameters())
     network(torch.ones(1, 3, 8, 8)).sum().backward()
-    optimiser.step()
+    optimizer.step()
     checkpoint = {
-        "epoch": 1, "arch": "FCN", "optim_state_dict": optimiser.state_dict(),
+        "epoch": 1, "arch": "FCN", "optim_state_dict": optimizer.state_dict(),
         "model_state_dict": network.state_dict(), "best_mean_iu": np.float64(0.5),
     }
     torch.save(checkpoint, tmp_path / "w.pth", _use_new_zipfile_serialization=new)

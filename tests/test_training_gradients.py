@@ -5,11 +5,11 @@ import os
 
 import numpy as np
 import pytest
-from labelled_folder import write_folder
+from labeled_folder import write_folder
 
 from fcn_numpy import fast
 from fcn_numpy.convolution import algorithm
-from fcn_numpy.data import normalise
+from fcn_numpy.data import normalize
 from fcn_numpy.models import TINY
 from fcn_numpy.nn import Dropout2d, LossSampling, SoftmaxCrossEntropy
 from fcn_numpy.prediction import prepare
@@ -54,7 +54,7 @@ def gradient_in_one_piece(settings, model, step):
         loss_of = SoftmaxCrossEntropy(
             reduction="sum", sampling=LossSampling(stage.loss_sampling, rng)
         )
-        losses += loss_of(model(normalise(x)), y)
+        losses += loss_of(model(normalize(x)), y)
         pixels += np.count_nonzero(y != 255)
         model.backward(loss_of.backward())
     assert sum(sizes) == stage.batch
@@ -130,8 +130,8 @@ def test_one_process_gives_the_gradient_of_the_batch(folder, reduction):
         np.testing.assert_allclose(grads[name], p.grad, rtol=0, atol=atol, err_msg=name)
 
 
-def test_two_processes_give_the_mean_over_labelled_pixels(folder):
-    """Not the mean of their means: whole images have different numbers of labelled pixels."""
+def test_two_processes_give_the_mean_over_labeled_pixels(folder):
+    """Not the mean of their means: whole images have different numbers of labeled pixels."""
     settings = dataclasses.replace(QUICK, size=None).with_stages(
         "fcn32s", dropout=0.0, batch=3, class_weights=(0.5, 1.0, 2.0, 3.0)
     )

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from labelled_folder import write_folder
+from labeled_folder import write_folder
 
 from fcn_numpy.models import TINY, FCN8s
 from fcn_numpy.training import OwnData, Settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from failing_command import failed
-from labelled_folder import NAMES, write_folder
+from labeled_folder import NAMES, write_folder
 from PIL import Image
 
 from fcn_numpy import training
@@ -46,11 +46,11 @@ def test_train_and_evaluate_on_a_folder(folder, tmp_path, capsys):
         "classes.csv", "classifier.npz", "config.json", "curves.png", "fcn16s.npz", "fcn32s.npz",
         "fcn8s.npz", "history.csv", "predictions.png", "scores.json",
     ]
-    with Image.open(out / "predictions.png") as picture:
-        assert min(picture.size) > 300
+    with Image.open(out / "predictions.png") as image:
+        assert min(image.size) > 300
     assert main(["evaluate", str(out)]) == 0
     assert capsys.readouterr().out.splitlines() == table
-    # The same picture by itself.
+    # The same image by itself.
     held_out = json.loads((out / "config.json").read_text())["data"]["held_out"]
     alone = tmp_path / "alone"
     for part in ("images", "masks"):
@@ -86,7 +86,7 @@ def test_the_same_seed_gives_the_same_bits_also_when_stopped(folder, tmp_path):
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_a_run_whose_pictures_are_gone_is_not_resumed(tmp_path, part):
+def test_a_run_whose_images_are_gone_is_not_resumed(tmp_path, part):
     root = write_folder(tmp_path / "own", 4)
     data = OwnData.open(root, classes=TOY_CLASSES)
     steps = []
@@ -104,8 +104,8 @@ def test_a_run_whose_pictures_are_gone_is_not_resumed(tmp_path, part):
 def test_voc_has_lists_of_its_own(tmp_path, capsys):
     root = write_folder(tmp_path / "voc", 4, "JPEGImages", "SegmentationClass")
     for path in (root / "JPEGImages").iterdir():
-        with Image.open(path) as picture:
-            picture.save(path.with_suffix(".jpg"), quality=95)
+        with Image.open(path) as image:
+            image.save(path.with_suffix(".jpg"), quality=95)
     lists = root / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)
     (lists / "train.txt").write_text("0\n2\n3\n")
@@ -163,13 +163,13 @@ def test_masks_that_show_objects_as_255_are_a_fault(tmp_path, capsys):
     """The commonest masks of two classes, whose objects would all be ignored."""
     root = write_folder(tmp_path / "own", 3)
     for path in (root / "masks").iterdir():
-        with Image.open(path) as picture:
-            pixels = np.asarray(picture)
+        with Image.open(path) as image:
+            pixels = np.asarray(image)
         Image.fromarray(np.where(pixels, 255, 0).astype(np.uint8)).save(path)
     out = tmp_path / "run"
     words = failed(capsys, "train", "--data", root, "--classes", "ground,thing", "--out", out)
     assert "all pixels of all masks are ground (0) or ignored (255)" in words
-    # By their colours they are what they look like.
+    # By their colors they are what they look like.
     (root / "classes.csv").write_text("name,red,green,blue\nground,0,0,0\nthing,255,255,255\n")
     assert OwnData.open(root).counts[0].all()
 
@@ -178,14 +178,14 @@ def test_nothing_to_learn_from(tmp_path):
     root = write_folder(tmp_path / "own", 3)
     data = OwnData.open(root, classes=TOY_CLASSES)
     for _, mask in data.train.pairs:
-        with Image.open(mask) as picture:
-            size = picture.size
+        with Image.open(mask) as image:
+            size = image.size
         Image.new("L", size, 255).save(mask)
     with pytest.raises(ValueError, match="no pixel of the images to train on has a class"):
         OwnData.open(root, classes=TOY_CLASSES).check()
 
 
-def test_coloured_masks_of_voc(tmp_path):
+def test_colored_masks_of_voc(tmp_path):
     root = write_folder(tmp_path / "voc", 4, "JPEGImages", "SegmentationClass")
     lists = root / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)
@@ -194,11 +194,11 @@ def test_coloured_masks_of_voc(tmp_path):
     for path in (root / "JPEGImages").iterdir():
         path.rename(path.with_suffix(".jpg"))
     for path in (root / "SegmentationClass").iterdir():
-        with Image.open(path) as picture:
-            coloured = picture.convert("RGB")
-        coloured.save(path)
+        with Image.open(path) as image:
+            colored = image.convert("RGB")
+        colored.save(path)
     for validation in (None, 0.4):
-        data = OwnData.open(root, classes=TOY_CLASSES, coloured=True, validation=validation)
+        data = OwnData.open(root, classes=TOY_CLASSES, colored=True, validation=validation)
         assert data.counts[0].all()
         again = OwnData.found_again(data.source, data.classes)
         assert (again.train, again.test) == (data.train, data.test)
@@ -292,7 +292,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     ["--class-weights", "balanced"], ["--backbone", "tiny"], ["--split", "val"], ["--no-flip"],
     ["--pretrained-on", "caffe"],
 ])
-def test_options_for_own_pictures_need_a_folder(tmp_path, capsys, arguments):
+def test_options_for_own_images_need_a_folder(tmp_path, capsys, arguments):
     words = failed(capsys, "train", "--out", tmp_path / "run", *arguments)
     assert f"{arguments[0]} is for your own images" in words
     words = failed(capsys, "train", "--resume", "--out", tmp_path / "run", *arguments)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from failing_command import failed
-from labelled_folder import write_folder
+from labeled_folder import write_folder
 
 from fcn_numpy import training, weights
 from fcn_numpy.cli import main
@@ -61,10 +61,10 @@ def test_start_from_takes_what_fits():
         start_from(other, state)
 
 
-def test_torchvision_s_pictures_are_folded_into_the_first_layer():
-    """conv1_1 over a picture in each form, away from the padding, is the same."""
+def test_torchvision_s_images_are_folded_into_the_first_layer():
+    """conv1_1 over an image in each form, away from the padding, is the same."""
     rng = np.random.default_rng(0)
-    picture = rng.random((1, 3, 9, 9))
+    image = rng.random((1, 3, 9, 9))
     state = {
         "conv1_1.weight": rng.standard_normal((4, 3, 3, 3)),
         "conv1_1.bias": rng.standard_normal(4),
@@ -75,9 +75,9 @@ def test_torchvision_s_pictures_are_folded_into_the_first_layer():
 
     mean, std = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[:, :, None, None]
     bias = state["conv1_1.bias"][:, None, None]
-    expected = conv2d((picture - mean) / std, state["conv1_1.weight"]) + bias
+    expected = conv2d((image - mean) / std, state["conv1_1.weight"]) + bias
     folded = for_caffe_images(state, "torchvision")
-    got = conv2d(subtract_mean(picture), folded["conv1_1.weight"])
+    got = conv2d(subtract_mean(image), folded["conv1_1.weight"])
     got += folded["conv1_1.bias"][:, None, None]
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(folded["other"], state["other"])

@@ -9,7 +9,7 @@ import pytest
 from backbones import ThinAlexNet, ThinVGG16
 from caffe_networks import NETWORKS, build, fill
 from failing_command import failed
-from labelled_folder import write_folder
+from labeled_folder import write_folder
 from PIL import Image
 
 from fcn_numpy import weights

@@ -88,7 +88,7 @@ def run_in_process(path: Path, folder: Path = FOLDER) -> str:
 def pages(beginnings: list[str] | None = None) -> list[Path]:
     """Return the pages that have blocks to run, in order."""
     return [
-        path for path in sorted(FOLDER.glob("[0-9]*.md"))
+        path for path in sorted(FOLDER.glob("[0-9E][0-9]*_*.md"))
         if not beginnings or any(path.name.startswith(name) for name in beginnings)
     ]
 

@@ -250,7 +250,7 @@ def own_data(options: argparse.Namespace) -> OwnData | None:
         raise ValueError(f"expected --pretrained to be a file, got {options.pretrained}")
     classes, colored = parse_classes(options.classes)
     return OwnData.open(
-        options.data, classes=classes, coloured=colored, split=options.split,
+        options.data, classes=classes, colored=colored, split=options.split,
         validation=options.validation, seed=options.seed or 0, mask_suffix=options.mask_suffix,
         percentiles=percentiles_of(options),
     )

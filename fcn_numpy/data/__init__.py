@@ -16,6 +16,7 @@ from fcn_numpy.data.folders import Folder, open_folder, own_folder, voc_folder
 from fcn_numpy.data.images import (
     log_depth,
     normalise,
+    normalize,
     read_depth,
     read_image,
     stretch,
@@ -47,6 +48,7 @@ __all__ = [
     "is_voc",
     "log_depth",
     "normalise",
+    "normalize",
     "open_folder",
     "own_folder",
     "read_classes",

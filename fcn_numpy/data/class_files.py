@@ -11,15 +11,15 @@ from fcn_numpy.data.classes import (
     IGNORE_NAME,
     LARGEST_NUMBER,
     Classes,
-    Colour,
+    Color,
     same_name,
     voc_palette,
 )
 from fcn_numpy.data.shapes import IGNORE
 from fcn_numpy.files import atomic_write, read_text, reason_of, shown
 
-COLOUR_COLUMNS = ("red", "green", "blue")
-COLUMNS = ("name", *COLOUR_COLUMNS)
+COLOR_COLUMNS = ("red", "green", "blue")
+COLUMNS = ("name", *COLOR_COLUMNS)
 ALIASES = {"r": "red", "g": "green", "b": "blue"}
 LARGEST_FILE = 100_000
 
@@ -45,7 +45,7 @@ def read_classes(path: str | os.PathLike) -> tuple[Classes, bool]:
     -------
     classes : Classes
         In VOC's colors if the file has none.
-    coloured : bool
+    colored : bool
         Whether masks are read by their colors.
 
     Raises
@@ -61,8 +61,8 @@ def read_classes(path: str | os.PathLike) -> tuple[Classes, bool]:
     >>> with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
     ...     text = "name,number\\nignore,0\\nroad,7\\nvehicle,26\\nvehicle,27\\n"
     ...     _ = file.write(text), file.flush()
-    ...     classes, coloured = read_classes(file.name)
-    >>> classes.names, coloured, classes.codes
+    ...     classes, colored = read_classes(file.name)
+    >>> classes.names, colored, classes.codes
     (('road', 'vehicle'), False, ((0, 255), (7, 0), (26, 1), (27, 1)))
     """
     path = Path(path)
@@ -94,11 +94,11 @@ def _csv_rows(text):
     columns = [ALIASES.get(cell.lower(), cell.lower()) for cell in rows[0][1]] if rows else []
     while columns and not columns[-1]:
         columns.pop()
-    known = {"name", "number", *COLOUR_COLUMNS}
-    colours = set(COLOUR_COLUMNS) & set(columns)
+    known = {"name", "number", *COLOR_COLUMNS}
+    colors = set(COLOR_COLUMNS) & set(columns)
     if (
         "name" not in columns or not set(columns) <= known or len(set(columns)) < len(columns)
-        or len(colours) not in (0, 3)
+        or len(colors) not in (0, 3)
     ):
         raise ValueError(
             "expected the first line to be 'name', 'name,number', 'name,red,green,blue' or "
@@ -128,8 +128,8 @@ def _text_rows(text):
         return ["name"], names
     table = []
     for number, line in rows:
-        name, colour, *_ = line.split(":")
-        values = [value.strip() for value in colour.split(",")]
+        name, color, *_ = line.split(":")
+        values = [value.strip() for value in color.split(",")]
         if len(values) != 3:
             raise ValueError(f"line {number}: expected name:red,green,blue::, got {line!r:.80}")
         table.append((number, [name.strip(), *values]))
@@ -137,48 +137,48 @@ def _text_rows(text):
 
 
 def _classes_of(columns, rows):
-    coloured = "red" in columns and "number" not in columns
+    colored = "red" in columns and "number" not in columns
     names: list[str] = []
-    colours: list[Colour | None] = []
-    ignored: list[Colour] = []
-    codes: dict[int | Colour, int] = {}
+    colors: list[Color | None] = []
+    ignored: list[Color] = []
+    codes: dict[int | Color, int] = {}
     for place, (line, cells) in enumerate(rows):
         row = dict(zip(columns, cells))
         name = same_name(row["name"])
-        colour = _colour_of(row, line, coloured)
+        color = _color_of(row, line, colored)
         number = place
         if "number" in row:
             number = _whole(row["number"], line, "a number", LARGEST_NUMBER)
         if name.lower() == IGNORE_NAME:
             kind = IGNORE
-            ignored += [] if colour is None else [colour]
+            ignored += [] if color is None else [color]
         elif name in names:
             kind = names.index(name)
         else:
             kind = len(names)
             names.append(name)
-            colours.append(colour)
-        code = colour if coloured else number
+            colors.append(color)
+        code = color if colored else number
         if code in codes:
-            what = "color" if coloured else "number"
+            what = "color" if colored else "number"
             raise ValueError(f"line {line}: the {what} {code} is there already")
         codes[code] = kind
     own = voc_palette()[: len(names)].tolist()
-    shades = tuple(tuple(own[n]) if c is None else c for n, c in enumerate(colours))
-    ignore_colour = ignored[0] if ignored else None
-    if coloured:
+    shades = tuple(tuple(own[n]) if c is None else c for n, c in enumerate(colors))
+    ignore_color = ignored[0] if ignored else None
+    if colored:
         # What is said already by the colors of the classes.
-        rest = {c: n for c, n in codes.items() if c != ignore_colour and c not in shades}
+        rest = {c: n for c, n in codes.items() if c != ignore_color and c not in shades}
     else:
         plain = "number" not in columns and all(code == n for code, n in codes.items())
         rest = {} if plain else codes
-    return Classes(tuple(names), shades, ignore_colour, tuple(rest.items())), coloured
+    return Classes(tuple(names), shades, ignore_color, tuple(rest.items())), colored
 
 
-def _colour_of(row, line, needed):
+def _color_of(row, line, needed):
     if "red" not in row:
         return None
-    texts = [row[column] for column in COLOUR_COLUMNS]
+    texts = [row[column] for column in COLOR_COLUMNS]
     if not any(texts) and not needed:
         return None
     red, green, blue = (_whole(text, line, "colors", 255) for text in texts)
@@ -201,23 +201,23 @@ def write_classes(path: str | os.PathLike, classes: Classes) -> None:
 def classes_text(classes: Classes) -> str:
     """Return the text of a CSV file that `read_classes` takes."""
     rows: list[tuple] = []
-    colours = [*classes.colours, *([classes.ignore_colour] if classes.ignore_colour else [])]
+    colors = [*classes.colors, *([classes.ignore_color] if classes.ignore_color else [])]
     numbers = classes.number_codes
-    if len(set(colours)) < len(colours) and not classes.codes:
+    if len(set(colors)) < len(colors) and not classes.codes:
         # Colors that classes share say nothing; with numbers they are for display.
-        numbers = tuple((n, n) for n in (*range(len(classes)), IGNORE)[: len(colours)])
+        numbers = tuple((n, n) for n in (*range(len(classes)), IGNORE)[: len(colors)])
     if numbers:
-        columns: tuple[str, ...] = ("name", "number", *COLOUR_COLUMNS)
+        columns: tuple[str, ...] = ("name", "number", *COLOR_COLUMNS)
         for value, number in numbers:
             if number == IGNORE:
-                rows.append((IGNORE_NAME, value, *(classes.ignore_colour or ("", "", ""))))
+                rows.append((IGNORE_NAME, value, *(classes.ignore_color or ("", "", ""))))
             else:
-                rows.append((classes.names[number], value, *classes.colours[number]))
+                rows.append((classes.names[number], value, *classes.colors[number]))
     else:
         columns = COLUMNS
-        rows += [(name, *colour) for name, colour in zip(classes.names, classes.colours)]
-        if classes.ignore_colour is not None:
-            rows.append((IGNORE_NAME, *classes.ignore_colour))
+        rows += [(name, *color) for name, color in zip(classes.names, classes.colors)]
+        if classes.ignore_color is not None:
+            rows.append((IGNORE_NAME, *classes.ignore_color))
         for code, number in classes.codes:
             name = IGNORE_NAME if number == IGNORE else classes.names[number]
             assert isinstance(code, tuple)  # a color, as there are no numbers

@@ -17,7 +17,7 @@ LONGEST_NAME = 100
 # Masks have at most 16 bits.
 LARGEST_NUMBER = 65_535
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 def voc_palette() -> np.ndarray:
@@ -45,9 +45,9 @@ class Classes:
     ----------
     names : tuple of str
         Number 0 first, usually the background.
-    colours : tuple of (int, int, int)
+    colors : tuple of (int, int, int)
         Red, green and blue of each class, from 0 to 255.
-    ignore_colour : (int, int, int), optional
+    ignore_color : (int, int, int), optional
         Color of pixels that do not count; they are labeled 255.
     codes : tuple of (int or (int, int, int), int)
         What else stands for a class in masks: a number in the mask or a color, and the class
@@ -56,9 +56,9 @@ class Classes:
     """
 
     names: tuple[str, ...]
-    colours: tuple[Colour, ...]
-    ignore_colour: Colour | None = None
-    codes: tuple[tuple[int | Colour, int], ...] = ()
+    colors: tuple[Color, ...]
+    ignore_color: Color | None = None
+    codes: tuple[tuple[int | Color, int], ...] = ()
 
     def __post_init__(self):
         if not 2 <= len(self.names) <= IGNORE:
@@ -79,20 +79,20 @@ class Classes:
         for number, name in enumerate(plain):
             if name in plain[:number]:
                 raise ValueError(f"expected each class once, got {name!r:.80} twice")
-        for colour in (*self.colours, *([self.ignore_colour] if self.ignore_colour else [])):
-            if len(colour) != 3 or not all(type(n) is int and 0 <= n <= 255 for n in colour):
-                raise ValueError(f"expected colors of 3 ints from 0 to 255, got {colour!r:.80}")
-        if len(self.colours) != len(self.names):
+        for color in (*self.colors, *([self.ignore_color] if self.ignore_color else [])):
+            if len(color) != 3 or not all(type(n) is int and 0 <= n <= 255 for n in color):
+                raise ValueError(f"expected colors of 3 ints from 0 to 255, got {color!r:.80}")
+        if len(self.colors) != len(self.names):
             raise ValueError(
                 f"expected a color for each of {len(self.names)} classes, got "
-                f"{len(self.colours)}"
+                f"{len(self.colors)}"
             )
 
     @classmethod
     def named(cls, names: Sequence[str]) -> Classes:
         """Return classes of these names in the colors of PASCAL VOC."""
-        colours = voc_palette()[: len(names)].tolist()
-        return cls(tuple(names), tuple((red, green, blue) for red, green, blue in colours))
+        colors = voc_palette()[: len(names)].tolist()
+        return cls(tuple(names), tuple((red, green, blue) for red, green, blue in colors))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -100,9 +100,9 @@ class Classes:
     def palette(self) -> np.ndarray:
         """Return 256 colors, shape (256, 3), uint8: of the classes, and of VOC for the rest."""
         palette = voc_palette()
-        palette[: len(self)] = self.colours
-        if self.ignore_colour is not None:
-            palette[IGNORE] = self.ignore_colour
+        palette[: len(self)] = self.colors
+        if self.ignore_color is not None:
+            palette[IGNORE] = self.ignore_color
         return palette
 
     def numbers(self, pixels: np.ndarray) -> np.ndarray:
@@ -124,10 +124,10 @@ class Classes:
             for code, number in self.number_codes or ((n, n) for n in range(len(self))):
                 numbers[code] = number
             return numbers[pixels]
-        values = {_code(colour): number for number, colour in enumerate(self.colours)}
+        values = {_code(color): number for number, color in enumerate(self.colors)}
         values |= {_code(c): number for c, number in self.codes if isinstance(c, tuple)}
-        if self.ignore_colour is not None:
-            values[_code(self.ignore_colour)] = IGNORE
+        if self.ignore_color is not None:
+            values[_code(self.ignore_color)] = IGNORE
         known = np.array(sorted(values), np.int32)
         of_known = np.array([values[code] for code in known.tolist()])
         codes = _code(np.moveaxis(pixels, -1, 0).astype(np.int32))
@@ -196,12 +196,12 @@ def _some(names):
     return shown(", ".join(names[:8]) + (", ..." if len(names) > 8 else ""), 80)
 
 
-def _code(colour):
-    red, green, blue = colour
+def _code(color):
+    red, green, blue = color
     return (red * 256 + green) * 256 + blue
 
 
-# Colours that differ in brightness too, for all kinds of colour blindness (after Okabe and Ito).
+# Colors that differ in brightness too, for all kinds of color blindness (after Okabe and Ito).
 TOY_CLASSES = Classes(
     CLASSES, ((33, 33, 33), (240, 227, 66), (87, 181, 232), (214, 94, 0)), (255, 255, 255)
 )

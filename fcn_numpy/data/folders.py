@@ -30,7 +30,7 @@ class Folder:
     pairs : tuple of (path, path)
         Image and mask.
     classes : Classes
-    coloured : bool
+    colored : bool
         Whether masks are read by their colors.
     faults : tuple of str
         What was found wrong when the folder was listed; `check` raises it.
@@ -40,7 +40,7 @@ class Folder:
 
     pairs: tuple[Pair, ...]
     classes: Classes
-    coloured: bool = False
+    colored: bool = False
     faults: tuple[str, ...] = ()
     percentiles: tuple[float, float] | None = None
 
@@ -64,7 +64,7 @@ class Folder:
         except (ValueError, OSError) as error:
             survey.faults.append(_what(error, path))
         try:
-            mask_read = inspect_mask(mask, self.classes, self.coloured)
+            mask_read = inspect_mask(mask, self.classes, self.colored)
         except (ValueError, OSError) as error:
             survey.faults.append(_what(error, mask))
         if read is None or mask_read is None:
@@ -183,7 +183,7 @@ class Folder:
             With everything that is wrong (`judge`).
         """
         survey = self.survey(report)
-        judge({"images": survey}, self.classes, self.coloured)
+        judge({"images": survey}, self.classes, self.colored)
         return survey.counts[: len(self.classes)], int(survey.counts[IGNORE])
 
 
@@ -201,24 +201,24 @@ def _size(size):
 
 
 def voc_folder(
-    root: str | os.PathLike, split: str, classes: Classes = VOC_CLASSES, coloured: bool = False
+    root: str | os.PathLike, split: str, classes: Classes = VOC_CLASSES, colored: bool = False
 ) -> Folder:
     """Return the images of a list of PASCAL VOC. Parameters and result as for `open_folder`."""
-    return open_folder(root, split, classes, coloured)
+    return open_folder(root, split, classes, colored)
 
 
 def own_folder(
-    root: str | os.PathLike, classes: Classes | None = None, coloured: bool = False
+    root: str | os.PathLike, classes: Classes | None = None, colored: bool = False
 ) -> Folder:
     """Return all images of a folder of your own. Parameters and result as for `open_folder`."""
     faults: list[str] = []
     pairs = layout_of(root).pairs(None, faults)
-    return _folder(root, pairs, faults, classes, coloured)
+    return _folder(root, pairs, faults, classes, colored)
 
 
 def open_folder(
     root: str | os.PathLike, split: str | None = None, classes: Classes | None = None,
-    coloured: bool = False, *, mask_suffix: str = "",
+    colored: bool = False, *, mask_suffix: str = "",
     percentiles: tuple[float, float] | None = None,
 ) -> Folder:
     """Return the images of a folder, or those of one of its splits.
@@ -235,7 +235,7 @@ def open_folder(
     classes : Classes, optional
         By default those that classes.csv lists (or CVAT's labelmap.txt, labelme's
         class_names.txt); without a list, PASCAL VOC's for its layout.
-    coloured : bool
+    colored : bool
         With `classes`: whether masks are read by their colors. A list in the folder says it by
         having colors or not.
     mask_suffix : str
@@ -256,16 +256,16 @@ def open_folder(
     layout = layout_of(root, mask_suffix)
     faults: list[str] = []
     pairs = layout.pairs(layout.usual(TRAIN) if split is None else split, faults)
-    return _folder(root, pairs, faults, classes, coloured, percentiles)
+    return _folder(root, pairs, faults, classes, colored, percentiles)
 
 
-def _folder(root, pairs, faults, classes, coloured, percentiles=None):
+def _folder(root, pairs, faults, classes, colored, percentiles=None):
     if classes is None:
         try:
-            classes, coloured = classes_for(root)
+            classes, colored = classes_for(root)
         except ValueError as error:
             # What else there is to say, so that one more try is enough.
             values = values_in(pairs[0][1]) if pairs else ""
             words = f"{error}. {shown(pairs[0][1])} has {values}" if values else str(error)
             raise (DataFaults([words, *faults]) if faults else ValueError(words)) from error
-    return Folder(pairs, classes, coloured, tuple(faults), percentiles)
+    return Folder(pairs, classes, colored, tuple(faults), percentiles)

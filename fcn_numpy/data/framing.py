@@ -1,4 +1,4 @@
-"""Pictures and their labels cut, mirrored, and continued to a size."""
+"""Images and their labels cut, mirrored, and continued to a size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fcn_numpy.data.shapes import IGNORE
 
 
 def extend(image: np.ndarray, size: Pair) -> np.ndarray:
-    """Continue a picture at the bottom and the right with its last row and column.
+    """Continue an image at the bottom and the right with its last row and column.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def extend_labels(labels: np.ndarray, size: Pair) -> np.ndarray:
 def random_crop(
     image: np.ndarray, labels: np.ndarray, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a square out at a random place; where the picture is smaller, continue it."""
+    """Cut a square out at a random place; where the image is smaller, continue it."""
     h, w = labels.shape
     top, left = (int(rng.integers(max(n, size) - size + 1)) for n in (h, w))
     box = slice(top, top + size), slice(left, left + size)
@@ -46,7 +46,7 @@ def random_crop(
 def random_window(
     image: np.ndarray, labels: np.ndarray, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, int]:
-    """Cut out a square whose middle pixel is of a class drawn among those of the picture.
+    """Cut out a square whose middle pixel is of a class drawn among those of the image.
 
     Each class that is there is as likely as any other, and each of its pixels.
 
@@ -61,7 +61,7 @@ def random_window(
     Returns
     -------
     window : ndarray, shape (3, size, size)
-        Continued with the picture's rim where it reaches beyond.
+        Continued with the image's rim where it reaches beyond.
     label : int
         255 if no pixel has a class.
     """

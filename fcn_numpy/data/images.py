@@ -34,7 +34,7 @@ PERCENTILES = (1.0, 99.0)
 # ---------------------------------------------------------------- what networks see
 
 
-def normalise(images: np.ndarray) -> np.ndarray:
+def normalize(images: np.ndarray) -> np.ndarray:
     """Bring images from [0, 1] to mean 0 and about standard deviation 1, for TINY.
 
     ``(x - mean) * 4`` with the mean of each color in each image. The colors of a toy image say
@@ -56,6 +56,9 @@ def normalise(images: np.ndarray) -> np.ndarray:
     """
     _check_range(images)
     return (images - images.mean(axis=(2, 3), keepdims=True)) * images.dtype.type(4)
+
+
+normalise = normalize  # its name in version 0.1
 
 
 def subtract_mean(

@@ -13,7 +13,7 @@ from fcn_numpy.data.image_files import open_image, orientation_of, upright, valu
 from fcn_numpy.data.shapes import IGNORE
 
 
-def read_mask(path: str | os.PathLike, classes: Classes, coloured: bool = False) -> np.ndarray:
+def read_mask(path: str | os.PathLike, classes: Classes, colored: bool = False) -> np.ndarray:
     """Read the labels of an image from a PNG file.
 
     Parameters
@@ -21,7 +21,7 @@ def read_mask(path: str | os.PathLike, classes: Classes, coloured: bool = False)
     path : path-like
         PNG alone: a JPEG changes the colors, and so the labels.
     classes : Classes
-    coloured : bool
+    colored : bool
         Whether the mask's colors are those of `classes`; if not, its pixels are numbers: gray
         values (also as RGB of three equal values), or places in a palette as in PASCAL VOC. If
         all colors of a palette are those of `classes`, or of VOC's, in another order, its colors
@@ -39,7 +39,7 @@ def read_mask(path: str | os.PathLike, classes: Classes, coloured: bool = False)
     ValueError
         If it cannot be read; for a pixel of another color or number, with its place.
     """
-    return inspect_mask(path, classes, coloured).labels
+    return inspect_mask(path, classes, colored).labels
 
 
 # Of the values of a mask, so many are named.
@@ -65,42 +65,42 @@ class MaskRead(NamedTuple):
 
 
 def inspect_mask(
-    path: str | os.PathLike, classes: Classes, coloured: bool = False
+    path: str | os.PathLike, classes: Classes, colored: bool = False
 ) -> MaskRead:
     """Read a mask as `read_mask` does, and say what was found in its palette."""
     reordered = doubtful = False
-    with open_image(path, ("PNG",)) as picture:
-        values = values_of(picture)
+    with open_image(path, ("PNG",)) as image:
+        values = values_of(image)
         palette = None
-        if picture.mode == "P":
-            palette = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
-        if coloured:
-            pixels = _colours(picture, values)
+        if image.mode == "P":
+            palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        if colored:
+            pixels = _colors(image, values)
             labels, wanted = classes.numbers(pixels), "a color of the list of classes"
         else:
-            pixels = _numbers(path, picture, values)
+            pixels = _numbers(path, image, values)
             labels, wanted = classes.numbers(pixels), classes.wanted_numbers
             if palette is not None and not classes.number_codes:
-                by_colour, complete = _by_palette(pixels, palette, classes)
-                if by_colour is not None:
+                by_color, complete = _by_palette(pixels, palette, classes)
+                if by_color is not None:
                     reordered, doubtful = complete, not complete
-                    labels = by_colour if complete else labels
+                    labels = by_color if complete else labels
         _expect(labels >= 0, pixels, wanted)
-        labels = upright(labels, orientation_of(picture))
+        labels = upright(labels, orientation_of(image))
     return MaskRead(np.ascontiguousarray(labels, np.uint8), reordered, doubtful)
 
 
 def values_in(path: str | os.PathLike) -> str:
     """Return which numbers or colors a mask holds, in words; nothing if it cannot be read."""
     try:
-        with open_image(path, ("PNG",)) as picture:
-            values = values_of(picture)
+        with open_image(path, ("PNG",)) as image:
+            values = values_of(image)
             try:
-                found = np.unique(_numbers(path, picture, values)).tolist()
+                found = np.unique(_numbers(path, image, values)).tolist()
                 kind = "numbers"
             except ValueError:
-                pixels = _colours(picture, values).reshape(-1, 3)
-                found = [tuple(colour) for colour in np.unique(pixels, axis=0).tolist()]
+                pixels = _colors(image, values).reshape(-1, 3)
+                found = [tuple(color) for color in np.unique(pixels, axis=0).tolist()]
                 kind = "colors"
     except (ValueError, OSError):
         return ""
@@ -108,7 +108,7 @@ def values_in(path: str | os.PathLike) -> str:
     return f"the {kind} {', '.join(map(str, found[:MOST_VALUES]))}{more}"
 
 
-def _colours(picture, values):
+def _colors(image, values):
     """Return the colors of a mask, (H, W, 3), 8 bits."""
     if values.dtype == np.uint16:
         _expect(values % 257 == 0, values, "colors of 8 bits", "values of 16 bits ")
@@ -116,28 +116,28 @@ def _colours(picture, values):
         values = values if values.ndim == 3 else np.stack([values] * 3, axis=-1)
         alpha = values[..., 3:]
     else:
-        has_alpha = "transparency" in picture.info or picture.mode in ("RGBA", "LA")
-        values = np.asarray(picture.convert("RGBA" if has_alpha else "RGB"))
+        has_alpha = "transparency" in image.info or image.mode in ("RGBA", "LA")
+        values = np.asarray(image.convert("RGBA" if has_alpha else "RGB"))
         alpha = values[..., 3:]
     _expect_opaque(alpha, 255)
     return values[..., :3]
 
 
-def _numbers(path, picture, values):
+def _numbers(path, image, values):
     """Return the numbers in a mask, (H, W)."""
     if values.ndim == 3:  # the same number in each channel, and perhaps opaque alpha
-        n_colours = 3 if values.shape[2] >= 3 else 1
-        _expect_opaque(values[..., n_colours:], np.iinfo(values.dtype).max)
-        colours = values[..., :n_colours]
-        if (colours != colours[..., :1]).any():
+        n_colors = 3 if values.shape[2] >= 3 else 1
+        _expect_opaque(values[..., n_colors:], np.iinfo(values.dtype).max)
+        colors = values[..., :n_colors]
+        if (colors != colors[..., :1]).any():
             raise ValueError(
-                f"expected class numbers (gray or with a palette), got mode {picture.mode}: masks "
+                f"expected class numbers (gray or with a palette), got mode {image.mode}: masks "
                 "of colors need a list of classes with their colors (classes.csv with the columns "
                 "name,red,green,blue)"
             )
-        values = colours[..., 0]
+        values = colors[..., 0]
     values = values.astype(np.int32)
-    if picture.mode == "L":
+    if image.mode == "L":
         # Pillow stretches gray of 2 and 4 bits to 255: undo it.
         values //= 255 // (2 ** _bits(path) - 1)
     return values
@@ -161,17 +161,17 @@ def _by_palette(pixels, palette, classes):
     shown = palette[: used[-1] + 1]
     if len(np.unique(shown, axis=0)) < len(shown):
         return None, False  # colors that do not tell the numbers apart say nothing
-    colours = palette[used]
-    if any((own[used] == colours).all() for own in (classes.palette(), voc_palette())):
+    colors = palette[used]
+    if any((own[used] == colors).all() for own in (classes.palette(), voc_palette())):
         return None, False
     red, green, blue = voc_palette()[IGNORE].tolist()
-    of_voc = replace(Classes.named(classes.names), ignore_colour=(red, green, blue))
+    of_voc = replace(Classes.named(classes.names), ignore_color=(red, green, blue))
     doubtful = None
     for known in (classes, of_voc):
         # Not only the colors used: else some masks of a folder with a palette of its own, which
         # has a few of these colors, would be read by color and others by number.
         table = known.numbers(_without_padding(palette, used[-1])[None])[0]
-        complete = len(palette) == 256 and _same_colours(palette, known.palette())
+        complete = len(palette) == 256 and _same_colors(palette, known.palette())
         if (table[used] >= 0).all():
             if complete or (table >= 0).all():
                 return table[pixels], True
@@ -187,7 +187,7 @@ def _without_padding(palette, last_used):
     return palette if end == len(palette) - 1 else palette[:end]
 
 
-def _same_colours(palette, other):
+def _same_colors(palette, other):
     return np.array_equal(np.unique(palette, axis=0), np.unique(other, axis=0))
 
 

@@ -1,4 +1,4 @@
-"""Toy scenes: wide pictures in which one end tells what the other end shows."""
+"""Toy scenes: wide images in which one end tells what the other end shows."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ SCENE_SIZE = (64, 352)
 def toy_scenes(
     n: int, size: Pair = SCENE_SIZE, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw wide pictures with a disc at one end and stripes at the other.
+    """Draw wide images with a disc at one end and stripes at the other.
 
     The disc is a sun if the stripes lie (the sea), and a ball if they stand (a fence). Nothing
-    else in the picture tells which: discs of both classes have the same sizes, places and
-    colours, and the stripes the same mean colour as what is between.
+    else in the image tells which: discs of both classes have the same sizes, places and
+    colors, and the stripes the same mean color as what is between.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def toy_scenes(
         y = rng.uniform(radius, h - radius)
         x = rng.uniform(radius, 1.25 * h - radius)
         disc = (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
-        colour = background + rng.choice([-1, 1], (3, 1, 1)) * rng.uniform(0.2, 0.3, (3, 1, 1))
-        image[:, disc] = (colour + rng.normal(0, 0.05, image.shape))[:, disc]
+        color = background + rng.choice([-1, 1], (3, 1, 1)) * rng.uniform(0.2, 0.3, (3, 1, 1))
+        image[:, disc] = (color + rng.normal(0, 0.05, image.shape))[:, disc]
         label[disc] = kind
         if rng.random() < 0.5:
             image[...], label[...] = image[..., ::-1].copy(), label[:, ::-1].copy()

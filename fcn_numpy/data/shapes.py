@@ -1,4 +1,4 @@
-"""Toy shapes: pictures of circles, squares and triangles, with the label of each pixel."""
+"""Toy shapes: images of circles, squares and triangles, with the label of each pixel."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fcn_numpy.checks import Pair, pair, whole_number
 CLASSES = ("background", "circle", "square", "triangle")
 IGNORE = 255
 
-# Least distance of two colours in the RGB cube (whose diagonal is 1.73) that can be told apart
+# Least distance of two colors in the RGB cube (whose diagonal is 1.73) that can be told apart
 # well through the noise.
 MIN_CONTRAST = 0.4
 NOISE = 0.15
-# Change of the background's colour from one side of the picture to the other.
+# Change of the background's color from one side of the image to the other.
 SLOPE = 0.3
 # Part of each shape that must stay visible: with less of it nobody could tell its class.
 MIN_VISIBLE = 0.6
@@ -41,23 +41,23 @@ def toy_shapes(
     shapes: int | Pair = (2, 5),
     radius: tuple[float, float] = (0.09, 0.19),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw n pictures of shapes that overlap, in any colour, turned any way, with noise.
+    """Draw n images of shapes that overlap, in any color, turned any way, with noise.
 
-    Picture i depends on `seed` and i alone, not on n, and is the same on every machine.
+    Image i depends on `seed` and i alone, not on n, and is the same on every machine.
 
     Parameters
     ----------
     n : int
-        How many pictures.
+        How many images.
     size : int
         Height and width in pixels, at least 16.
     seed : int or sequence of int
         At least 0.
     rim : bool
-        Whether the pixels around each shape, one wide, are labelled 255 (ignore), as PASCAL VOC
+        Whether the pixels around each shape, one wide, are labeled 255 (ignore), as PASCAL VOC
         does.
     shapes : int or (int, int)
-        Least and largest number of shapes in a picture. There are fewer where no room is left:
+        Least and largest number of shapes in an image. There are fewer where no room is left:
         of each shape at least 60 % stay visible.
     radius : (float, float)
         Least and largest size of a shape: the radius of a circle of its area, as a fraction of
@@ -66,7 +66,7 @@ def toy_shapes(
     Returns
     -------
     images : ndarray, shape (n, 3, size, size), float32
-        RGB from 0 to 1, in steps of 1/255 as a picture file holds them.
+        RGB from 0 to 1, in steps of 1/255 as an image file holds them.
     labels : ndarray, shape (n, size, size), uint8
         0 background, 1 circle, 2 square, 3 triangle (`CLASSES`), 255 ignore.
 
@@ -97,11 +97,11 @@ def toy_shapes(
 def single_shapes(
     n: int, size: int = 72, seed: int | Sequence[int] = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw n pictures of one shape each, or none, to pre-train a classifier.
+    """Draw n images of one shape each, or none, to pre-train a classifier.
 
     At the size 72 the shapes are about as many pixels large as those of `toy_shapes` at 128, and
-    stand near the middle: a classifier that sees a window of a larger picture should say what
-    is in its middle. A quarter of the pictures are empty: telling those apart is easy, and gives
+    stand near the middle: a classifier that sees a window of a larger image should say what
+    is in its middle. A quarter of the images are empty: telling those apart is easy, and gives
     a network that knows nothing yet something to begin with.
 
     Parameters
@@ -148,15 +148,15 @@ def _draw(
 ) -> None:
     """Fill one image and its labels with shapes of the given kinds, later ones on top.
 
-    With `middle` they stand near the middle of the picture, else anywhere.
+    With `middle` they stand near the middle of the image, else anywhere.
     """
     size = labels.shape[0]
-    colours = [rng.random(3)]
-    # A slope across the background, so that it is not known by being of one colour.
+    colors = [rng.random(3)]
+    # A slope across the background, so that it is not known by being of one color.
     ramp = np.linspace(-0.5, 0.5, size)
     down, across = SLOPE * (rng.random((2, 3)) - 0.5)
     canvas = (
-        colours[0][:, None, None]
+        colors[0][:, None, None]
         + down[:, None, None] * ramp[:, None]
         + across[:, None, None] * ramp
     )
@@ -173,8 +173,8 @@ def _draw(
         visible -= hidden
         areas[number] = visible[number] = mask.sum()
         owner[box][mask] = number
-        colours.append(_contrasting_colour(colours, rng))
-        canvas[:, box[0], box[1]][:, mask] = colours[-1][:, None]
+        colors.append(_contrasting_color(colors, rng))
+        canvas[:, box[0], box[1]][:, mask] = colors[-1][:, None]
         if rim:
             labels[box][_rim(mask)] = IGNORE
         labels[box][mask] = kind
@@ -185,7 +185,7 @@ def _draw(
 def _shape(kind, radius, size, middle, rng):
     """Return where a shape of random size, place and turn lies: a box of slices, a mask in it."""
     r = size * (radius[0] + (radius[1] - radius[0]) * rng.random())
-    # Anywhere: shapes may leave the picture, with less than half of themselves.
+    # Anywhere: shapes may leave the image, with less than half of themselves.
     margin = 0.35 * size if middle else 0.6 * r
     cy, cx = margin + (size - 2 * margin) * rng.random(2)
     reach = r * REACH[kind] + 2
@@ -208,10 +208,10 @@ def _shape(kind, radius, size, middle, rng):
     return (slice(top, bottom), slice(left, right)), mask
 
 
-def _contrasting_colour(colours, rng):
-    """Draw a colour that can be told apart from those that are there, as well as 16 draws go."""
+def _contrasting_color(colors, rng):
+    """Draw a color that can be told apart from those that are there, as well as 16 draws go."""
     candidates = rng.random((16, 3))
-    distance = np.linalg.norm(candidates[:, None] - colours, axis=2).min(axis=1)
+    distance = np.linalg.norm(candidates[:, None] - colors, axis=2).min(axis=1)
     good = np.flatnonzero(distance >= MIN_CONTRAST)
     return candidates[good[0] if good.size else distance.argmax()]
 

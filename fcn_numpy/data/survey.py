@@ -15,7 +15,7 @@ from fcn_numpy.data.shapes import IGNORE
 # An image of 16 bits that fills less of their range is mostly one gray for a network.
 SMALL_RANGE = 0.1
 # Names of what is meant to be ignored more often than learned.
-VOID_NAMES = ("void", "unlabeled", "unlabelled", "ignored", "_ignore_", "__ignore__")
+VOID_NAMES = ("void", "unlabeled", "unlabeled", "ignored", "_ignore_", "__ignore__")
 
 
 @dataclass
@@ -59,7 +59,7 @@ def is_narrow(image: np.ndarray) -> bool:
     return bool(np.ptp(np.percentile(image, (1, 99))) < SMALL_RANGE)
 
 
-def judge(surveys: Mapping[str, Survey], classes: Classes, coloured: bool) -> None:
+def judge(surveys: Mapping[str, Survey], classes: Classes, colored: bool) -> None:
     """Raise what makes labels useless, and warn of what is odd.
 
     Every command that reads labels asks here.
@@ -69,7 +69,7 @@ def judge(surveys: Mapping[str, Survey], classes: Classes, coloured: bool) -> No
     surveys : dict of str to Survey
         Of the parts of a folder, by what messages call them: "images to train on".
     classes : Classes
-    coloured : bool
+    colored : bool
         Whether masks are read by their colors.
 
     Raises
@@ -94,7 +94,7 @@ def judge(surveys: Mapping[str, Survey], classes: Classes, coloured: bool) -> No
     n_class = len(classes)
     if not survey.counts[:n_class].any():
         raise DataFaults([f"no pixel of the {first} has a class"])
-    declared = coloured or any(IGNORE in code for code in classes.number_codes)
+    declared = colored or any(IGNORE in code for code in classes.number_codes)
     only_ignored = [name for part in parts for name in part.only_ignored]
     if total[IGNORE] and not total[1:n_class].any() and not declared:
         raise DataFaults([

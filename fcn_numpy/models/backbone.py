@@ -37,7 +37,7 @@ class Backbone(Module):
     fc_width, fc_kernel : int
         Channels of fc6 and fc7, and kernel size of fc6: the height of the coarsest map for the
         classifier's own images (7 for VGG16 and 224 x 224).
-    preprocessing : {"normalise", "subtract_mean"}
+    preprocessing : {"normalize", "subtract_mean"}
         Which function of `fcn_numpy.data` prepares images for it.
     splits_batches : bool
         Whether training splits each batch between processes. The layers of TINY are too small to
@@ -52,7 +52,7 @@ class Backbone(Module):
     name: str
     fc_width: int
     fc_kernel: int
-    preprocessing = "normalise"
+    preprocessing = "normalize"
     splits_batches = True
     learns_from_scratch = True
     image_size = 128

@@ -22,18 +22,18 @@ def upper_bound(
     upsampling of scores, unlike that of labels, can put an edge between two of their cells, and
     FCN-8s on toy shapes does come above its bound.
 
-    Both ways by the nearest neighbour: each square of factor * factor pixels takes the label of
+    Both ways by the nearest neighbor: each square of factor * factor pixels takes the label of
     the pixel in its middle (index ``factor // 2`` along each axis, which for even factors is the
     one after the middle). Squares begin at the top left corner; where the middle of a square lies
-    outside of the picture, the last row or column stands for it.
+    outside of the image, the last row or column stands for it.
 
     Pixels to ignore do not count, as in every score. A middle that is one takes the label of the
-    labelled pixel that is nearest to it: a prediction has to be some class there.
+    labeled pixel that is nearest to it: a prediction has to be some class there.
 
     Parameters
     ----------
     labels : sequence of ndarray of int, shape (H, W) each
-        Class numbers, or `ignore_index`. The pictures may differ in size. An array of shape
+        Class numbers, or `ignore_index`. The images may differ in size. An array of shape
         (N, H, W) will do.
     factor : int
     n_class : int
@@ -42,7 +42,7 @@ def upper_bound(
     Returns
     -------
     float
-        Of all pictures together; NaN if no pixel is labelled.
+        Of all images together; NaN if no pixel is labeled.
 
     Notes
     -----
@@ -51,10 +51,10 @@ def upper_bound(
     factor = whole_number(factor, "factor", 1)
     n_class = whole_number(n_class, "n_class", 1)
     hist = np.zeros((n_class, n_class), np.int64)
-    for picture in labels:
-        check_array(picture, "labels of a picture", ("H", "W"), kinds="iu")
-        coarse = _coarsened(_filled(picture, ignore_index), factor)
-        hist += confusion_matrix(picture, coarse, n_class, ignore_index)
+    for image in labels:
+        check_array(image, "labels of an image", ("H", "W"), kinds="iu")
+        coarse = _coarsened(_filled(image, ignore_index), factor)
+        hist += confusion_matrix(image, coarse, n_class, ignore_index)
     return segmentation_scores(hist).mean_iu
 
 
@@ -69,20 +69,20 @@ def upper_bounds(
     return {factor: upper_bound(labels, factor, n_class, ignore_index) for factor in factors}
 
 
-def _filled(picture, ignore_index):
-    """Give each pixel to ignore the label of the nearest labelled one."""
-    ignored = picture == ignore_index
+def _filled(image, ignore_index):
+    """Give each pixel to ignore the label of the nearest labeled one."""
+    ignored = image == ignore_index
     if not ignored.any():
-        return picture
+        return image
     if ignored.all():
-        return np.zeros_like(picture)  # nothing of it counts
+        return np.zeros_like(image)  # nothing of it counts
     nearest = distance_transform_edt(ignored, return_distances=False, return_indices=True)
-    return picture[tuple(nearest)]
+    return image[tuple(nearest)]
 
 
-def _coarsened(picture, factor):
-    """Downsample and upsample by the nearest neighbour."""
+def _coarsened(image, factor):
+    """Downsample and upsample by the nearest neighbor."""
     rows, columns = (
-        np.minimum(np.arange(n) // factor * factor + factor // 2, n - 1) for n in picture.shape
+        np.minimum(np.arange(n) // factor * factor + factor // 2, n - 1) for n in image.shape
     )
-    return picture[rows[:, None], columns]
+    return image[rows[:, None], columns]

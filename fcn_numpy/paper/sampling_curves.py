@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fcn_numpy.checks import whole_number
-from fcn_numpy.data import CLASSES, IGNORE, normalise, toy_shapes
+from fcn_numpy.data import CLASSES, IGNORE, normalize, toy_shapes
 from fcn_numpy.models import TINY, FCN8s
 from fcn_numpy.nn import LossSampling, SoftmaxCrossEntropy
 from fcn_numpy.optim import SGD
@@ -24,7 +24,7 @@ class Curve(NamedTuple):
     Attributes
     ----------
     steps, seconds, losses : ndarray
-        After so many steps and seconds of training, the loss on held-out pictures: of whole
+        After so many steps and seconds of training, the loss on held-out images: of whole
         images, whatever was trained on. What measuring it took is not in the seconds.
     """
 
@@ -47,7 +47,7 @@ def sampling_curves(
 ) -> dict[float, Curve]:
     """Train FCN-8s on toy shapes from the same start, with loss sampling of several probabilities.
 
-    As in the paper, with probability p a batch has 1 / p times as many pictures, so that as many
+    As in the paper, with probability p a batch has 1 / p times as many images, so that as many
     pixels count in a step. The default takes about half a minute on one core.
 
     Parameters
@@ -56,13 +56,13 @@ def sampling_curves(
         Of `fcn_numpy.nn.LossSampling`; 1 is whole-image training.
     steps : int
     batch : int
-        Pictures a step with p = 1.
+        Images a step with p = 1.
     lr : float
         Learning rate of SGD with momentum 0.9; gradients are clipped at norm 0.5.
     size : int
-        Height and width of the pictures.
+        Height and width of the images.
     n_train, n_test : int
-        Pictures to train on, and held-out pictures to measure the loss on.
+        Images to train on, and held-out images to measure the loss on.
     every : int
         Steps from one measurement to the next.
     seed : int
@@ -76,15 +76,15 @@ def sampling_curves(
     Notes
     -----
     Long et al., section 4.3 and figure 5: sampling hardly changes how far a number of steps
-    comes, and whole images are faster, for a step costs as much as the pictures in it. So it is
-    here with the default; with batches of two whole images, more pictures with fewer
+    comes, and whole images are faster, for a step costs as much as the images in it. So it is
+    here with the default; with batches of two whole images, more images with fewer
     losses of each do help a little, step by step.
     """
     whole_number(steps, "steps", 1)
     whole_number(every, "every", 1)
     images, labels = toy_shapes(n_train, size, stream("training shapes", seed))
     held_out = toy_shapes(n_test, size, stream("held-out shapes", seed))
-    data = normalise(images), labels, normalise(held_out[0]), held_out[1]
+    data = normalize(images), labels, normalize(held_out[0]), held_out[1]
     return {p: _curve(p, steps, batch, lr, every, seed, data) for p in probabilities}
 
 

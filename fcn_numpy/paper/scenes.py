@@ -1,4 +1,4 @@
-"""What an FCN misses: a class that only the other end of the picture tells (Zhao et al., 2016)."""
+"""What an FCN misses: a class that only the other end of the image tells (Zhao et al., 2016)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def train_on_scenes(
 
     From scratch, batch 4, SGD with momentum 0.9 and a learning rate that falls from 0.1 to 0. The
     background, 97 pixels of a hundred, weighs a tenth in the loss, so that what kind a disc is
-    counts for something. The two networks start from the same backbone and see the same pictures in
+    counts for something. The two networks start from the same backbone and see the same images in
     the same order.
 
     Parameters
@@ -33,7 +33,7 @@ def train_on_scenes(
     context : bool
         Whether the network has a `fcn_numpy.models.PyramidPooling` before its coarsest scores.
     seed : int
-        Of pictures and weights.
+        Of images and weights.
     steps, n_train, n_test : int
     report : callable
         Called with each step's number and loss.
@@ -43,7 +43,7 @@ def train_on_scenes(
     model : FCN8s
         In eval mode.
     scores : Scores
-        On `n_test` pictures that it was not trained on.
+        On `n_test` images that it was not trained on.
     """
     images, labels = toy_scenes(n_train, seed=2 * seed)
     order = np.random.default_rng((seed, 1))
@@ -56,17 +56,17 @@ def train_on_scenes(
 
     def compute() -> float:
         batch = order.integers(n_train, size=4)
-        loss = loss_of(model(_centred(images[batch])), labels[batch])
+        loss = loss_of(model(_centered(images[batch])), labels[batch])
         model.backward(loss_of.backward())
         return loss
 
     train_from_scratch(model, compute, steps, report)
     images, labels = toy_scenes(n_test, SCENE_SIZE, seed=2 * seed + 1)
-    predictions = [model(_centred(some[None]))[0].argmax(axis=0) for some in images]
+    predictions = [model(_centered(some[None]))[0].argmax(axis=0) for some in images]
     hist = confusion_matrix(labels, np.array(predictions), len(SCENE_CLASSES))
     return model, segmentation_scores(hist)
 
 
-def _centred(images):
-    # Not each picture's own mean, which would tell every pixel something of the whole picture.
+def _centered(images):
+    # Not each image's own mean, which would tell every pixel something of the whole image.
     return (images - np.float32(0.5)) * 4

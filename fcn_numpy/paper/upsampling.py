@@ -144,7 +144,7 @@ def overlap(kernel_size: int | Pair, stride: int | Pair, size: int | Pair) -> np
     """Count how many input cells reach each output cell of an upsampling.
 
     Where the stride does not divide the kernel, cells inside get contributions of more input cells
-    than their neighbours do: with weights that are not made for it, the checkerboard in upsampled
+    than their neighbors do: with weights that are not made for it, the checkerboard in upsampled
     maps. The bilinear kernel for an odd factor f is made for it: 2 f - 1 is no multiple of f, and
     yet its weights add up to 1 in each cell.
 

@@ -65,7 +65,7 @@ class PartGradients:
     def compute(self, step: int) -> tuple[float, float] | None:
         """Set the model's gradients to those of this part of a step's batch.
 
-        Gradients and loss are sums over labelled pixels. The sums of all parts add up to those of
+        Gradients and loss are sums over labeled pixels. The sums of all parts add up to those of
         the batch, whichever pixels are ignored, and one division gives the mean.
 
         Parameters
@@ -75,7 +75,7 @@ class PartGradients:
         Returns
         -------
         (float, float) or None
-            The loss, and the sum of the labelled pixels' class weights, their number without
+            The loss, and the sum of the labeled pixels' class weights, their number without
             class weights. None if no image of the batch belongs to this part.
         """
         stage, model, loss_of = self.stage, self.model, self.loss_of

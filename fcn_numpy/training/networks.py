@@ -36,7 +36,7 @@ def make_fcn(stage: Stage, backbone: type[Backbone], n_class: int) -> FCN:
 
 
 def make_loss(stage: Stage) -> SoftmaxCrossEntropy:
-    """Return the loss of a stage, summed over labelled pixels.
+    """Return the loss of a stage, summed over labeled pixels.
 
     `fcn_numpy.training.gradients` divides the sum where the stage wants the mean.
 

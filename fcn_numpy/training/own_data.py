@@ -42,7 +42,7 @@ class OwnData:
 
     @classmethod
     def open(
-        cls, root: Path, *, classes: Classes | None = None, coloured: bool = False,
+        cls, root: Path, *, classes: Classes | None = None, colored: bool = False,
         split: str | None = None, validation: float | None = None, seed: int = 0,
         mask_suffix: str = "", percentiles: tuple[float, float] | None = None,
     ) -> OwnData:
@@ -53,7 +53,7 @@ class OwnData:
         root : path
             See `fcn_numpy.data.open_folder`, also for the other parameters.
         classes : Classes, optional
-        coloured : bool
+        colored : bool
         split : str, optional
             The images to train on. By default train, with val held out, if the folder has such
             lists or folders; otherwise all images.
@@ -80,7 +80,7 @@ class OwnData:
 
         def folder(name: str | None) -> Folder:
             return open_folder(
-                root, name, classes, coloured, mask_suffix=mask_suffix, percentiles=percentiles
+                root, name, classes, colored, mask_suffix=mask_suffix, percentiles=percentiles
             )
 
         layout = layout_of(root)
@@ -130,7 +130,7 @@ class OwnData:
         """What `found_again` needs to find the same images, after `check`; for config.json."""
         self.check()
         return {
-            "folder": str(self.root), "coloured": self.train.coloured,
+            "folder": str(self.root), "colored": self.train.colored,
             "stretch": self.train.percentiles, "checksum": vars(self)["_checksum"],
             "train": self._paths(self.train), "held_out": self._paths(self.test),
         }
@@ -177,7 +177,7 @@ class OwnData:
                     "they are"
                 )
             folders.append(
-                Folder(pairs, classes, source["coloured"], percentiles=percentiles)
+                Folder(pairs, classes, source["colored"], percentiles=percentiles)
             )
         train, test = folders
         return cls(root, train, test, source["checksum"])
@@ -228,7 +228,7 @@ class OwnData:
             test = self.test.survey(lambda done: report(n + done))
             judge(
                 {"images to train on": train, "images to score on": test}, self.classes,
-                self.train.coloured,
+                self.train.colored,
             )
             own["_checksum"] = zlib.crc32(str((train.checksum, test.checksum)).encode())
             if self.checksum not in (None, own["_checksum"]):
@@ -258,7 +258,7 @@ def _warn_of_masks(pairs: Sequence[Pair]) -> None:
 def _checked(source: Any) -> tuple[float, float] | None:
     """Return the percentiles of a `source`, or raise ValueError if that is none."""
     fields = {
-        "folder": (str, "a text"), "coloured": (bool, "true or false"),
+        "folder": (str, "a text"), "colored": (bool, "true or false"),
         "checksum": (int, "a whole number"), "train": (list, "a list"),
         "held_out": (list, "a list"),
     }

@@ -56,7 +56,7 @@ HISTORY_COLUMNS = ("stage", "step", "learning_rate", "loss")
 def claimed(out: str | os.PathLike) -> Iterator[None]:
     """Keep other processes from writing to the folder of a run while the block runs.
 
-    The folder is made if it is missing, and removed afterwards if it is still empty. What killed
+    The folder is made if it is missing, and removed afterward if it is still empty. What killed
     processes left half-written in it is removed. The claim ends with the process, however that
     ends.
 

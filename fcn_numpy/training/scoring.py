@@ -20,7 +20,7 @@ def score_images(
     order: np.ndarray | None = None,
     means: Means | None = None,
 ) -> np.ndarray:
-    """Return the confusion matrix of a network on labelled images.
+    """Return the confusion matrix of a network on labeled images.
 
     Parameters
     ----------

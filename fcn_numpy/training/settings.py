@@ -271,7 +271,7 @@ class Settings:
         momentum : float, optional
         reduction : {"mean", "sum"}, optional
         pixels : int, optional
-            Labelled pixels per image; by default those of an image of `size`.
+            Labeled pixels per image; by default those of an image of `size`.
 
         Returns
         -------

@@ -40,7 +40,7 @@ class Stage:
     dropout : float
         Probability of dropout after fc6 and fc7.
     reduction : {"mean", "sum"}
-        How the loss combines the labelled pixels of a batch. "sum" multiplies the gradient by
+        How the loss combines the labeled pixels of a batch. "sum" multiplies the gradient by
         their number, so it needs another learning rate and another threshold for clipping;
         `Settings.regrouped` converts them. Reported losses are always means.
     class_weights : tuple of float, optional
@@ -139,7 +139,7 @@ def effective_learning_rate(
         Images per step.
     reduction : {"mean", "sum"}
     pixels : int
-        Labelled pixels of an image, the same for all images.
+        Labeled pixels of an image, the same for all images.
 
     Returns
     -------

@@ -183,7 +183,7 @@ class _Machine:
     Parameters
     ----------
     file : binary file in memory
-        Stands behind the pickle afterwards.
+        Stands behind the pickle afterward.
     """
 
     def __init__(self, file: io.BytesIO):
@@ -403,7 +403,7 @@ def describe(file: io.BytesIO) -> tuple[Any, dict[str, Storage]]:
     Parameters
     ----------
     file : binary file in memory
-        Stands behind the pickle afterwards.
+        Stands behind the pickle afterward.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A folder of labelled images of several sizes, as a user might have one."""
+"""A folder of labeled images of several sizes, as a user might have one."""
 
 from fcn_numpy.data import TOY_CLASSES, toy_shapes, write_image, write_labels
 

@@ -12,8 +12,11 @@ def main() -> int:
     from fcn_numpy import cli
 
     options = cli.parse(sys.argv[1:])
-    signal.signal(signal.SIGINT, handler)
-    return cli.run(options)
+    try:
+        signal.signal(signal.SIGINT, handler)
+        return cli.run(options)
+    except KeyboardInterrupt:  # before the command has begun, or after it has ended
+        return 130
 
 
 if __name__ == "__main__":

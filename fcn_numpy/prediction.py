@@ -148,10 +148,35 @@ def score_heads(
     dict of str to ndarray
         By the name of the head; "" if there is only one.
     """
-    check_array(image, "image", (3, "H", "W"))
-    h, w = image.shape[1:]
+    seen = network_inputs(model, image, other, means=means)
     if isinstance(model, Segmenter):
         model.eval()
+    with np.errstate(over="ignore", invalid="ignore"):  # it shows in the scores
+        scores = model(*seen)
+    of_heads = scores if isinstance(scores, dict) else {"": scores}
+    return {head: _checked(of_head, image.shape[1:]) for head, of_head in of_heads.items()}
+
+
+def network_inputs(
+    model: Segmenter | Frozen, image: np.ndarray, other: np.ndarray | None = None, *,
+    means: Means | None = None,
+) -> tuple[np.ndarray, ...]:
+    """Return what a network is given for an image: extended to a size it takes, and prepared.
+
+    Parameters
+    ----------
+    model : FCN, LateFusion or Frozen
+    image, other : ndarray
+        See `score_image`.
+    means : dict of str to tuple of float, optional
+
+    Returns
+    -------
+    tuple of ndarray, shape (1, C, H, W)
+        ``model(*network_inputs(model, image))`` scores the image.
+    """
+    check_array(image, "image", (3, "H", "W"))
+    h, w = image.shape[1:]
     size = fitting_size(model, (h, w))
     wanted = means_for(model, means)
     if wanted is None and tuple(model.inputs.values()) != (3,):
@@ -176,12 +201,7 @@ def score_heads(
         else:
             x = log_depth(x, wanted[kind][0])
         seen.append(x)
-    if len(model.inputs) < len(seen):
-        seen = [np.concatenate(seen, axis=1)]
-    with np.errstate(over="ignore", invalid="ignore"):  # it shows in the scores
-        scores = model(*seen)
-    of_heads = scores if isinstance(scores, dict) else {"": scores}
-    return {head: _checked(of_head, (h, w)) for head, of_head in of_heads.items()}
+    return tuple(seen) if len(model.inputs) == len(seen) else (np.concatenate(seen, axis=1),)
 
 
 def _checked(scores, size):

@@ -126,17 +126,18 @@ def test_foreign_text_cannot_command_the_terminal(network, tmp_path, capsys):
 # ---------------------------------------------------------------- Ctrl-C, limits, dead processes
 
 
-# Runs the command line, and prints a line once it has seen to Ctrl-C.
+# Runs the command line, and prints a line once Ctrl-C ends it without a traceback.
 STARTED = """
 import signal, sys
 from fcn_numpy.__main__ import main
 
-def and_say(number, handler, set_handler=signal.signal):
+def set_and_say(number, handler, set_handler=signal.signal):
+    signal.signal = set_handler
     before = set_handler(number, handler)
     print(flush=True)
     return before
 
-signal.signal = and_say
+signal.signal = set_and_say
 sys.exit(main())
 """
 

@@ -1,4 +1,4 @@
-"""The exercises' graders reject stubs and common mistakes, each with its hint, and accept answers."""
+"""The exercises' graders reject stubs, give hints for common mistakes, and accept the answers."""
 
 import importlib.util
 import inspect
@@ -64,7 +64,7 @@ def test_one_page_is_graded_alone():
 @pytest.mark.parametrize("number", NUMBERS)
 def test_common_mistakes_get_their_hints(number, monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
-    answers, grader = (load(FOLDER / name) for name in (f"answers/{number}.py", f"test_{number}.py"))
+    answers, grader = load(FOLDER / f"answers/{number}.py"), load(FOLDER / f"test_{number}.py")
     tests = [test for name, test in inspect.getmembers(grader, inspect.isfunction)
              if name.startswith("test_")]
     assert answers.MISTAKES
@@ -85,5 +85,6 @@ def test_stubs_and_answers_have_the_same_functions(number):
         return {name: str(inspect.signature(f)) for name, f in vars(load(path)).items()
                 if inspect.isfunction(f) and not name.startswith("_")}
 
-    stubs, answers = signatures(FOLDER / f"{number}.py"), signatures(FOLDER / f"answers/{number}.py")
+    stubs = signatures(FOLDER / f"{number}.py")
+    answers = signatures(FOLDER / f"answers/{number}.py")
     assert stubs and stubs == answers

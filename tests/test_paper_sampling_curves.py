@@ -71,10 +71,10 @@ def test_the_image(drawn):
 
 
 def test_plot_convergence_draws_each_curve_twice(tmp_path, monkeypatch):
-    from fcn_numpy import plotting
+    from fcn_numpy.plotting import results
 
     figures = []
-    monkeypatch.setattr(plotting, "_save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(results, "save_figure", lambda figure, path: figures.append(figure))
     curves = {"a": ([0, 1, 2], [0, 10, 20], [3, 2, 1]), "b": ([0, 1], [0, 30], [3, 2.5])}
     plot_convergence(tmp_path / "x.png", curves)
     for axis, column in zip(figures[0].axes, (0, 1)):

@@ -1,4 +1,4 @@
-"""The command line: fcn-numpy train, evaluate, predict, export, gradcheck, summary.
+"""The command line: fcn-numpy train, evaluate, predict, explain, export, gradcheck, summary.
 
 Each command is a module with two functions: `add_arguments` describes the command to a parser,
 `run` executes it and returns the exit status.
@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "train an FCN on toy shapes, or on your own images",
     "evaluate": "score networks on images whose labels are known",
     "predict": "segment image files",
+    "explain": "show what each stream of a network contributed to a score",
     "export": "write weights in the format of another library",
     "gradcheck": "check every backward pass against finite differences",
     "summary": "list the layers of a model",

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fcn_numpy.card import Card, card_of
+from fcn_numpy.cli.images import add_second, read, read_second, seconds_of
 from fcn_numpy.cli.options import (
     add_classes,
     add_dataset,
@@ -27,18 +28,13 @@ from fcn_numpy.cli.output import complain
 from fcn_numpy.data import (
     Classes,
     DataWarning,
-    read_depth,
-    stretch,
     write_image,
     write_labels,
 )
-from fcn_numpy.data.classes import same_name
-from fcn_numpy.data.images import inspect_image, is_ours
-from fcn_numpy.data.layouts import files_by_name
+from fcn_numpy.data.images import is_ours
 from fcn_numpy.data.lists import IMAGES
-from fcn_numpy.data.survey import is_narrow
 from fcn_numpy.files import AN_HOUR, atomic_write, open_file, remove_leftovers, shown
-from fcn_numpy.models import Frozen, Segmenter, from_file
+from fcn_numpy.models import Frozen, from_file
 from fcn_numpy.plotting import draw_legend, overlay, use_defaults
 from fcn_numpy.prediction import means_for, score_heads
 
@@ -86,12 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "networks those of their data set"
     )
     add_dataset(parser)
-    for kind, words in (("depth", "a depth image"), ("hha", "an HHA image")):
-        parser.add_argument(
-            f"--{kind}", type=Path, metavar="PATH",
-            help=f"for a network that takes {kind} as well as color: {words}; for several images, "
-            "a folder in which it has the same name as IMAGE",
-        )
+    add_second(parser)
     add_stretch(parser, " (default: as the weights say)")
 
 
@@ -101,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
     _check_names(images)
     model = from_file(options.weights)
     classes, _ = parse_classes(options.classes)
-    seconds = _seconds(model, images, options)
+    seconds = seconds_of(model, images, options)
     card = card_of(options.weights, model, beside=classes is None, dataset=options.dataset)
     order = None
     if classes is not None:
@@ -181,37 +172,6 @@ def _check_names(images: Sequence[Path]) -> None:
             raise ValueError(f"{other} and {path} have the same name: their results would collide")
 
 
-def _seconds(
-    model: Segmenter, images: Sequence[Path], options: argparse.Namespace
-) -> dict[Path, Path]:
-    """Return the depth or HHA image that belongs to each image, for a network that takes both."""
-    kinds = list(means_for(model) or {})[1:]
-    for kind in ("depth", "hha"):
-        given = getattr(options, kind)
-        if given is None and kind in kinds:
-            raise ValueError(
-                f"{describe(model)}, takes {kind} as well as color: expected --{kind} PATH"
-            )
-        if given is not None and kind not in kinds:
-            raise ValueError(f"--{kind} is for a network that takes it, got {describe(model)}")
-    if not kinds:
-        return {}
-    place = getattr(options, kinds[0])
-    if not place.exists():
-        raise ValueError(f"expected --{kinds[0]} to be a file or a folder, got {place}")
-    if not place.is_dir():
-        if len(images) > 1:
-            raise ValueError(
-                f"expected --{kinds[0]} to be a folder for {len(images)} images, got {place}"
-            )
-        return dict.fromkeys(images, place)
-    found = files_by_name(place, IMAGES)
-    missing = [path.stem for path in images if same_name(path.stem) not in found]
-    if missing:
-        raise ValueError(f"{place}: expected an image {missing[0]}, found none")
-    return {path: found[same_name(path.stem)] for path in images}
-
-
 def _segment(
     path: Path, second: Path | None, network: Frozen, card: Card, order: np.ndarray | None,
     options: argparse.Namespace,
@@ -225,13 +185,8 @@ def _segment(
             results[head, kind] = out / name
     if not options.overwrite:
         _check_ours(results)
-    image = _read(path, card)
-    other = None
-    if second is not None:
-        other = inspect_image(second).image if options.depth is None else read_depth(second)
-        if other.shape[1:] != image.shape[1:]:
-            sizes = [f"{x.shape[2]} x {x.shape[1]}" for x in (image, other)]
-            raise ValueError(f"{second}: expected the size of {path}, {sizes[0]}, got {sizes[1]}")
+    image = read(path, card)
+    other = None if second is None else read_second(second, path, image, options)
     words = []
     for head, scores in _scores(network, image, other, card).items():
         if order is not None:
@@ -246,28 +201,6 @@ def _segment(
                 np.save(file, scores)
         words.append(f"{head}: {_shares(labels, classes)}" if head else _shares(labels, classes))
     return "; ".join(words)
-
-
-def _read(path: Path, card: Card) -> np.ndarray:
-    """Read an image, stretched if the card says so, and warn of what may be wrong with it."""
-    read = inspect_image(path)
-    if read.orientation != 1:
-        warnings.warn(
-            f"{path}: turned upright by its EXIF orientation {read.orientation}", DataWarning,
-            stacklevel=2,
-        )
-    if read.has_more:
-        warnings.warn(
-            f"{path}: only the first of the images in it is read", DataWarning, stacklevel=2
-        )
-    if card.percentiles is not None:
-        return stretch(read.image, card.percentiles)
-    if read.bits == 16 and is_narrow(read.image):
-        warnings.warn(
-            f"{path}: less than a tenth of the 16-bit range is used, and the weights were trained "
-            "without --stretch", DataWarning, stacklevel=2,
-        )
-    return read.image
 
 
 def _check_ours(results: dict[tuple[str, str], Path]) -> None:

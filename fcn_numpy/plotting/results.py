@@ -1,27 +1,20 @@
-"""Every image that the project draws. Only this file imports matplotlib, when it draws."""
+"""What networks make of images: labels in colors, predictions, and curves of a training run."""
 
 from __future__ import annotations
 
-import io
 import itertools
 import os
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fcn_numpy.checks import check_array
 from fcn_numpy.data import IGNORE, Classes
-from fcn_numpy.data.images import SOFTWARE
-from fcn_numpy.files import atomic_write
+from fcn_numpy.plotting.canvas import new_figure, save_figure
 
 LEGEND_COLUMNS = 6
 CURVE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-# Fonts of systems for scripts that Matplotlib's font lacks.
-FONTS = ("Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei", "Yu Gothic", "PingFang SC")
 TITLES = {
     "classifier": "classifier", "fcn32s": "FCN-32s", "fcn16s": "FCN-16s", "fcn8s": "FCN-8s"
 }
@@ -78,20 +71,13 @@ def draw_legend(path: str | os.PathLike, labels: np.ndarray, classes: Classes) -
     found = [n for n in np.argsort(-shares, kind="stable") if shares[n] and n < len(classes)]
     names = [f"{_plain(classes.names[n])}  {shares[n]:.1%}" for n in found]
     width = 1.2 + 0.11 * max(map(len, names))
-    figure, axis = _figure((width, 0.3 * len(found) + 0.3), 1, 1, layout="constrained")
+    figure, axis = new_figure((width, 0.3 * len(found) + 0.3), 1, 1, layout="constrained")
     axis.axis("off")
     axis.legend(
         handles=_patches(classes, found), labels=names, loc="center", frameon=False, fontsize=11,
         handlelength=1.6, handleheight=1.2,
     )
-    _save(figure, path)
-
-
-def use_defaults() -> None:
-    """Forget what a matplotlibrc says, which may ask for programs such as TeX."""
-    import matplotlib
-
-    matplotlib.rcdefaults()
+    save_figure(figure, path)
 
 
 def _plain(name):
@@ -125,7 +111,7 @@ def draw_curves(
         Mean IU of each network.
     """
     stages = list(dict.fromkeys(stage for stage, _, _ in history))
-    figure, (left, right) = _figure(
+    figure, (left, right) = new_figure(
         (11, 4.2), 1, 2, gridspec_kw={"width_ratios": [3, 1]}, layout="constrained"
     )
     losses = np.array([loss for _, _, loss in history])
@@ -152,7 +138,7 @@ def draw_curves(
     bars = right.bar(names, list(mean_iu.values()), color=["#56B4E9", "#0072B2", "#003E63"])
     right.bar_label(bars, fmt="%.3f")
     right.set(ylim=(0, 1), ylabel="mean IU", title="On held-out images")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_convergence(
@@ -172,7 +158,7 @@ def plot_convergence(
     -----
     After figure 5 of Long et al.
     """
-    figure, (left, right) = _figure((11, 4.2), 1, 2, sharey=True, layout="constrained")
+    figure, (left, right) = new_figure((11, 4.2), 1, 2, sharey=True, layout="constrained")
     for (name, (steps, seconds, losses)), color in zip(
         curves.items(), itertools.cycle(CURVE_COLORS)
     ):
@@ -185,7 +171,7 @@ def plot_convergence(
         axis.set_ylim(bottom=0)
         axis.grid(color="0.9")
     right.legend()
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_predictions(
@@ -231,7 +217,7 @@ def draw_predictions(
         patches.append(Patch(facecolor=color, edgecolor="0.3", label="does not count"))
     legend_rows = -(-len(patches) // LEGEND_COLUMNS)
     rows = len(images)
-    figure, axes = _figure(
+    figure, axes = new_figure(
         (2 * len(columns), 2 * rows + 0.65 + 0.25 * legend_rows), rows, len(columns), squeeze=False,
         layout="constrained",
     )
@@ -245,125 +231,7 @@ def draw_predictions(
         handles=patches, loc="outside lower center", frameon=False,
         ncols=min(len(patches), LEGEND_COLUMNS),
     )
-    _save(figure, path)
-
-
-def draw_map(
-    axis: Any,
-    values: np.ndarray,
-    title: str = "",
-    *,
-    numbers: str | None = None,
-    colors: str = "cividis",
-    limits: tuple[float, float] | None = None,
-) -> None:
-    """Draw a map or an image, each cell a square, without ticks.
-
-    Parameters
-    ----------
-    axis : matplotlib Axes
-    values : ndarray
-        A map (H, W), in which NaN stays empty, or an RGB image (3, H, W) from 0 to 1.
-    title : str
-    numbers : str, optional
-        Format in which each cell's value is written into it, such as ".1f".
-    colors : str
-        A color map of matplotlib. The default can be read by all kinds of color blindness.
-    limits : (float, float), optional
-        Values of its first and last color; by default the smallest and the largest of the map.
-    """
-    values = np.asarray(values)
-    axis.set(title=title, xticks=[], yticks=[])
-    if values.ndim == 3:
-        axis.imshow(np.clip(values, 0, 1).transpose(1, 2, 0), interpolation="nearest")
-        return
-    low, high = limits or (None, None)
-    drawn = axis.imshow(values, cmap=colors, vmin=low, vmax=high, interpolation="nearest")
-    if numbers is None:
-        return
-    for (row, column), value in np.ndenumerate(values):
-        if not np.isnan(value):
-            dark = sum(drawn.to_rgba(value)[:3]) < 1.5
-            axis.text(
-                column, row, format(value, numbers), ha="center", va="center",
-                color="white" if dark else "black",
-            )
-
-
-def draw_maps(
-    path: str | os.PathLike,
-    maps: Mapping[str, np.ndarray],
-    *,
-    size: float = 2.6,
-    **options: Any,
-) -> None:
-    """Draw maps or images side by side.
-
-    Parameters
-    ----------
-    path : path-like
-        A PNG file.
-    maps : mapping of str to ndarray
-        Under their titles: what `draw_map` draws.
-    size : float
-        Width of a map in inches.
-    **options
-        Given to `draw_map`. Without `limits` each map has its own.
-    """
-    tallest = max(np.shape(values)[-2] / np.shape(values)[-1] for values in maps.values())
-    figure, axes = _figure(
-        (size * len(maps), size * tallest + 0.5), 1, len(maps), squeeze=False, layout="constrained"
-    )
-    for axis, (title, values) in zip(axes[0], maps.items()):
-        draw_map(axis, values, title, **options)
-    _save(figure, path, bbox_inches="tight", pad_inches=0.05)
-
-
-def save_animation(
-    path: str | os.PathLike,
-    draw: Callable[[Any, int], None],
-    frames: int,
-    *,
-    size: tuple[float, float] = (6, 3.2),
-    milliseconds: int = 500,
-) -> None:
-    """Write a animation.
-
-    Parameters
-    ----------
-    path : path-like
-        A GIF file.
-    draw : callable
-        Called with an empty matplotlib Figure and the number of the frame.
-    frames : int
-    size : (float, float)
-        Width and height in inches.
-    milliseconds : int
-        For each frame; the last one stays twice as long.
-    """
-    from PIL import Image
-
-    pictures = []
-    for number in range(frames):
-        figure = _empty_figure(size)
-        draw(figure, number)
-        pixels = io.BytesIO()
-        figure.savefig(pixels, format="png", dpi=80)
-        pictures.append(Image.open(pixels).convert("RGB"))
-    # Few colors, and the same for all frames, keep the file small.
-    width, height = pictures[0].size
-    together = Image.new("RGB", (width, height * frames))
-    for number, picture in enumerate(pictures):
-        together.paste(picture, (0, height * number))
-    palette = together.quantize(64)
-    first, *others = (
-        picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures
-    )
-    durations = [milliseconds] * (frames - 1) + [2 * milliseconds]
-    with atomic_write(path) as file:
-        first.save(
-            file, format="GIF", save_all=True, append_images=others, duration=durations, loop=0
-        )
+    save_figure(figure, path)
 
 
 def _running_mean(values, width):
@@ -373,28 +241,3 @@ def _running_mean(values, width):
     first = np.maximum(index - width // 2, 0)
     end = np.minimum(index + width // 2 + 1, len(values))
     return (sums[end] - sums[first]) / (end - first)
-
-
-def _empty_figure(size, layout="constrained"):
-    # Without pyplot no display is looked for and no figure stays behind in its list.
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=size, layout=layout)
-
-
-def _figure(size, rows, columns, **options):
-    figure = _empty_figure(size, options.pop("layout", None))
-    return figure, figure.subplots(rows, columns, **options)
-
-
-def _save(figure, path, **options):
-    from matplotlib import font_manager
-    from matplotlib.text import Text
-
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    for text in figure.findobj(Text):
-        # Where Matplotlib's own font lacks a letter, the next one is asked.
-        text.set_fontfamily(["DejaVu Sans", *(name for name in FONTS if name in installed)])
-    with atomic_write(Path(path)) as file, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # it draws a box
-        figure.savefig(file, format="png", dpi=110, metadata={"Software": SOFTWARE}, **options)

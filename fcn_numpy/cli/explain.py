@@ -1,0 +1,154 @@
+"""fcn-numpy explain: what each stream of a network contributed to the scores of a pixel."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from fcn_numpy.card import card_of
+from fcn_numpy.cli.images import add_second, read, read_second, seconds_of
+from fcn_numpy.cli.options import (
+    add_classes,
+    add_dataset,
+    add_stretch,
+    check_one_head,
+    describe,
+    parse_classes,
+    percentiles_of,
+    print_unnamed,
+    whole_number,
+)
+from fcn_numpy.data import Classes
+from fcn_numpy.explain import Explanation, explain
+from fcn_numpy.files import atomic_write
+from fcn_numpy.models import from_file
+from fcn_numpy.plotting import draw_explanation, use_defaults
+from fcn_numpy.prediction import network_inputs
+
+DESCRIPTION = """\
+Show why a network gave one pixel the scores it did. The scores of FCN-8s are the sum of
+three streams: what score_fr, score_pool4 and score_pool3 contributed. The command prints
+them for every class, and writes two files to --out: NAME_streams.csv, the same table, and
+NAME_explained.png, which shows every stream, their running sum, the receptive field of
+the pixel, and the gradient of its largest score. A network with several heads gives two
+files for each head: NAME_sem_streams.csv and so on. Files of these names are replaced.
+"""
+BOXES = (16, 32, 64, 128, 256, 512)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command to its parser."""
+    parser.description = DESCRIPTION
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="an image file")
+    parser.add_argument(
+        "--weights", type=Path, required=True, metavar="FILE",
+        help="weights of an FCN, as `fcn-numpy predict` takes them",
+    )
+    parser.add_argument(
+        "--at", type=whole_number(0), nargs=2, required=True, metavar=("ROW", "COLUMN"),
+        help="the pixel, counted from 0 at the top left",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("explained"), metavar="DIR",
+        help="folder for the results, created if missing (default: %(default)s)",
+    )
+    add_classes(
+        parser, "those that the weights name, or classes.csv beside them; for the published "
+        "networks those of their data set"
+    )
+    add_dataset(parser)
+    add_second(parser)
+    add_stretch(parser, " (default: as the weights say)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Explain the scores of a pixel, print the table, and write it and the figure."""
+    model = from_file(options.weights)
+    classes, _ = parse_classes(options.classes)
+    card = card_of(options.weights, model, beside=classes is None, dataset=options.dataset)
+    if classes is not None:
+        check_one_head(model)
+        card.matched(classes, model.n_class, options.weights)
+        if card.classes is None:
+            card = replace(card, classes=classes)
+    card = replace(card, percentiles=percentiles_of(options, card))
+    second = seconds_of(model, [options.image], options).get(options.image)
+    image = read(options.image, card)
+    other = None if second is None else read_second(second, options.image, image, options)
+    row, column = options.at
+    if row >= image.shape[1] or column >= image.shape[2]:
+        raise ValueError(
+            f"--at: expected a row below {image.shape[1]} and a column below {image.shape[2]}, "
+            f"got {row} and {column}"
+        )
+    print(describe(model))
+    print_unnamed(card, model)
+    images = network_inputs(model, image, other, means=card.means)
+    found = explain(model, images if len(images) > 1 else images[0], (row, column))
+    heads = found if isinstance(found, dict) else {"": found}
+    options.out.mkdir(parents=True, exist_ok=True)
+    use_defaults()
+    for head, explanation in heads.items():
+        name = "_".join(filter(None, (options.image.stem, head)))
+        names = card.of_heads(model)[head]
+        if not np.isfinite(explanation.scores).all():
+            raise ValueError("the scores are not finite: are these the weights of a broken "
+                             "training?")
+        table = table_of(explanation, names)
+        print(f"\n{head + ': ' if head else ''}row {row}, column {column}")
+        print(text_of(table))
+        print(sentences_about(explanation, names, image.shape[1:]))
+        with atomic_write(options.out / f"{name}_streams.csv") as file:
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows(table)
+            file.write(text.getvalue().encode())
+        draw_explanation(options.out / f"{name}_explained.png", explanation, image, names)
+    print(f"\nThe results are in {options.out}.")
+    return 0
+
+
+def table_of(explanation: Explanation, classes: Classes) -> list[list[str]]:
+    """Return a row for each class: what each stream contributed, and the score, largest first."""
+    rows = [["class", *explanation.contributions, "score"]]
+    for k in np.argsort(-explanation.scores, kind="stable"):
+        values = [c[k] for c in explanation.contributions.values()]
+        rows.append([classes.names[k], *(f"{v:.4f}" for v in (*values, explanation.scores[k]))])
+    return rows
+
+
+def text_of(table: list[list[str]]) -> str:
+    """Return a table with its columns aligned."""
+    widths = [max(map(len, column)) for column in zip(*table)]
+    return "\n".join(
+        "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths)))
+        for row in table
+    )
+
+
+def sentences_about(explanation: Explanation, classes: Classes, size: tuple[int, int]) -> str:
+    """Say what decided between the two best classes, and how far the pixel looks."""
+    lines = []
+    if explanation.winner != explanation.runner_up:
+        first, second = (
+            classes.names[n] for n in (explanation.winner, explanation.runner_up)
+        )
+        margins = explanation.margins
+        parts = ", ".join(f"{name} {value:+.4f}" for name, value in margins.items())
+        lines.append(f"{first} over {second} by {sum(margins.values()):.4f}: {parts}")
+    fields = ", ".join(
+        f"{name} {f.rows[1] - f.rows[0] + 1} x {f.columns[1] - f.columns[0] + 1}"
+        for name, f in explanation.fields.items()
+    )
+    lines.append(f"receptive field in pixels: {fields}")
+    shares = ", ".join(
+        f"{explanation.share_within(box):.0%} in {box} x {box}" for box in BOXES
+        if box < max(size)
+    )
+    if shares:
+        lines.append(f"of the gradient of {classes.names[explanation.winner]}'s score: {shares}")
+    return "\n".join(lines)

@@ -23,8 +23,7 @@ QUICK = [path for path in build.pages() if path not in SLOW]
 
 
 def run_page(path, folder):
-    (folder / "figures").mkdir()
-    return build.run_in_process(path, folder)
+    return build.run_in_process(path, build.prepare(folder))
 
 
 def assert_draws_what_it_shows(path, folder):

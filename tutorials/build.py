@@ -19,6 +19,7 @@ import contextlib
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -85,6 +86,15 @@ def run_in_process(path: Path, folder: Path = FOLDER) -> str:
     return done.stdout
 
 
+def prepare(folder: Path) -> Path:
+    """Return a folder made ready for pages to run in: with what they read, and empty figures/."""
+    (folder / "figures").mkdir(exist_ok=True)
+    if folder != FOLDER:
+        for name in ("weights", "photos"):
+            shutil.copytree(FOLDER / name, folder / name)
+    return folder
+
+
 def pages(beginnings: list[str] | None = None) -> list[Path]:
     """Return the pages that have blocks to run, in order."""
     return [
@@ -110,8 +120,7 @@ def main() -> int:
         start = time.monotonic()
         try:
             with tempfile.TemporaryDirectory() as scratch:
-                folder = Path(scratch) if options.check else FOLDER
-                (folder / "figures").mkdir(exist_ok=True)
+                folder = prepare(Path(scratch) if options.check else FOLDER)
                 new = run_in_process(path, folder)
         except RuntimeError as error:
             print(error)

@@ -217,9 +217,10 @@ def draw_predictions(
         patches.append(Patch(facecolor=color, edgecolor="0.3", label="does not count"))
     legend_rows = -(-len(patches) // LEGEND_COLUMNS)
     rows = len(images)
+    tallest = min(2.0, max(image.shape[1] / image.shape[2] for image in images))
     figure, axes = new_figure(
-        (2 * len(columns), 2 * rows + 0.65 + 0.25 * legend_rows), rows, len(columns), squeeze=False,
-        layout="constrained",
+        (2 * len(columns), 2 * rows * tallest + 0.65 + 0.25 * legend_rows), rows, len(columns),
+        squeeze=False, layout="constrained",
     )
     for column, (title, pictures) in zip(axes.T, columns.items()):
         column[0].set_title(title)

@@ -1,17 +1,15 @@
-"""Copy the networks of a training run to this folder in half precision.
+"""Copy weights in half precision, with what they say about their classes.
 
     fcn-numpy train --out runs/shapes
-    python tutorials/weights/halve.py runs/shapes
+    python tutorials/weights/halve.py runs/shapes/fcn8s.npz tutorials/weights/fcn8s.npz
 """
 
 import sys
-from pathlib import Path
 
 import numpy as np
 
 from fcn_numpy import weights
 
-for name in ("fcn32s.npz", "fcn16s.npz", "fcn8s.npz"):
-    source = Path(sys.argv[1]) / name
-    state = {key: value.astype(np.float16) for key, value in weights.load(source).items()}
-    weights.save(Path(__file__).parent / name, state, weights.read_metadata(source))
+source, target = sys.argv[1:]
+state = {name: value.astype(np.float16) for name, value in weights.load(source).items()}
+weights.save(target, state, weights.read_metadata(source))

@@ -7,19 +7,19 @@ import numpy as np
 from fcn_numpy.checks import Pair, pair, whole_number
 
 SCENE_CLASSES = ("background", "sun", "ball")
-# As wide as a class has to be told from further away than a tiny FCN-8s sees (its receptive field
-# is 340 pixels, 170 to each side), and of a size that it takes.
+# So wide that the stripes are further away than a tiny FCN-8s sees (its receptive field is 340
+# pixels, 170 to each side), and of a size that it takes.
 SCENE_SIZE = (64, 352)
 
 
 def toy_scenes(
-    n: int, size: Pair = SCENE_SIZE, seed: int = 0
+    n: int, size: Pair = SCENE_SIZE, seed: int = 0, distance: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw wide images with a disc at one end and stripes at the other.
+    """Draw wide images with a disc at one end and stripes elsewhere.
 
-    The disc is a sun if the stripes lie (the sea), and a ball if they stand (a fence). Nothing
-    else in the image tells which: discs of both classes have the same sizes, places and
-    colors, and the stripes the same mean color as what is between.
+    The disc is a sun if the stripes are horizontal (the sea), and a ball if they are vertical (a
+    fence). Nothing else in the image tells which: discs of both classes have the same sizes,
+    positions and colors, and the stripes have the mean color of the background.
 
     Parameters
     ----------
@@ -28,6 +28,9 @@ def toy_scenes(
     size : (int, int)
         Height, and width of at least 5 times the height.
     seed : int
+    distance : int, optional
+        Pixels from the part that may hold the disc, 1.25 times as wide as high, to the stripes. By
+        default the stripes are at the other end of the image.
 
     Returns
     -------
@@ -40,17 +43,21 @@ def toy_scenes(
     h, w = pair(size, "size", 16)
     if w < 5 * h:
         raise ValueError(f"expected a size at least 5 times as wide as high, got {(h, w)}")
+    end = h + h // 4
+    first = w - h if distance is None else end + whole_number(distance, "distance", 0)
+    if first + h > w:
+        raise ValueError(f"expected a distance of at most {w - h - end}, got {distance}")
     images, labels = np.empty((n, 3, h, w), np.float32), np.zeros((n, h, w), np.uint8)
     rows, columns = np.mgrid[:h, :w]
     for image, label, number in zip(images, labels, range(n)):
         rng = np.random.default_rng((seed, number))
         background = rng.uniform(0.3, 0.7, (3, 1, 1))
         image[...] = background + rng.normal(0, 0.05, image.shape)
-        # The far end, as wide as high: stripes 8 pixels apart, brighter and darker by turns.
+        # A square of stripes 8 pixels apart, brighter and darker by turns.
         kind = rng.integers(1, 3)
         along = rows if SCENE_CLASSES[kind] == "sun" else columns
         stripes = 0.25 * np.sin(2 * np.pi * (along / 8 + rng.random()))
-        image[..., w - h :] += stripes[:, w - h :]
+        image[..., first : first + h] += stripes[:, first : first + h]
         radius = rng.uniform(0.15, 0.3) * h
         y = rng.uniform(radius, h - radius)
         x = rng.uniform(radius, 1.25 * h - radius)

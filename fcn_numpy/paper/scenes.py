@@ -20,6 +20,7 @@ def train_on_scenes(
     n_train: int = 400,
     n_test: int = 100,
     report: Callable[[int, float], None] = lambda step, loss: None,
+    distance: int | None = None,
 ) -> tuple[FCN8s, Scores]:
     """Train a tiny FCN-8s on `fcn_numpy.data.toy_scenes`, with or without a look at the whole.
 
@@ -37,6 +38,8 @@ def train_on_scenes(
     steps, n_train, n_test : int
     report : callable
         Called with each step's number and loss.
+    distance : int, optional
+        See `fcn_numpy.data.toy_scenes`.
 
     Returns
     -------
@@ -45,7 +48,7 @@ def train_on_scenes(
     scores : Scores
         On `n_test` images that it was not trained on.
     """
-    images, labels = toy_scenes(n_train, seed=2 * seed)
+    images, labels = toy_scenes(n_train, seed=2 * seed, distance=distance)
     order = np.random.default_rng((seed, 1))
     pyramid = PyramidPooling(TINY.fc_width, rng=np.random.default_rng((seed, 2)))
     model = FCN8s(
@@ -61,7 +64,7 @@ def train_on_scenes(
         return loss
 
     train_from_scratch(model, compute, steps, report)
-    images, labels = toy_scenes(n_test, SCENE_SIZE, seed=2 * seed + 1)
+    images, labels = toy_scenes(n_test, SCENE_SIZE, 2 * seed + 1, distance)
     predictions = [model(_centered(some[None]))[0].argmax(axis=0) for some in images]
     hist = confusion_matrix(labels, np.array(predictions), len(SCENE_CLASSES))
     return model, segmentation_scores(hist)

@@ -1,4 +1,4 @@
-"""Page 5: fully connected layers as convolutions. Grade it: python -m pytest tutorials/exercises -k 05."""
+"""Page 5: a classifier as convolutions. Grade it: python -m pytest tutorials/exercises -k 05."""
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def score_map(x, weight, bias, height, width):
     Returns
     -------
     ndarray, shape (F, H - height + 1, W - width + 1)
-        Cell (i, j) holds the layer's outputs for the window whose top left corner is cell (i, j) of x.
+        Cell (i, j) holds the layer's outputs for the window of x whose top left cell is (i, j).
     """
     raise NotImplementedError("score_map in tutorials/exercises/05.py")
 

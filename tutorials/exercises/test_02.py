@@ -10,8 +10,8 @@ W23 = np.arange(1.0, 7).reshape(2, 3)
 
 def test_matrix_of_a_kernel_as_large_as_x(mine):
     same(mine.matrix(W23, (2, 3), 1), W23.reshape(1, 6),
-         "This kernel fits in one place only. M has a row for every cell of y (here 1) and a column "
-         "for every cell of x (here 6).")
+         "This kernel fits in one place only. M has a row for every cell of y (here 1) and a "
+         "column for every cell of x (here 6).")
 
 
 def test_matrix_row_by_row(mine):

@@ -27,7 +27,7 @@ def test_as_kernels_several_channels(mine):
 def test_score_map_of_one_window(mine):
     x, weight = RNG.random((2, 3, 2)), RNG.random((4, 12))
     same(mine.score_map(x, weight, np.zeros(4), 3, 2), (weight @ x.reshape(-1))[:, None, None],
-         "A map of exactly the layer's size gives one cell per output, with the layer's own scores.")
+         "A map of exactly the layer's size gives one cell, which holds the layer's own scores.")
 
 
 def test_score_map_adds_the_bias(mine):
@@ -41,17 +41,17 @@ def test_score_map_slides(mine):
     same(mine.score_map(x, np.ones((1, 6)), np.zeros(1), 2, 3),
          [[[sum(x[0, i + a, j + b] for a in range(2) for b in range(3)) for j in range(3)]
            for i in range(3)]],
-         "Cell (i, j) should read the window of height rows and width columns that starts at (i, j).")
+         "Cell (i, j) should read the window of height rows and width columns that starts there.")
 
 
 def test_cells_fit_exactly(mine):
     for size, window, stride, count in ((26, 26, 4, 1), (30, 26, 4, 2), (106, 26, 4, 21),
                                         (512, 224, 32, 10)):
         same(mine.cells(size, window, stride), count,
-             f"A window of {window} in {size} pixels: it has room to move by {size - window} pixels, "
+             f"A window of {window} in {size} pixels: it has room to move by {size - window}, "
              "and its first position counts too.")
 
 
 def test_cells_with_pixels_left_over(mine):
     same(mine.cells(109, 26, 4), 21,
-         "The last 3 of 109 pixels are too few for one more step of 4. Such a window does not count.")
+         "The last 3 of 109 pixels are too few for one more step of 4. They make no cell.")

@@ -45,8 +45,8 @@ def test_rarefied(mine):
 
 def test_dense_with_one_weight(mine):
     same(mine.dense(X, np.array([1.0])), [3, 4, 4, 5, 9, 9, 6, 8, 8],
-         "With the kernel (1,) only the pooling layer is left. In the dense version it moves by one "
-         "cell at a time.")
+         "With the kernel (1,) only the pooling layer is left. In the dense version it moves by "
+         "one cell at a time.")
 
 
 def test_dense_is_shift_and_stitch(mine):

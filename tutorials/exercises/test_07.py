@@ -32,8 +32,8 @@ def test_paint_is_the_transpose_of_sliding(mine):
 
 def test_by_zeros_one_value(mine):
     same(mine.by_zeros(np.array([2.0]), np.array([1.0, 2.0, 3.0]), 2), [2, 4, 6],
-         "For one value, the row is 0 0 2 0 0, with k - 1 zeros at each end. The kernel that slides "
-         "over it has to read the last weight first.")
+         "For one value, the row is 0 0 2 0 0, with k - 1 zeros at each end. The kernel that "
+         "slides over it has to read the last weight first.")
 
 
 def test_by_zeros_between_values(mine):

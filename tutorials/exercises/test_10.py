@@ -22,8 +22,8 @@ def cells():
 def test_patches(mine):
     image = np.arange(2 * 6 * 8.0).reshape(2, 6, 8)
     same(mine.patches(image, [(0, 0), (1, 2)], 3, 2), [image[:, :3, :3], image[:, 2:5, 4:7]],
-         "Cell (i, j) sees `field` rows from stride * i on, and `field` columns from stride * j on. "
-         "All channels are kept.")
+         "Cell (i, j) sees `field` rows from stride * i on, and `field` columns from stride * j "
+         "on. All channels are kept.")
 
 
 def test_patches_give_the_cells_of_the_map(mine):
@@ -57,23 +57,27 @@ def test_gradient_of_cells_without_a_label(mine):
 
 
 def test_gradient_of_large_scores(mine):
-    got = mine.sampled_gradient(np.array([1000.0, 0]).reshape(2, 1, 1), np.array([[1]]),
-                                np.array([[True]]), 1.0)
+    with np.errstate(all="ignore"):
+        got = mine.sampled_gradient(np.array([1000.0, 0]).reshape(2, 1, 1), np.array([[1]]),
+                                    np.array([[True]]), 1.0)
     same(got.ravel(), [1, -1],
          "exp(1000) is too large for a float: subtract the largest score of each cell first.")
 
 
 def test_gradient_of_no_cell(mine):
     scores, labels = cells()
-    same(mine.sampled_gradient(scores, labels, np.zeros((1, 3), bool), 0.5), np.zeros((4, 1, 3)),
-         "With an empty mask the gradient is 0, not 0 / 0: divide by all labeled cells, not by those "
-         "that are kept.")
+    with np.errstate(all="ignore"):
+        got = mine.sampled_gradient(scores, labels, np.zeros((1, 3), bool), 0.5)
+    same(got, np.zeros((4, 1, 3)),
+         "With an empty mask the gradient is 0, not 0 / 0: divide by all labeled cells, not by "
+         "those that are kept.")
 
 
 def test_gradient_is_right_on_average(mine):
     scores, labels = cells()
     whole = mine.sampled_gradient(scores, labels, np.ones((1, 3), bool), 1.0)
-    mean = sum(chance(m, 0.25) * mine.sampled_gradient(scores, labels, m, 0.25) for m in MASKS)
+    with np.errstate(all="ignore"):
+        mean = sum(chance(m, 0.25) * mine.sampled_gradient(scores, labels, m, 0.25) for m in MASKS)
     same(mean, whole,
          "Averaged over all masks, the gradient has to be the whole one. A cell is kept with "
          "probability p, so what must it be multiplied by?")
@@ -86,5 +90,5 @@ def test_noise(mine):
         expected = sum(chance(mask, p) * ((gradient - each.sum(axis=0)) ** 2).sum()
                        for mask, gradient in zip(MASKS, sampled))
         same(mine.noise(each, p), expected,
-             "The variance of m / p is (1 - p) / p for each cell. It multiplies the squared length of "
-             "that cell's own gradient, and these add up.")
+             "The variance of m / p is (1 - p) / p for each cell. It multiplies the squared length "
+             "of that cell's own gradient, and these add up.")

@@ -22,13 +22,17 @@ def noise(each, p):
     return (1 - p) / p * (each**2).sum()
 
 
+def _no_factor(scores, labels, keep, p):
+    return sampled_gradient(scores, labels, keep, 1)
+
+
 def _divided_by_kept(scores, labels, keep, p):
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
         return sampled_gradient(scores, labels, keep, p) * p * labels.size / keep.sum()
 
 
 def _overflows(scores, labels, keep, p):
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         e = np.exp(scores)
         return sampled_gradient(np.log(e / e.sum(axis=0)), labels, keep, p)
 
@@ -40,7 +44,7 @@ def _counts_all(scores, labels, keep, p):
 # Each mistake: the function it stands in for, and words of the hint that it gets.
 MISTAKES = [
     ("patches", lambda image, cells, field, stride: patches(image, cells, field, 1), "stride * i"),
-    ("sampled_gradient", lambda s, y, keep, p: p * sampled_gradient(s, y, keep, p), "multiplied by"),
+    ("sampled_gradient", _no_factor, "multiplied by"),
     ("sampled_gradient", _divided_by_kept, "not 0 / 0"),
     ("sampled_gradient", _counts_all, "labeled cell either"),
     ("sampled_gradient", _overflows, "too large"),

@@ -53,8 +53,8 @@ def test_scores_without_a_class(mine):
     with np.errstate(all="ignore"):
         got = mine.scores(n)
     same(got, [9 / 12, (6 / 8 + 3 / 4) / 2, (6 / 9 + 3 / 6) / 2, (8 * 6 / 9 + 4 * 3 / 6) / 12],
-         "Class 2 is neither labeled nor predicted. All means leave it out: they neither are NaN nor "
-         "count it as 0.")
+         "Class 2 is neither labeled nor predicted. All means leave it out: they are not NaN, nor "
+         "do they count it as 0.")
 
 
 def test_scores_of_a_class_that_is_only_predicted(mine):

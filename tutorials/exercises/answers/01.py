@@ -30,13 +30,13 @@ def _eight_bits(labels, predictions, n_class):
     return np.bincount(cells, minlength=n_class**2)[: n_class**2].reshape(n_class, n_class)
 
 
-def _scores(n, union_of=lambda row, column, right: row + column - right, empty=np.nan, mean=np.mean):
+def _scores(n, union_of=lambda row, column, right: row + column - right, empty=np.nan):
     right, labeled, predicted = np.diag(n), n.sum(axis=1), n.sum(axis=0)
     union = union_of(labeled, predicted, right)
     with np.errstate(all="ignore"):
         iu = np.where(union > 0, right / union, empty)
         accuracy = np.where(labeled > 0, right / labeled, empty)
-    return right.sum() / n.sum(), mean(accuracy), mean(iu), np.nansum(labeled * iu) / n.sum()
+    return right.sum() / n.sum(), accuracy.mean(), iu.mean(), np.nansum(labeled * iu) / n.sum()
 
 
 def _leaves_out_unlabeled(n):

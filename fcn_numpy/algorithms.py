@@ -23,13 +23,13 @@ def algorithm(name: str) -> Iterator[None]:
         "auto", the choice outside of any block: `fcn_numpy.fast`, with Winograd's algorithm for
         float32 and 3x3 kernels at stride 1 with at least 64 channels in and out, except on the
         smallest maps. "im2col": the same without Winograd's algorithm; in float32 its rounding
-        errors are a third (64 channels) to a sixth (512) of Winograd's. "plain": the textbook
-        alone.
+        errors are a third (64 channels) to a sixth (512) of Winograd's. "plain": only the
+        textbook.
 
     Notes
     -----
-    Where two algorithms round differently, another cell may win a pool, or a ReLU be on instead of
-    off. float32 gradients through such a cell differ by up to 5e-3, more often with Winograd.
+    Where two algorithms round differently, another cell may win a pooling window, or a ReLU may be
+    on instead of off. float32 gradients through such a cell differ by up to 5e-3, more often with Winograd.
     Neighboring pixels that differ by a factor of 1e6 cost Winograd's algorithm digits: relative
     errors of 8e-5 to 4e-4.
 

@@ -1,4 +1,4 @@
-"""Checks of arguments at the door: what was expected, and what came."""
+"""Checks of arguments, which say what was expected and what came."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def divide(number: int, groups: int, name: str) -> int:
 
 
 def is_number(value: object) -> bool:
-    """Return whether a value is a real number, of Python or NumPy, and no bool."""
+    """Return whether a value is a real number, of Python or NumPy, but not a bool."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
@@ -59,7 +59,7 @@ def pair(value: int | Pair, name: str, minimum: int = 0) -> Pair:
         If it is anything else, or a number is below `minimum`.
     """
     if type(value) is tuple and list(map(type, value)) == [int, int] and min(value) >= minimum:
-        return value  # the way of most calls, which are many
+        return value  # the fast path
     values = value if isinstance(value, (tuple, list)) else (value, value)
     if len(values) != 2:
         raise ValueError(f"expected {name} to be an int or a pair of ints, got {value!r}")
@@ -95,7 +95,7 @@ def check_array(
     kinds : str
         Allowed kinds of dtype: "f" for floating, "iu" for integer.
     dtype : dtype, optional
-        The dtype that x must have: arrays of two dtypes are not mixed in silence.
+        The dtype that x must have: arrays of two dtypes are never mixed silently.
     owner : str
         Whose dtype that is: "its parameters".
     """
@@ -119,7 +119,7 @@ def check_array(
 
 
 def check_plain(x: object, name: str) -> None:
-    """Raise ValueError for a masked array or a matrix: they compute otherwise than an array."""
+    """Raise ValueError for a masked array or a matrix, which compute differently from arrays."""
     if isinstance(x, np.ma.MaskedArray):
         raise ValueError(f"expected {name} to be a plain array, got a MaskedArray: fill it first")
     if isinstance(x, np.matrix):

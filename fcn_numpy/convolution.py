@@ -1,4 +1,4 @@
-"""A convolution is a matrix: y = M x. Three functions are all that a network needs of it.
+"""A convolution is a matrix: y = M x. A network needs only three functions of it.
 
 ====================  ======================================================================
 `conv2d`              M x: the convolution
@@ -17,7 +17,7 @@ That is the whole theory, and the code below follows it literally. With groups, 
 and y are split into that many parts, and each part of y sees only its own part of x: M is block
 diagonal.
 
-`fcn_numpy.fast` computes the same in less time and memory; it runs by default, except in
+`fcn_numpy.fast` computes the same in less time and memory. It runs by default, except inside
 ``algorithm("plain")``. Arrays that do not fit together raise ValueError, and so does an input
 smaller than one window. The names are those of torch.nn.grad.
 """
@@ -140,16 +140,15 @@ def conv2d_input(
 ) -> np.ndarray:
     """Apply the transpose of the convolution with w: Mᵀ grad_y.
 
-    It turns the gradient with respect to the output of `conv2d` into that with respect to its
-    input. Used forward, it upsamples: each cell of grad_y is multiplied by the kernel and added to
-    its window.
+    It turns the gradient of the output of `conv2d` into the gradient of its input. Used in a forward
+    pass, it upsamples: each cell of grad_y is multiplied by the kernel and added to its window.
 
     Parameters
     ----------
     grad_y : ndarray, shape (N, F, Ho, Wo), floating
     w : ndarray, shape (F, C / groups, kh, kw), dtype of grad_y
     input_size : (int, int)
-        Height and width of the convolution's input; several sizes can have the same output size.
+        Height and width of the convolution's input. Several sizes can have the same output size.
     stride, padding, dilation : int or pair of int
     groups : int
 

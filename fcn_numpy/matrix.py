@@ -20,7 +20,7 @@ def conv_matrix(
 ) -> scipy.sparse.csr_array:
     """Write out the matrix of a convolution: ``conv2d(x, w).ravel() == M @ x.ravel()``.
 
-    It is meant for one small image: to read, to plot, to test the functions against. Row
+    Use it for one small image: to read, to plot, and to test the functions against. Row
     (f, i, j) holds the kernel of output f where the window of cell (i, j) lies in the input. With
     groups it is block diagonal, with one block per group.
 
@@ -53,7 +53,7 @@ def conv_matrix(
         return csr_array(block_diag(blocks, "csr"))
     window = Window.of(w.shape[2:], stride, padding, dilation)
     h, wd = pair(input_size, "input_size", 1)
-    # The columns of an image whose pixels are their own numbers tell which pixel each tap reads.
+    # If every pixel is its own number, the columns of the image say which pixel each tap reads.
     f, c = w.shape[:2]
     pixels = np.arange(1, c * h * wd + 1).reshape(1, c, h, wd)  # 0 is the padding
     read = im2col(pixels, *window)[0]  # (taps, cells)

@@ -46,7 +46,7 @@ class Window(NamedTuple):
     def output_size(self, size: IntOrPair, ceil_mode: bool = False) -> Pair:
         """Count the windows that fit: ``floor((size + 2 p - extent) / s) + 1``.
 
-        With `ceil_mode` the division rounds up: a last window may hang over the end, unless it
+        With `ceil_mode` the division rounds up: the last window may hang over the end, unless it
         would start beyond the input (the rule of torch.nn.MaxPool2d).
         """
         size, counts = pair(size, "size"), []
@@ -64,7 +64,8 @@ class Window(NamedTuple):
     def input_size(self, size: IntOrPair, output_padding: IntOrPair = 0) -> Pair:
         """Invert `output_size`: ``(size - 1) s - 2 p + extent + output_padding``.
 
-        Above stride 1 several input sizes give one output size; output_padding 0: the smallest.
+        With a stride above 1, several input sizes have this output size; output_padding 0 gives the
+        smallest.
         """
         size, extras = pair(size, "size", 1), pair(output_padding, "output_padding")
         numbers = zip(size, self.stride, self.padding, self.extent, extras)

@@ -18,28 +18,27 @@ class SoftmaxCrossEntropy(Module):
         loss = weight[k] * (log(sum over j of exp(s[j])) - s[k])
         gradient by s[j] = weight[k] * (softmax(s)[j] - (j == k))
 
-    over all pixels whose label is not `ignore_index`. Computed with the largest score
-    subtracted, so that scores of 1e4 do no harm, and in float32 at least: float16 is the dtype of
-    scores and gradient only.
+    over all pixels whose label is not `ignore_index`. The largest score is subtracted first, so
+    scores of 1e4 do no harm. The computation uses at least float32, even for float16 scores.
 
     Parameters
     ----------
     ignore_index : int
         Label of pixels that do not count.
     reduction : {"mean", "sum"}
-        "mean" divides by the number of labeled pixels, with class weights by the sum of their
+        "mean" divides by the number of labeled pixels or, with class weights, by the sum of their
         weights. "sum" is the unnormalized loss that the paper's "heavy learning" uses.
     weight : array_like, shape (K,), optional
         A factor for each class.
     sampling : LossSampling, optional
-        Draws the pixels that count, anew in each forward in train mode. "mean" still divides by
-        all labeled pixels, so that loss and gradient are right on average.
+        Draws the pixels that count, again in every forward in train mode. "mean" still divides by
+        all labeled pixels, so the loss and the gradient are right on average.
 
     Attributes
     ----------
     total : float
-        Sum of the class weights of all labeled pixels of the last forward, without class weights
-        their number: what "mean" divides by.
+        What "mean" divided by in the last forward: the number of labeled pixels or, with class
+        weights, the sum of their weights.
 
     Notes
     -----
@@ -114,7 +113,7 @@ class SoftmaxCrossEntropy(Module):
             From 0 to K - 1, or `ignore_index`.
         """
         counted = self._check(scores, labels)
-        # A label that is ignored may lie outside of 0..K-1: any class will do, its factor is 0.
+        # An ignored label may be outside of 0..K-1. Any class will do, since its factor is 0.
         index = np.where(counted, labels, 0).astype(np.intp)[:, None]
         factor = counted.astype(np.float64)
         if self.weight is not None:

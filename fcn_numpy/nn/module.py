@@ -21,12 +21,12 @@ class Module:
 
     A layer defines ``forward``, ``backward`` and ``trace``. trace is forward for descriptions: it
     takes the input's `fcn_numpy.geometry.FeatureMap` and returns the output's. A network needs no
-    trace: its forward is made of layer calls. backward belongs to the latest forward; if x is
-    changed in place between the two, gradients are wrong, and unlike PyTorch nothing notices.
+    trace: its forward is made of layer calls. backward belongs to the latest forward. If x is
+    changed in place between the two, gradients are wrong, and unlike in PyTorch nothing notices.
 
     Attributes that are Parameters or Modules are found in the order in which they were set. Their
     names are those in `state_dict`, with dots between levels. Modules whose names begin with an
-    underscore are left out: a network may keep its layers there in the order they run in.
+    underscore are left out: a network may keep its layers there in the order in which they run.
     """
 
     training = True
@@ -58,7 +58,7 @@ class Module:
         self._saved = values if self.training else None
 
     def _take(self) -> tuple:
-        """Take what forward saved. A second backward is an error, not a wrong number."""
+        """Take what forward saved. A second backward is an error."""
         if self._saved is None:
             raise RuntimeError(f"{type(self).__name__}.backward needs a forward in train mode "
                                "before it; nothing is kept in eval mode or after a backward")

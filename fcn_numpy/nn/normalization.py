@@ -1,4 +1,4 @@
-"""LocalResponseNorm: each number divided by what nearby channels hold, as in AlexNet."""
+"""LocalResponseNorm: divide each number by the size of nearby channels, as in AlexNet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fcn_numpy.nn.module import Module
 
 
 class LocalResponseNorm(Module):
-    """Divide each cell by what the channels around it hold at the same place.
+    """Divide each cell by the size of the neighboring channels at the same position.
 
     ::
 

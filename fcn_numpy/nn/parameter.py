@@ -26,8 +26,8 @@ class Parameter:
         self.data = data
         self.lr_mult = lr_mult
         self.decay_mult = decay_mult
-        self._grad = np.zeros(data.shape, data.dtype)  # not touched before it is needed
-        self._is_zero = True  # true whatever _grad holds: zeros are written on first read
+        self._grad = np.zeros(data.shape, data.dtype)  # not touched until it is needed
+        self._is_zero = True  # whatever _grad holds: zeros are written on the first read
 
     @property
     def grad(self) -> np.ndarray:  # noqa: D102
@@ -45,7 +45,7 @@ class Parameter:
 
     @property
     def buffer(self) -> np.ndarray | None:
-        """Where to compute the first gradient after zero_grad, without a copy; None otherwise."""
+        """Where the first gradient after zero_grad can be computed without a copy, or None."""
         return self._grad if self._is_zero else None
 
     def add_grad(self, value: np.ndarray) -> None:

@@ -12,7 +12,7 @@ class MaxPool2d(Windowed):
     """Maximum over windows: ``y[n, c, i, j] = max over a, b of x[n, c, i s - p + a d, ...]``.
 
     The gradient goes to the cell that won, or to the first of equals in reading order.
-    Padding never wins. Sizes and ties are those of torch.nn.MaxPool2d.
+    Padding never wins. Sizes and ties follow torch.nn.MaxPool2d.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class MaxPool2d(Windowed):
         return y
 
     def backward(self, grad: np.ndarray) -> np.ndarray:
-        """Return the gradient of x: that of y where a cell won, times 0 (inf: NaN) elsewhere."""
+        """Return the gradient of x: that of y where a cell won, 0 times it (inf: NaN) elsewhere."""
         winner, shape, dtype = self._take()
         self._check_grad(grad, winner.shape, dtype)
         if fast.on():

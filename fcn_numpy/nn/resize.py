@@ -1,4 +1,4 @@
-"""AdaptiveAvgPool2d and BilinearResize: maps brought to a size, by a matrix on each axis."""
+"""AdaptiveAvgPool2d and BilinearResize: resizing a map by a matrix on each axis."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def interpolation_matrix(size: int, new_size: int, align_corners: bool) -> np.nd
 
     Cell i of the result lies at ``(i + 1/2) size / new_size - 1/2`` of the old row, as if cells
     were areas and both rows equally long; or, with `align_corners`, at
-    ``i (size - 1) / (new_size - 1)``, so that the first and last cells coincide. What lies
-    outside of the old row takes its outermost cell.
+    ``i (size - 1) / (new_size - 1)``, so that the first and last cells coincide. Positions
+    outside of the old row take its outermost cell.
 
     Parameters
     ----------

@@ -11,14 +11,14 @@ from fcn_numpy.nn.module import Module
 class LossSampling(Module):
     """In train mode, keep the loss of each pixel with probability p, and divide it by p.
 
-    ``y = x * keep / p`` for the factor x that a pixel's loss is multiplied with: the mean over
-    all masks is the loss of the whole image, and so is that of the gradients. In eval mode, and
-    with p = 1 (whole-image training), y = x and nothing is drawn.
+    ``y = x * keep / p``, where x is the factor of a pixel's loss. Averaged over all masks, this is
+    the loss of the whole image, and likewise for the gradient. In eval mode, and with p = 1
+    (whole-image training), y = x and nothing is drawn.
 
-    Training on patches is a way to draw some of the losses of an image. If each patch is the
-    receptive field of one cell of the output, the gradient is that of the whole image with all
-    other cells masked, only computed with less sharing; patches that overlap compute the same
-    cells of inner maps again and again. Hence: ``SoftmaxCrossEntropy(sampling=LossSampling(0.5))``.
+    Training on patches draws some of the losses of an image. If each patch is the receptive field
+    of one output cell, the gradient equals that of the whole image with all other cells masked.
+    Patches only cost more, because overlapping ones compute the same inner cells again. Use it as
+    ``SoftmaxCrossEntropy(sampling=LossSampling(0.5))``.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ class LossSampling(Module):
 
     Notes
     -----
-    Long et al., section 3.4, "Patchwise training is loss sampling", and figure 5. There, batches
-    grow by 1 / p, so that as many pixels count in a step as without. It has no backward: what it
-    is given are factors, not something that is learned.
+    Long et al., section 3.4, "Patchwise training is loss sampling", and figure 5. There,
+    batches grow by 1 / p, so that as many pixels count in a step as without sampling. It has no
+    backward, because it changes factors, not anything that is learned.
     """
 
     def __init__(self, p: float, rng: np.random.Generator | None = None):

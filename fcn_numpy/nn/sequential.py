@@ -13,8 +13,8 @@ class Sequential(Module):
     Parameters
     ----------
     *layers : Module
-        One layer cannot stand in two places: its second forward replaces what the first one saved,
-        and backward raises RuntimeError when it comes to the layer again. Two layers may share a
+        A layer must not appear twice: its second forward would replace what the first one saved,
+        and backward raises RuntimeError when it reaches the layer again. Two layers may share a
         Parameter.
     """
 

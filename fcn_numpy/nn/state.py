@@ -42,10 +42,10 @@ def load_state(
     state : dict of str to ndarray
         Values under the names of `Module.state_dict`.
     strict : bool
-        Whether a name that only one side has is an error. If not, such names are skipped.
+        Whether a name that only one side has is an error. Otherwise such names are skipped.
     assign : bool
         Whether parameters may become the given arrays, where dtype and layout fit, instead of
-        copies of them. So the weights of a large network are not held in memory twice.
+        copies of them, so that large weights are not in memory twice.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def load_state(
     ------
     ValueError
         With `strict`, for missing or unexpected names; in any case for a wrong shape, for a
-        masked array, or for values that are not numbers. Nothing has been changed then.
+        masked array, or for values that are not numbers. In that case nothing has changed.
     """
     report = LoadReport(
         [name for name in own if name not in state], [name for name in state if name not in own]

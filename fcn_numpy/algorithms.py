@@ -29,7 +29,8 @@ def algorithm(name: str) -> Iterator[None]:
     Notes
     -----
     Where two algorithms round differently, another cell may win a pooling window, or a ReLU may be
-    on instead of off. float32 gradients through such a cell differ by up to 5e-3, more often with Winograd.
+    on instead of off. float32 gradients through such a cell differ by up to 5e-3, more often with
+    Winograd's algorithm.
     Neighboring pixels that differ by a factor of 1e6 cost Winograd's algorithm digits: relative
     errors of 8e-5 to 4e-4.
 

@@ -140,8 +140,8 @@ def conv2d_input(
 ) -> np.ndarray:
     """Apply the transpose of the convolution with w: Mᵀ grad_y.
 
-    It turns the gradient of the output of `conv2d` into the gradient of its input. Used in a forward
-    pass, it upsamples: each cell of grad_y is multiplied by the kernel and added to its window.
+    It turns the gradient of the output of `conv2d` into the gradient of its input. Used forward, it
+    upsamples: each cell of grad_y is multiplied by the kernel and added to its window.
 
     Parameters
     ----------

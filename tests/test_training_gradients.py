@@ -1,7 +1,10 @@
 """The gradient of a batch is the same in one process and in several; workers answer or fail."""
 
+import contextlib
 import dataclasses
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from fcn_numpy.models import TINY
 from fcn_numpy.nn import Dropout2d, LossSampling, SoftmaxCrossEntropy
 from fcn_numpy.prediction import prepare
 from fcn_numpy.seeds import stream
-from fcn_numpy.training import SEGMENTERS, OwnData, Settings
+from fcn_numpy.training import SEGMENTERS, OwnData, Settings, train
 from fcn_numpy.training.gradients import (
     PARTS,
     ParallelGradients,
@@ -26,7 +29,7 @@ from fcn_numpy.training.gradients import (
 from fcn_numpy.training.images import FolderImages, ToyImages
 from fcn_numpy.training.networks import make_loss, make_model
 from fcn_numpy.training.part import Part
-from fcn_numpy.training.workers import WorkerPool
+from fcn_numpy.training.workers import WorkerFailed, WorkerPool, WorkersInTurn
 
 QUICK = Settings().quick().with_stages(*SEGMENTERS, dropout=0.5)
 
@@ -212,3 +215,32 @@ def test_the_algorithm_reaches_the_workers(name):
         job = PartJob(QUICK, None, Part())
     with WorkerPool([AskedForAlgorithm(job)]) as pool:
         assert pool.call(AskedForAlgorithm.answer) == [name]
+
+
+def test_workers_in_turn_give_the_same_bits(tmp_path, monkeypatch):
+    """As in a browser, where there are no processes."""
+    settings = Settings(seed=3).quick()
+    for name in ("processes", "turns"):
+        train(tmp_path / name, settings)
+        # In the second run, starting a process is an error.
+        monkeypatch.setattr(sys, "platform", "emscripten")
+        monkeypatch.setattr(subprocess, "Popen", None)
+    for weights in ("classifier", "fcn32s", "fcn16s", "fcn8s"):
+        first, second = (tmp_path / name / f"{weights}.npz" for name in ("processes", "turns"))
+        assert first.read_bytes() == second.read_bytes()
+
+
+class Failing:
+    """A job that is also the object whose method fails."""
+
+    def start(self):
+        return self
+
+    def fail(self):
+        raise ValueError("no such image")
+
+
+def test_what_fails_in_turn_is_said_as_by_a_process():
+    for pool in (WorkersInTurn([Failing()]), WorkerPool([Failing()])):
+        with contextlib.closing(pool), pytest.raises(WorkerFailed, match="^no such image$"):
+            pool.call(Failing.fail)

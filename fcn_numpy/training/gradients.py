@@ -21,7 +21,7 @@ from fcn_numpy.training.part import Part
 from fcn_numpy.training.scoring import score_images
 from fcn_numpy.training.settings import Settings
 from fcn_numpy.training.stages import Stage
-from fcn_numpy.training.workers import WorkerPool
+from fcn_numpy.training.workers import make_pool
 
 # Number of processes that split a batch, whatever the number of cores: so a run gives the same
 # result to the bit on machines with any number of cores.
@@ -192,7 +192,7 @@ class ParallelGradients:
 
     def __init__(self, settings: Settings, data: OwnData | None = None):
         parts = [Part(number, PARTS) for number in range(PARTS)]
-        self._pool = WorkerPool([PartJob(settings, data, part) for part in parts])
+        self._pool = make_pool([PartJob(settings, data, part) for part in parts])
 
     def __enter__(self) -> ParallelGradients:
         return self

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Protocol
 
+from fcn_numpy.fast.blas import one_thread
 from fcn_numpy.files import reason_of
 
 # Run by `python -I -c`, isolated: a file of the current folder that has the name of a module is
@@ -184,6 +185,36 @@ class WorkerPool:
             status = process.wait()
         how = f"was ended by {_signal_name(-status)}" if status < 0 else f"ended ({status})"
         raise WorkerFailed(f"a worker process {how}") from None
+
+
+class WorkersInTurn:
+    """The same as `WorkerPool` in this process, one after another: the results have the same bits.
+
+    For systems without processes, such as Python in a browser.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    """
+
+    def __init__(self, jobs: Sequence[Job]):
+        self._targets = [job.start() for job in jobs]
+
+    def close(self) -> None:
+        """Do nothing: there is no process to end."""
+
+    def call(self, method: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Call a method of each object, as `WorkerPool.call` does."""
+        try:
+            with one_thread():  # as in a worker: with more threads some products round differently
+                return [method(target, *arguments) for target in self._targets]
+        except (ValueError, OSError, MemoryError) as error:
+            raise WorkerFailed(reason_of(error)) from error
+
+
+def make_pool(jobs: Sequence[Job]) -> WorkerPool | WorkersInTurn:
+    """Return workers in processes of their own, or in turn where there are no processes."""
+    return WorkersInTurn(jobs) if sys.platform == "emscripten" else WorkerPool(jobs)
 
 
 def _signal_name(number):

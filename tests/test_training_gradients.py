@@ -13,6 +13,7 @@ from labeled_folder import write_folder
 from fcn_numpy import fast
 from fcn_numpy.convolution import algorithm
 from fcn_numpy.data import normalize
+from fcn_numpy.fast import blas
 from fcn_numpy.models import TINY
 from fcn_numpy.nn import Dropout2d, LossSampling, SoftmaxCrossEntropy
 from fcn_numpy.prediction import prepare
@@ -220,11 +221,12 @@ def test_the_algorithm_reaches_the_workers(name):
 def test_workers_in_turn_give_the_same_bits(tmp_path, monkeypatch):
     """As in a browser, where there are no processes."""
     settings = Settings(seed=3).quick()
-    for name in ("processes", "turns"):
-        train(tmp_path / name, settings)
-        # In the second run, starting a process is an error.
-        monkeypatch.setattr(sys, "platform", "emscripten")
-        monkeypatch.setattr(subprocess, "Popen", None)
+    train(tmp_path / "processes", settings)
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    monkeypatch.setattr(subprocess, "Popen", None)  # starting a process is an error
+    monkeypatch.setattr(blas, "thread_count", lambda: 1)
+    with blas.one_thread():
+        train(tmp_path / "turns", settings)
     for weights in ("classifier", "fcn32s", "fcn16s", "fcn8s"):
         first, second = (tmp_path / name / f"{weights}.npz" for name in ("processes", "turns"))
         assert first.read_bytes() == second.read_bytes()

@@ -20,7 +20,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Protocol
 
-from fcn_numpy.fast.blas import one_thread
 from fcn_numpy.files import reason_of
 
 # Run by `python -I -c`, isolated: a file of the current folder that has the name of a module is
@@ -188,9 +187,10 @@ class WorkerPool:
 
 
 class WorkersInTurn:
-    """The same as `WorkerPool` in this process, one after another: the results have the same bits.
+    """The same as `WorkerPool`, but in this process, one after another.
 
-    For systems without processes, such as Python in a browser.
+    For systems without processes, such as Python in a browser. With one thread, as in a worker
+    process, the results have the same bits.
 
     Parameters
     ----------
@@ -206,8 +206,7 @@ class WorkersInTurn:
     def call(self, method: Callable[..., Any], *arguments: Any) -> list[Any]:
         """Call a method of each object, as `WorkerPool.call` does."""
         try:
-            with one_thread():  # as in a worker: with more threads some products round differently
-                return [method(target, *arguments) for target in self._targets]
+            return [method(target, *arguments) for target in self._targets]
         except (ValueError, OSError, MemoryError) as error:
             raise WorkerFailed(reason_of(error)) from error
 

@@ -168,3 +168,12 @@ def test_whether_numpy_has_a_blas(monkeypatch, built_with, has_one):
 
 def test_the_product_is_numpys_where_it_has_a_blas():
     assert blas.matmul is (np.matmul if blas.numpy_has_blas() else blas.scipy_matmul)
+
+
+def test_without_scipy_numpy_multiplies(monkeypatch):
+    """In a browser SciPy may come later."""
+    a, b = np.random.default_rng(0).random((2, 3, 4)), np.random.default_rng(1).random((4, 5))
+    monkeypatch.setitem(sys.modules, "scipy.linalg", None)
+    np.testing.assert_array_equal(blas.scipy_matmul(a, b), a @ b)
+    monkeypatch.undo()
+    np.testing.assert_allclose(blas.scipy_matmul(a, b), a @ b)

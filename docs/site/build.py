@@ -45,7 +45,25 @@ REFERENCE = {
 # Pages that make a network of 134 million weights, and what that takes.
 LARGE = {"00_ten_minutes": 1.3, "12_the_real_fcn8s": 2.5, "14_making_numpy_fast": 1.3}
 LINK = re.compile(r"(!?\[(?:[^\]\\]|\\.)*\]\()([^)\s]+)(\))|^(\[[^\]]+\]: )(\S+)()$", re.M)
-FIGURE = re.compile(r"<!-- touch: (\w+) -->")
+# The figures to touch: the page, the heading before which the figure goes, its name, and what it is
+# for those who cannot see it.
+FIGURES = [
+    ("00_ten_minutes", "## All of it in one file", "pixel",
+     "In a browser with JavaScript you can click a pixel of the image here, and see its receptive "
+     "fields, the gradient of its largest score, and what each stream contributed."),
+    ("02_convolution_is_a_matrix", "## What a real layer would need", "window",
+     "In a browser with JavaScript you can drag a window over x here. Its row of M, its column of "
+     "im2col(x), and its cell of y light up together."),
+    ("07_upsampling", "## Exercises", "stamp",
+     "In a browser with JavaScript you can choose kernel and stride here, and watch the stamps add "
+     "up to a flat map or a checkerboard."),
+    ("08_where_am_i", "## Exercises", "crop",
+     "In a browser with JavaScript you can change every layer here, and see where its cells lie on "
+     "the image and where the crops must cut."),
+    ("09_skips", "## Exercises", "pixel",
+     "In a browser with JavaScript you can click a pixel of the image here, and see what each "
+     "stream contributed to its scores."),
+]
 
 
 def main() -> int:
@@ -96,6 +114,7 @@ def stage(docs: Path, runtime: Path | None) -> None:
         str(docs / "assets" / "course"), "zip", ROOT / "tutorials", "weights"
     ))
     shutil.make_archive(str(docs / "assets" / "photos"), "zip", ROOT / "tutorials", "photos")
+    draw_pixel(docs / "assets")
     wheel = make_wheel(docs / "assets")
     settings = {
         "runtime": "pyodide/" if runtime else PUBLIC_RUNTIME, "wheel": wheel.name,
@@ -126,7 +145,51 @@ def with_site_links(text: str, page: Path, pages: list[Path]) -> str:
         return f"{before}{kind}{place.as_posix()}{after}"
 
     text = LINK.sub(site_link, text)
-    return FIGURE.sub(r'<div class="touch" data-figure="\1"></div>', text)
+    for name, heading, figure, words in FIGURES:
+        if page == Path("tutorials", f"{name}.md"):
+            if text.count(f"\n{heading}\n") != 1:
+                raise SystemExit(f"{page}: expected one heading {heading!r}, for a figure to touch")
+            still = f'<div class="touch" data-figure="{figure}" markdown="0"><p>{words}</p></div>'
+            text = text.replace(f"\n{heading}\n", f"\n{still}\n\n{heading}\n")
+    return text
+
+
+def draw_pixel(folder: Path) -> None:
+    """Write what the figure of a pixel that looks back shows: the numbers of `explain`."""
+    import numpy as np
+
+    from fcn_numpy.data import TOY_CLASSES, normalize, toy_shapes
+    from fcn_numpy.explain import explain
+    from fcn_numpy.models import from_file
+
+    size, step = 128, 8
+    model = from_file(ROOT / "tutorials" / "weights" / "fcn8s.npz")
+    image = toy_shapes(37, size, seed=12)[0][36]
+    x = normalize(image[None])[0]
+    influences = []
+    for row in range(step // 2, size, step):
+        for column in range(step // 2, size, step):
+            found = explain(model, x, (row, column))
+            seen = np.sqrt(found.influence().reshape(size // 2, 2, size // 2, 2).mean(axis=(1, 3)))
+            influences.append((255 * seen / seen.max()).astype(np.uint8))
+    # A field repeats after the stride of its stream.
+    spans = {
+        name: [explain(model, x, (at, at)).fields[name] for at in range(period)]
+        for name, period in (("score_fr", 32), ("score_pool4", 16), ("score_pool3", 8))
+    }
+    info = {
+        "size": size, "step": step, "classes": TOY_CLASSES.names, "streams": list(found.streams),
+        "colors": TOY_CLASSES.palette()[: len(TOY_CLASSES)].tolist(),
+        "fields": [
+            {"rows": [f.rows for f in fields], "columns": [f.columns for f in fields]}
+            for fields in (spans[name] for name in found.streams)
+        ],
+    }
+    (folder / "pixel.json").write_text(json.dumps(info), "utf-8")
+    (folder / "pixel.bin").write_bytes(b"".join([
+        np.array(list(found.streams.values()), "<f4").tobytes(),
+        (255 * image).round().astype(np.uint8).tobytes(), np.array(influences).tobytes(),
+    ]))
 
 
 def make_wheel(folder: Path) -> Path:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,12 +51,22 @@ def numpy_has_blas() -> bool:
     return bool(np.show_config(mode="dicts")["Build Dependencies"]["blas"].get("found"))
 
 
-def scipy_matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """Compute np.matmul by SciPy's BLAS, which has float32 and float64."""
-    if a.dtype not in (np.float32, np.float64):
-        return np.matmul(a, b, out=out)
-    from scipy.linalg import blas
+def _scipy_blas() -> Any:
+    try:
+        from scipy.linalg import blas
+    except ModuleNotFoundError:
+        return None
+    return blas
 
+
+def scipy_matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute np.matmul by SciPy's BLAS, which has float32 and float64.
+
+    Without SciPy, which a browser loads only when it is asked to, NumPy computes it.
+    """
+    blas = _scipy_blas()
+    if blas is None or a.dtype not in (np.float32, np.float64):
+        return np.matmul(a, b, out=out)
     gemm = blas.sgemm if a.dtype == np.float32 else blas.dgemm
     shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if out is None:

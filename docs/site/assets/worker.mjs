@@ -93,7 +93,20 @@ async function run({id, code}) {
   }
 }
 
+// Call a function of the namespace that returns bytes.
+function call({id, name, arguments: given}) {
+  try {
+    const result = python.globals.get("namespace").get(name)(...given);
+    const bytes = result.toJs();
+    result.destroy();
+    self.postMessage({kind: "done", id, bytes});
+  } catch (error) {
+    self.postMessage({kind: "done", id, text: String(error.message || error), failed: true});
+  }
+}
+
 self.onmessage = ({data}) => {
   if (data.kind === "begin") begin = data;
+  else if (data.kind === "call") queue = queue.then(() => call(data));
   else queue = queue.then(() => run(data));
 };

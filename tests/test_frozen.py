@@ -362,7 +362,7 @@ class Views(Segmenter):
         rng = np.random.default_rng(0)
         self.conv_a, self.conv_b = nn.Conv2d(3, 2, 3, padding=1, rng=rng), nn.Conv2d(3, 3, 1)
         self.crop = nn.Crop(0)
-        self.sizes = self._find_sizes((Fraction(1), Fraction(1)))
+        self._find_sizes((Fraction(1), Fraction(1)))
 
     def _segment(self, image):
         return {"a": self.conv_a(image), "b": self.crop(self.conv_b(image), image)}

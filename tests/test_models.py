@@ -1,6 +1,8 @@
 """The FCN and its classifier: sizes, names, starting values, gradients, how weights move on."""
 
 import copy
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -1252,3 +1254,16 @@ def test_crops_are_found_whatever_size_the_network_takes(fc_kernel, pad):
     taken = [n for n in range(1, 200) if model.takes(n)]
     for n in taken[:3]:
         assert trace(model, n)[-1].output.size == (n, n)
+
+
+def test_a_network_that_is_not_used_any_more_is_freed_at_once():
+    """Not only when the garbage collector comes by: the large one takes a gigabyte."""
+    model = FCN8s(3, TINY)
+    model.takes(64)
+    freed = weakref.ref(model)
+    gc.disable()
+    try:
+        del model
+        assert freed() is None
+    finally:
+        gc.enable()

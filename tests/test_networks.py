@@ -69,7 +69,7 @@ def test_scores_that_another_layer_takes_are_an_output_too():
             self.heads, self.n_class = {"a": 2, "b": 2}, 4
             self.inputs, self.backbone = {"image": 3}, TINY
             self.conv, self.relu = Conv2d(3, 2, 1, rng=rng()), ReLU()
-            self.sizes = self._find_sizes((Fraction(1), Fraction(1)))
+            self._find_sizes((Fraction(1), Fraction(1)))
 
         def _segment(self, image):
             a = self.conv(image)

@@ -214,7 +214,7 @@ class Layers(FCN):
     def __init__(self, *layers, n_class):
         self.backbone, self.n_class, self.inputs = THIN, n_class, {"image": 3}
         self.layers = Sequential(*layers)
-        self.sizes = self._find_sizes((Fraction(1), Fraction(1)))
+        self._find_sizes((Fraction(1), Fraction(1)))
 
     def _segment(self, image):
         return self.layers(image)

@@ -98,7 +98,7 @@ class FCN(Segmenter):
                 learn_upsampling=learn_upsampling, dtype=dtype,
             )
             self._adopt(head.children())
-        self.sizes = self._find_sizes(maps[self._coarsest].grid.scale)
+        self._find_sizes(maps[self._coarsest].grid.scale)
 
     def _segment(self, image):
         maps = self._features(image)

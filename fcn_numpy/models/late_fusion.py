@@ -61,7 +61,7 @@ class LateFusion(Segmenter):
         scores, weight = self._fuse(*images), last.weight
         self.upscore = upsampling(scores, images[0], weight.lr_mult > 0, weight.data.dtype)
         self.crop = nn.Crop(self.upscore.trace(scores).grid.offset_of(images[0].grid))
-        self.sizes = self._find_sizes(scores.grid.scale)
+        self._find_sizes(scores.grid.scale)
         self.train(color.training)
 
     def _fuse(self, color, hha):

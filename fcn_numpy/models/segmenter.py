@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from fcn_numpy import nn
-from fcn_numpy.checks import IntOrPair, check_array, whole_number
+from fcn_numpy.checks import IntOrPair, Pair, check_array, whole_number
 from fcn_numpy.geometry import FeatureMap, feature_maps
 from fcn_numpy.models.backbone import Backbone
 from fcn_numpy.models.sizes import Sizes
@@ -33,7 +33,6 @@ class Segmenter(nn.Module):
     heads: dict[str, int] = {}
     n_class: int
     backbone: type[Backbone]
-    sizes: Sizes
 
     def forward(self, *images: np.ndarray) -> np.ndarray | dict[str, np.ndarray]:
         """Return scores of shape (N, n_class, H, W) for images of shape (N, C, H, W).
@@ -60,9 +59,17 @@ class Segmenter(nn.Module):
     def _segment(self, *images):
         raise TypeError(f"{type(self).__name__} defines no _segment")
 
-    def _find_sizes(self, stride: tuple[Fraction, Fraction]) -> Sizes:
-        # A bound method, unlike a function made here, is copied and pickled with the network.
-        return Sizes(f"{type(self).__name__} on {self.backbone.name}", self._trace_at, stride)
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of images that the network takes."""
+        # Made anew each time: kept, it would refer back to the network, whose memory would then
+        # be freed only when Python looks for such circles.
+        name = f"{type(self).__name__} on {self.backbone.name}"
+        return Sizes(name, self._trace_at, self._stride, self._taken)
+
+    def _find_sizes(self, stride: tuple[Fraction, Fraction]) -> None:
+        self._stride = stride
+        self._taken: dict[Pair, bool] = {}
 
     def _trace_at(self, size):
         self._segment(*feature_maps(tuple(self.inputs.values()), size))

@@ -25,15 +25,18 @@ class Sizes:
         Traces the network at a size, (H, W), and raises ValueError where that cannot be done.
     stride : (Fraction, Fraction)
         Of the coarsest feature map, after which the sizes repeat.
+    taken : dict of (int, int) to bool
+        Sizes whose answer is known; more are added.
     """
 
     def __init__(
-        self, name: str, segment: Callable[[Pair], object], stride: tuple[Fraction, Fraction]
+        self, name: str, segment: Callable[[Pair], object], stride: tuple[Fraction, Fraction],
+        taken: dict[Pair, bool],
     ):
         self._name = name
         self._segment = segment
         self._stride = int(max(stride))
-        self._taken: dict[Pair, bool] = {}
+        self._taken = taken
 
     def take(self, size: int | Pair) -> bool:
         """Return whether a size is taken."""

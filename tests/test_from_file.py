@@ -155,7 +155,7 @@ def test_a_network_to_be_filled_draws_nothing():
     (lambda s: s.update({"conv1_1.weight": np.zeros((8, 4, 3, 3))}), r"conv1_1\.weight of shape"),
     (lambda s: s.update({"upscore8.weight": np.zeros((3, 3, 4, 4))}), r"upscore8\.weight of sh"),
     (lambda s: s.update({"score_fr.weight": np.float32(3)}), r"expected score_\w+\.weight of sh"),
-    (lambda s: s.clear(), "fc6.weight among their names, got none"),
+    (lambda s: s.clear(), "fc6.weight among the names, got none"),
 ])
 def test_what_does_not_fit_is_named(tmp_path, change, words):
     state = filled(FCN8s(3, TINY)).state_dict()
@@ -313,7 +313,7 @@ def test_names_of_other_networks_are_shown_escaped(tmp_path):
     unknown = {f"{EVIL}{n}": np.zeros(1) for n in range(50)}
     fcn_of_another_kind = {n: v for n, v in tiny.items() if "upscore8" not in n} | unknown
     for state, words in (
-        (unknown, "fc6.weight among their names, got \\x1b[31m\\x07"),
+        (unknown, "fc6.weight among the names, got \\x1b[31m\\x07"),
         (fcn_of_another_kind, "and one of upscore.weight"),
     ):
         for take in (fcn_for, lambda s: from_file(saved(tmp_path, s))):

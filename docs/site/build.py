@@ -144,7 +144,7 @@ def with_site_links(text: str, page: Path, pages: list[Path]) -> str:
         kind = TREE if (ROOT / place).is_dir() else HOME
         return f"{before}{kind}{place.as_posix()}{after}"
 
-    text = LINK.sub(site_link, text)
+    text = LINK.sub(site_link, text).replace("<details>", '<details markdown="1">')
     for name, heading, figure, words in FIGURES:
         if page == Path("tutorials", f"{name}.md"):
             if text.count(f"\n{heading}\n") != 1:

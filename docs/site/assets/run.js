@@ -81,7 +81,7 @@
     block.after(tools, out);
     const cell = {
       index, code, out, shown, ran: false,
-      text: () => bar.short() ? code.innerText.replace(SHORT, "$1$3$2$3") : code.innerText,
+      text: () => bar.short() ? code.textContent.replace(SHORT, "$1$3$2$3") : code.textContent,
       reset() {
         code.innerHTML = original; out.hidden = true; out.replaceChildren(); undo.hidden = true; cell.ran = false;
         if (shown) shown.hidden = false;

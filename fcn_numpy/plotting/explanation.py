@@ -41,8 +41,11 @@ def draw_explanation(
     streams = {name: s[:, :h, :w] for name, s in explanation.streams.items()}
     winner, runner_up = (classes.names[n] for n in (explanation.winner, explanation.runner_up))
     columns = max(3, len(streams))
+    tall = 3.1 * min(1.5, h / w)
+    # However flat the image, the bars need room.
+    heights = max(2.6, tall) + 0.5, tall + 0.3, tall + 0.3
     figure, axes = new_figure(
-        (3.1 * columns, 9.4 * (0.25 + 0.75 * min(1.5, h / w))), 3, columns, layout="constrained"
+        (3.1 * columns, sum(heights)), 3, columns, layout="constrained", height_ratios=heights
     )
     row, column = explanation.pixel
     colors = dict(zip(streams, itertools.cycle(FIELD_COLORS)))

@@ -1,4 +1,4 @@
-"""The card of a network: what its file says besides weights, so that names travel with them."""
+"""The card of a network: what its file says besides the weights, such as names of classes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from fcn_numpy.prediction import means_for
 
 CLASSES_FILE = "classes.csv"
 MARK = "fcn_numpy"
-# The endings of formats that carry weights alone.
+# The extensions of formats that hold only weights.
 PLAIN = (".pth", ".pt", ".caffemodel")
-# What an image must be like, by its kind.
+# How to prepare an image, by its kind.
 INPUTS = {
     "color": "BGR from 0 to 255, minus {} (the mean blue, green and red)",
     "hha": "HHA from 0 to 255, minus {}",
@@ -35,18 +35,19 @@ NORMALISED = "RGB from 0 to 1, minus the mean of each color in each image, times
 
 @dataclass(frozen=True)
 class Card:
-    """What a network tells apart, and what its images must be like.
+    """The classes of a network, and how to prepare its images.
 
     Attributes
     ----------
     classes : Classes, optional
-        None if nobody has said which they are, or there are several heads.
+        None if they are not known, or there are several heads.
     percentiles : (float, float), optional
-        What `fcn_numpy.data.stretch` did to the images it was trained on; None for nothing.
+        The percentiles by which `fcn_numpy.data.stretch` changed the training images; None if it
+        did not change them.
     heads : dict of str to Classes
         The classes of each of several heads, as far as they are known.
     means : dict of str to tuple of float, optional
-        What is subtracted from the images (`fcn_numpy.prediction.prepare`).
+        The means to subtract from the images (`fcn_numpy.prediction.prepare`).
     """
 
     classes: Classes | None = None
@@ -59,14 +60,14 @@ class Card:
         return self.heads.keys() == model.heads.keys() if model.heads else self.classes is not None
 
     def of_heads(self, model: Segmenter | Frozen) -> dict[str, Classes]:
-        """Return the classes of each head of a network; of the only one under ""."""
+        """Return the classes of each head of a network; a single head has the name ""."""
         if not model.heads:
             return {"": self.named(model.n_class)}
         unknown = {head: Card().named(n) for head, n in model.heads.items()}
         return {**unknown, **self.heads}
 
     def named(self, n_class: int) -> Classes:
-        """Return the classes; "class 0", "class 1" and so on if they are not known."""
+        """Return the classes, or "class 0", "class 1" and so on if they are not known."""
         if self.classes is not None:
             return self.classes
         return Classes.named([f"class {number}" for number in range(n_class)])
@@ -83,13 +84,13 @@ class Card:
         n_class : int
             Number of classes of the network.
         path : path-like
-            The network's file, which errors name.
+            The network's file, for error messages.
 
         Returns
         -------
         ndarray, shape (n_class,), int64
             ``scores[numbers]`` are the network's scores in the order of the list. If the network's
-            classes are not known, the order is taken to be the same.
+            classes are not known, the order is assumed to be the same.
 
         Raises
         ------
@@ -116,7 +117,7 @@ class Card:
         Returns
         -------
         dict of str to str
-            Lists and numbers as JSON.
+            The metadata, with lists and numbers as JSON.
         """
         means = means_for(model, self.means)
         data = {
@@ -157,25 +158,25 @@ def card_of(
     model : FCN or LateFusion
         The network.
     beside : bool
-        Whether to look into the file classes.csv beside it.
+        Whether to read the file classes.csv in the same folder.
     dataset : str, optional
-        One of `fcn_numpy.data.DATASETS`, for a file that does not say.
+        One of `fcn_numpy.data.DATASETS`, for a file that does not name its data set.
 
     Returns
     -------
     Card
-        What the metadata in the file says. A file without metadata gets what is known of its data
-        set: the one that is given, or the one that belongs to the name of a published file. The
-        classes of classes.csv come before those, if there are as many as the network has.
+        What the metadata in the file says. Without metadata, what is known about the data set: the
+        given one, or the one that belongs to the name of a published file. The classes in
+        classes.csv take precedence over those of the data set, if their number fits the network.
 
     Raises
     ------
     ValueError
-        If the metadata or classes.csv is damaged, or names another number of classes; if the
+        If the metadata or classes.csv is damaged, or has another number of classes; or if the
         network does not have the classes of the data set.
     """
     data = weights.read_metadata(path)
-    if MARK not in data:  # of another program, which may mean anything by the same words
+    if MARK not in data:  # from another program, which may use the same words differently
         data = {}
     with errors_name(path):
         heads = {head: _classes_of(data, n, f"_{head}") for head, n in model.heads.items()}
@@ -208,7 +209,7 @@ def card_of(
 def _with_dataset(
     card: Card, path: str | os.PathLike, model: Segmenter, dataset: str | None
 ) -> Card:
-    """Add to a card what is known of the data set of a published network."""
+    """Add to a card what is known about the data set of a published network."""
     if dataset is not None:
         known = [DATASETS[dataset]]
     elif model.backbone.learns_from_scratch:
@@ -241,7 +242,7 @@ def _means_of(data: Mapping[str, str], model: Segmenter) -> Means | None:
 
 
 def _classes_of(data, n_class, suffix=""):
-    """Return the classes of a head; those of several have its name as a suffix."""
+    """Return the classes of a head; with several heads, keys end in the name of the head."""
     data = {key.removesuffix(suffix): text for key, text in data.items() if key.endswith(suffix)}
     if "classes" not in data:
         return None
@@ -277,7 +278,7 @@ def _is_color(value):
 
 
 def check_percentiles(value: Any) -> tuple[float, float] | None:
-    """Return percentiles that were read from JSON, None as it is; raise ValueError for others."""
+    """Return None or percentiles read from JSON, or raise ValueError for anything else."""
     if value is None:
         return None
     if isinstance(value, (list, tuple)) and len(value) == 2 and all(map(is_number, value)):
@@ -295,20 +296,20 @@ def save_network(path: str | os.PathLike, model: Segmenter, card: Card) -> Path 
     Parameters
     ----------
     path : path-like
-        The ending chooses the format, as for `fcn_numpy.weights.save`. PyTorch's and Caffe's cannot
-        carry more than weights: the classes go into classes.csv beside the file.
+        The extension determines the format, as in `fcn_numpy.weights.save`. PyTorch's and Caffe's
+        formats hold only weights, so the classes go into classes.csv beside the file.
     model : FCN or LateFusion
     card : Card
 
     Returns
     -------
     path or None
-        Of the classes.csv that has the classes, if the file cannot carry them.
+        Path of classes.csv, if the file of weights cannot hold the classes.
 
     Raises
     ------
     ValueError
-        If there is a classes.csv with other content. It stays, and nothing has been written.
+        If there is a classes.csv with other content. It stays, and nothing is written.
     """
     path = Path(path)
     state = {name: p.data for name, p in model.named_parameters()}
@@ -320,7 +321,7 @@ def save_network(path: str | os.PathLike, model: Segmenter, card: Card) -> Path 
     beside = path.parent / CLASSES_FILE
     plain = None if card.classes is None else replace(card.classes, codes=())
     if plain is not None and beside.exists() and read_classes(beside)[0] != plain:
-        # It names other weights, or is the list of a folder of masks.
+        # It belongs to other weights, or is the list of a folder of masks.
         raise ValueError(
             f"{shown(beside)} is there, and is not the list of this network's classes: choose "
             "another folder"

@@ -1,4 +1,4 @@
-"""Checks of arguments, which say what was expected and what came."""
+"""Checks of arguments, with messages that say what was expected and what came."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def divide(number: int, groups: int, name: str) -> int:
 
 
 def is_number(value: object) -> bool:
-    """Return whether a value is a real number, of Python or NumPy, but not a bool."""
+    """Return whether a value is a real number of Python or NumPy, but not a bool."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
@@ -45,7 +45,7 @@ def pair(value: int | Pair, name: str, minimum: int = 0) -> Pair:
     value : int or pair of int
         One number for both axes, or (height, width).
     name : str
-        What the error calls it.
+        Name of the value in error messages.
     minimum : int
         The smallest value allowed.
 
@@ -56,7 +56,7 @@ def pair(value: int | Pair, name: str, minimum: int = 0) -> Pair:
     Raises
     ------
     ValueError
-        If it is anything else, or a number is below `minimum`.
+        If the value is anything else, or a number is below `minimum`.
     """
     if type(value) is tuple and list(map(type, value)) == [int, int] and min(value) >= minimum:
         return value  # the fast path
@@ -88,16 +88,16 @@ def check_array(
     ----------
     x : ndarray
     name : str
-        What the error calls it: "Linear: x".
+        Name of the array in error messages, such as "Linear: x".
     shape : tuple
-        An int for a size that is fixed, a str for one that is free (but not 0), and ``...`` last
-        for any number of further axes.
+        An int for a fixed size, a str for a free size (but not 0), and ``...`` at the end for any
+        number of further axes.
     kinds : str
         Allowed kinds of dtype: "f" for floating, "iu" for integer.
     dtype : dtype, optional
-        The dtype that x must have: arrays of two dtypes are never mixed silently.
+        The dtype that x must have, because arrays of two dtypes are never mixed silently.
     owner : str
-        Whose dtype that is: "its parameters".
+        What this is the dtype of, for error messages, such as "its parameters".
     """
     open_end = bool(shape) and shape[-1] is ...
     fixed = shape[:-1] if open_end else shape
@@ -137,7 +137,7 @@ def _wanted(name, shape, kinds):
 def output_array(
     out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype, owner: str
 ) -> np.ndarray:
-    """Return the array to write a result to: `out`, or a new one if that is None.
+    """Return the array to write a result to: `out`, or a new one if `out` is None.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def output_array(
     shape : tuple of int
     dtype : dtype
     owner : str
-        What the error calls the array that has this dtype.
+        Name of the array that has this dtype, for error messages.
 
     Returns
     -------

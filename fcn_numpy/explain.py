@@ -1,10 +1,10 @@
 """Explain a score: what each stream contributed to it, and which pixels it depends on.
 
 The scores of FCN-8s are a sum of three maps, score_fr, score_pool4 and score_pool3, each upsampled
-to the size of the image. Upsampling and cropping are linear, so they can be applied to each of the
-three *streams* by itself, and the results add up to the scores.
+to the size of the image. Upsampling and cropping are linear, so it is possible to apply them to
+each of these *streams* separately. The results add up to the scores.
 
-The network is traced, and its layers are then run one after another. The streams are found by
+This module traces the network, and then runs its layers one after another. It finds the streams by
 walking back from the scores: through crops, transposed convolutions and scales, and both ways at a
 sum.
 """
@@ -30,7 +30,7 @@ CONTEXT = "context"
 class Field(NamedTuple):
     """A receptive field: first and last row, first and last column, in image pixels.
 
-    It may reach beyond the image, into the padding.
+    The field may reach beyond the image, into the padding.
     """
 
     rows: Pair
@@ -48,14 +48,14 @@ class Explanation:
     scores : ndarray, shape (n_class,)
         The scores of the pixel.
     streams : dict of str to ndarray, shape (n_class, H, W)
-        What each stream contributed to the scores of every pixel, coarsest stream first, under the
+        What each stream contributes to the scores of every pixel, coarsest stream first, under the
         name of the layer that scores it: score_fr, score_pool4, score_pool3. With
-        `fcn_numpy.models.PyramidPooling`, what the pyramid contributed is split off from score_fr,
-        as "context". The streams add up to the scores.
+        `fcn_numpy.models.PyramidPooling`, the part of score_fr that comes from the pyramid is a
+        separate stream, "context". The streams add up to the scores.
     fields : dict of str to Field
         The receptive field of the pixel, for each stream.
     gradients : dict of str to ndarray, shape (C, H, W)
-        The gradient of the winner's score at the pixel, for each image the network was given.
+        The gradient of the winner's score at the pixel, for each input image.
     """
 
     pixel: Pair
@@ -66,7 +66,7 @@ class Explanation:
 
     @property
     def contributions(self) -> dict[str, np.ndarray]:
-        """What each stream contributed to the scores of the pixel, arrays of shape (n_class,)."""
+        """What each stream contributes to the scores of the pixel, as arrays of (n_class,)."""
         row, column = self.pixel
         return {name: stream[:, row, column] for name, stream in self.streams.items()}
 
@@ -77,12 +77,12 @@ class Explanation:
 
     @property
     def runner_up(self) -> int:
-        """The class with the second largest score; the winner if there is no other class."""
+        """The class with the second largest score, or the winner if there is no other class."""
         return int(np.argsort(-self.scores, kind="stable")[:2][-1])
 
     @property
     def margins(self) -> dict[str, float]:
-        """By how much each stream favors the winner over the runner-up."""
+        """The amount by which each stream favors the winner over the runner-up."""
         return {
             name: float(c[self.winner] - c[self.runner_up])
             for name, c in self.contributions.items()
@@ -99,7 +99,7 @@ class Explanation:
         Parameters
         ----------
         size : int
-            Side of the box. Of an even size, the larger half lies below and to the right.
+            Side of the box. If it is even, the larger half is below and to the right.
 
         Returns
         -------
@@ -121,22 +121,22 @@ def explain(
     Parameters
     ----------
     model : FCN or LateFusion
-        Of any backbone, in either mode. It is left as it is.
+        A network with any backbone, in either mode. It does not change.
     image : ndarray, shape (C, H, W) or (1, C, H, W), or a tuple of two
-        What the network takes: see `fcn_numpy.prediction.network_inputs`. A tuple of two for
-        `fcn_numpy.models.LateFusion`.
+        The input of the network: see `fcn_numpy.prediction.network_inputs`. For
+        `fcn_numpy.models.LateFusion`, a tuple of two.
     pixel : (int, int)
         Row and column of the score to explain.
 
     Returns
     -------
     Explanation or dict of str to Explanation
-        For a network with several heads, one for each.
+        A network with several heads has one for each head.
 
     Raises
     ------
     ValueError
-        If the network does not take such an image, or the pixel lies outside of it.
+        If the network does not take such an image, or the pixel is outside the image.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def explain(
     >>> list(explanation.streams)
     ['score_fr', 'score_pool4', 'score_pool3']
     >>> explanation.fields["score_pool3"]
-    Field(rows=(-4, 55), columns=(4, 63))
+    Field(rows=(-2, 49), columns=(6, 57))
     """
     if not isinstance(model, Segmenter):
         raise ValueError(f"explain: expected an FCN, got {type(model).__name__}")
@@ -158,7 +158,7 @@ def explain(
     size = images[0].shape[2:]
     pixel = pair(pixel, "pixel", 0)
     if any(p >= n for p, n in zip(pixel, size)):
-        raise ValueError(f"expected a pixel inside of an image of {size[0]} x {size[1]}, "
+        raise ValueError(f"expected a pixel inside an image of {size[0]} x {size[1]}, "
                          f"got row {pixel[0]}, column {pixel[1]}")
     traced = trace_all(model, size)
     run = _Run(traced, images)
@@ -188,10 +188,10 @@ def _field(grid: Grid, pixel: Pair) -> Field:
 
 
 class _Run:
-    """The layers of a traced network, run forward once; and backward, from any of the outputs.
+    """The layers of a traced network: run forward once, and backward from any of the outputs.
 
-    The layers are copies that share their parameters, so neither the network's mode nor what it
-    saved changes. Nothing is dropped out.
+    The layers are copies that share their parameters with the network, so neither the mode of the
+    network nor the values that it saved change. Dropout is off.
     """
 
     def __init__(self, traced: Traced, images: list[np.ndarray]):
@@ -200,16 +200,16 @@ class _Run:
         self.layers = []
         for step in traced.steps:
             layer: Any = copy.copy(step.layer)
-            # A convolution need save nothing: see `backward`.
+            # A convolution does not need to save anything: see `backward`.
             layer.training = not isinstance(layer, (Dropout2d, Conv2d, ConvTranspose2d))
             self.layers.append(layer)
             self.maps[id(step.output)] = layer(*(self.maps[id(m)] for m in step.inputs))
 
     def backward(self, output: FeatureMap, grad: np.ndarray) -> list[np.ndarray]:
-        """Return the gradients of the images. No gradient of a parameter is computed."""
+        """Return the gradients of the images, without computing those of the parameters."""
         grads = {id(output): grad}
         for step, layer in zip(reversed(self.traced.steps), reversed(self.layers)):
-            if id(step.output) not in grads:  # of another head
+            if id(step.output) not in grads:  # it belongs to another head
                 continue
             grad = grads.pop(id(step.output))
             if isinstance(layer, Conv2d):
@@ -221,7 +221,7 @@ class _Run:
                 given = grad
             else:
                 saved, given = layer._saved, layer.backward(grad)
-                layer._saved = saved  # other heads go back through it too
+                layer._saved = saved  # other heads go back through this layer too
             for m, g in zip(step.inputs, given if isinstance(given, tuple) else (given,)):
                 grads[id(m)] = grads[id(m)] + g if id(m) in grads else g
         return [grads[id(m)] for m in self.traced.inputs]

@@ -1,4 +1,4 @@
-"""The one way in and out of files: read only what is a regular file, write whole or not at all."""
+"""Read and write files: read only regular files; write a complete file or nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 LONGEST_NAME, LONGEST_REASON = 180, 300
-# Ending of a file that is being written; nobody else's files have it.
+# Extension of an unfinished file; no other program's files have it.
 UNFINISHED = ".fcn_numpy-part"
 AN_HOUR = 3600.0
 KINDS: dict[Callable[[int], bool], str] = {
@@ -27,17 +27,16 @@ KINDS: dict[Callable[[int], bool], str] = {
 
 
 def shown(text: object, limit: int = LONGEST_NAME) -> str:
-    """Return text from elsewhere so that a message can quote it.
+    """Return text from elsewhere in a form that a message can quote.
 
-    What a terminal would obey or cannot show is escaped, and the middle of a long text is left
-    out.
+    Escape what a terminal would obey or cannot show, and leave out the middle of a long text.
 
     Parameters
     ----------
     text : str or path-like
-        Anything else is shown as its `str`.
+        Anything else is converted with `str`.
     limit : int
-        The most characters to return.
+        The largest number of characters to return.
 
     Returns
     -------
@@ -60,7 +59,7 @@ def shown(text: object, limit: int = LONGEST_NAME) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what an exception says, in one line of at most `LONGEST_REASON` characters."""
+    """Return what an exception says, on one line of at most `LONGEST_REASON` characters."""
     if isinstance(error, MemoryError):
         return "it needs more memory than there is"
     if isinstance(error, OSError) and error.strerror:
@@ -69,7 +68,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """Return what an exception says, with the file that it is about, in one line."""
+    """Return what an exception says, with the file that it is about, on one line."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{reason_of(error)}: {shown(error.filename)}"
     return reason_of(error)
@@ -77,7 +76,7 @@ def message_of(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def errors_name(path: str | os.PathLike) -> Iterator[None]:
-    """Put the file's name in front of a ValueError raised in the block."""
+    """Put the file's name before the message of a ValueError raised in the block."""
     try:
         yield
     except ValueError as error:
@@ -91,13 +90,13 @@ def errors_name(path: str | os.PathLike) -> Iterator[None]:
 def open_file(path: str | os.PathLike, limit: int) -> Iterator[IO[bytes]]:
     """Open a file for reading, if it is a regular file that is not too large.
 
-    Whether it is one is asked before it is opened: opening a named pipe waits for a writer.
+    The check comes before opening the file, because opening a named pipe waits for a writer.
 
     Parameters
     ----------
     path : path-like
     limit : int
-        The most bytes that it may have.
+        The largest number of bytes that the file may have.
 
     Yields
     ------
@@ -108,7 +107,7 @@ def open_file(path: str | os.PathLike, limit: int) -> Iterator[IO[bytes]]:
     OSError
         If there is no such file, or it may not be read.
     ValueError
-        If it is not a regular file, or larger than `limit`. The message does not name it.
+        If it is not a regular file, or larger than `limit`. The message does not name the file.
     """
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
@@ -121,13 +120,13 @@ def open_file(path: str | os.PathLike, limit: int) -> Iterator[IO[bytes]]:
 
 
 def read_text(path: str | os.PathLike, limit: int) -> str:
-    """Read a text in UTF-8, with or without a byte order mark; or in UTF-16 with one.
+    """Read text in UTF-8, with or without a byte order mark, or in UTF-16 with one.
 
     Parameters
     ----------
     path : path-like
     limit : int
-        The most bytes that it may have.
+        The largest number of bytes that the file may have.
 
     Returns
     -------
@@ -138,7 +137,7 @@ def read_text(path: str | os.PathLike, limit: int) -> str:
     OSError
         If there is no such file, or it may not be read.
     ValueError
-        As `open_file`, or if it is not UTF-8.
+        As in `open_file`, or if the text is not UTF-8.
     """
     with open_file(path, limit) as file:
         data = file.read(limit + 1)
@@ -154,7 +153,7 @@ def read_text(path: str | os.PathLike, limit: int) -> str:
 
 
 def read_json(path: str | os.PathLike, limit: int) -> Any:
-    """Read a JSON file. Arguments and errors as `read_text`; JSON that is not valid, too."""
+    """Read a JSON file, with arguments and errors as in `read_text`, also for invalid JSON."""
     text = read_text(path, limit)
     try:
         return json.loads(text, object_pairs_hook=_unique)
@@ -178,9 +177,9 @@ def _unique(pairs):
 def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
     """Open a file for writing that appears under its name only when it is complete.
 
-    It is written beside its place under a temporary name, flushed to the disk and renamed; a
-    crash in between leaves what was there before. An exception inside the block removes it, and
-    `remove_leftovers` what a killed process left.
+    The data goes to a temporary file in the same folder, which is flushed to the disk and then
+    renamed. A crash before that leaves the old file in place. An exception inside the block removes
+    the temporary file; `remove_leftovers` removes the ones that a killed process left.
 
     Parameters
     ----------
@@ -199,7 +198,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
-    # A name that is legal stays legal with the additions.
+    # A legal name stays legal with these additions.
     start = f".{path.name[:40]}."
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=start, suffix=UNFINISHED)
     try:
@@ -208,7 +207,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files that only their owner reads; give this one the usual permissions.
+        # mkstemp makes files that only their owner can read; give this one the usual permissions.
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(name, 0o666 & ~mask)
@@ -217,13 +216,13 @@ def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         if isinstance(error, OSError) and error.errno is not None:
-            # With the name that the user knows.
+            # Raise it again with the name that the user knows.
             raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
         raise
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a text in UTF-8, whole or not at all."""
+    """Write text in UTF-8, as a complete file or not at all."""
     with atomic_write(path) as file:
         file.write(text.encode())
 
@@ -231,8 +230,8 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def lock(file: IO[bytes]) -> bool:
     """Lock an open file for this process, and return whether that was possible.
 
-    The lock ends when the file is closed, and so with the process, however that ends. Where the
-    system has no locks, the answer is always yes.
+    The lock ends when the file is closed, so it always ends with the process. On a system without
+    locks, the answer is always yes.
 
     Parameters
     ----------
@@ -241,7 +240,7 @@ def lock(file: IO[bytes]) -> bool:
     Returns
     -------
     bool
-        False if another process has locked it.
+        False if another process holds the lock.
     """
     try:
         import fcntl
@@ -263,7 +262,7 @@ def _lock_on_windows(file):
         return True
     place = file.tell()
     try:
-        # Beyond the end of the file: the bytes themselves stay readable for others.
+        # Lock a byte beyond the end of the file, so that others can still read its bytes.
         file.seek(2**30)
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
     except OSError:
@@ -280,11 +279,11 @@ def remove_leftovers(folder: str | os.PathLike, age: float = 0) -> None:
     ----------
     folder : path-like
     age : float
-        Only those that have not changed for so many seconds: where other processes may write, a
-        file that is locked for a moment too late or too early is one of theirs.
+        Remove only files that have not changed for this many seconds. If other processes may write
+        to the folder, one of their files can be unlocked for a moment.
     """
     for path in Path(folder).glob(f".*{UNFINISHED}"):
         with contextlib.suppress(OSError), open(path, "r+b") as file:
-            # A process that still writes it has the lock.
+            # A process that is still writing the file holds the lock.
             if time.time() - os.fstat(file.fileno()).st_mtime >= age and lock(file):
                 path.unlink()

@@ -1,23 +1,23 @@
-"""Where each cell of a map sits in the image, how large maps are, and where crops must be cut.
+"""Find where each cell of a map is in the image, how large maps are, and where to crop them.
 
 Every layer on a regular grid maps its output cells to image coordinates: cell ``i`` of a map has
-its center at pixel ``scale * i + shift``. The image itself is (scale, shift) = (1, 0). A
-convolution or a pool with kernel k, stride s, padding p and dilation d has its output cell 0 over
-the middle of its first window, and moves on by s input cells::
+its center at pixel ``scale * i + shift``. The image itself has (scale, shift) = (1, 0). In a
+convolution or a pooling layer with kernel k, stride s, padding p and dilation d, output cell 0 is
+over the middle of the first window, and each further cell is s input cells further on::
 
     shift <- shift + scale * (d * (k - 1) / 2 - p)
     scale <- scale * s
 
-A transposed convolution walks the same two lines backwards::
+A transposed convolution undoes these two lines, in reverse order::
 
     scale <- scale / s
     shift <- shift - scale * (d * (k - 1) / 2 - p)
 
-All numbers are kept as fractions, for each axis: halves and thirds stay exact.
+All numbers are fractions, one for each axis, so halves and thirds stay exact.
 
-A network is traced by calling it with a `FeatureMap` in place of an array: its forward runs as
-ever, each layer passes on the description of a map instead of the map. So there is no second
-description of a network that could differ from what it does.
+To trace a network, call it with a `FeatureMap` in place of an array. Its forward runs as usual, but
+each layer passes on the description of a map instead of the map. So there is no second description
+of a network that could differ from what it does.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Axis:
         Cell i has its center at pixel ``scale * i + shift``.
     spans : tuple of (int, int) or None
         First and last pixel that cell 0, cell 1, ... depends on; None for a cell that depends on
-        none. After the last entry it begins again, so many pixels further on as there are entries
-        times `scale`. Cells of an upsampled map do not all see equally much, so one number would
-        not do.
+        no pixel. After the last entry, the spans repeat, shifted by the number of entries times
+        `scale` pixels. One span is not enough, because the cells of an upsampled map do not all
+        see the same number of pixels.
     """
 
     scale: Fraction = Fraction(1)
@@ -59,7 +59,7 @@ class Axis:
         return max((last - first + 1 for first, last in filter(None, self.spans)), default=0)
 
     def seen_from(self, cells: Iterable[int]) -> tuple[int, int] | None:
-        """Return the first and last pixel that any of some cells depends on."""
+        """Return the first and last pixel that any of these cells depends on."""
         pixels = []
         for cell in cells:
             turns, phase = divmod(cell, len(self.spans))
@@ -69,7 +69,7 @@ class Axis:
         return (min(pixels), max(pixels)) if pixels else None
 
     def convolved(self, kernel: int, stride: int, padding: int, dilation: int) -> Axis:
-        """Return the axis of the map that a convolution or a pool makes."""
+        """Return the axis of the map that a convolution or a pooling layer computes."""
         period = len(self.spans) // math.gcd(len(self.spans), stride)
         spans = tuple(
             self.seen_from(i * stride - padding + t * dilation for t in range(kernel))
@@ -79,7 +79,7 @@ class Axis:
         return Axis(self.scale * stride, shift, spans)
 
     def transpose_convolved(self, kernel: int, stride: int, padding: int, dilation: int) -> Axis:
-        """Return the axis of the map that a transposed convolution makes."""
+        """Return the axis of the map that a transposed convolution computes."""
         spans = []
         for i in range(len(self.spans) * stride):
             reached = (i + padding - t * dilation for t in range(kernel))
@@ -94,9 +94,9 @@ class Axis:
         return Axis(self.scale, self.shift + self.scale * offset, spans)
 
     def mixed(self, uses: np.ndarray) -> Axis:
-        """Return the axis of a map whose cell i is made of the cells j with ``uses[i, j]``.
+        """Return the axis of a map in which cell i combines the cells j with ``uses[i, j]``.
 
-        The new cells are taken as evenly spread over the same pixels as the old ones.
+        The new cells are assumed to be spread evenly over the same pixels as the old ones.
 
         Parameters
         ----------
@@ -119,13 +119,13 @@ class Axis:
         return Axis(self.scale, self.shift, tuple(spans))
 
     def offset_of(self, target: Axis) -> Fraction:
-        """Return which cell of this axis lies under cell 0 of `target`; may be no whole number."""
+        """Return the cell of this axis at cell 0 of `target`; it may not be a whole number."""
         return (target.shift - self.shift) / self.scale
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the cells of a map sit in the image, and how much of it one cell sees.
+    """Where the cells of a map are in the image, and how much of the image one cell sees.
 
     Attributes
     ----------
@@ -154,7 +154,7 @@ class Grid:
         self, kernel_size: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0),
         dilation: Pair = (1, 1),
     ) -> Grid:
-        """Return the grid of the map that a convolution or a pool makes of this one."""
+        """Return the grid of the map that a convolution or a pooling layer computes from this."""
         rows, columns = zip(kernel_size, stride, padding, dilation)
         return Grid(self.rows.convolved(*rows), self.columns.convolved(*columns))
 
@@ -162,7 +162,7 @@ class Grid:
         self, kernel_size: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0),
         dilation: Pair = (1, 1),
     ) -> Grid:
-        """Return the grid of the map that a transposed convolution makes of this one."""
+        """Return the grid of the map that a transposed convolution computes from this one."""
         rows, columns = zip(kernel_size, stride, padding, dilation)
         return Grid(
             self.rows.transpose_convolved(*rows), self.columns.transpose_convolved(*columns)
@@ -173,7 +173,7 @@ class Grid:
         return Grid(self.rows.cropped(offset[0]), self.columns.cropped(offset[1]))
 
     def mixed(self, uses_rows: np.ndarray, uses_columns: np.ndarray) -> Grid:
-        """Return the grid of a map made by a matrix on each axis.
+        """Return the grid of a map that is computed by a matrix on each axis.
 
         Parameters
         ----------
@@ -191,9 +191,9 @@ class Grid:
         return Grid(self.rows.fused(other.rows), self.columns.fused(other.columns))
 
     def offset_of(self, target: Grid) -> Pair:
-        """Return the cell of this grid that lies under cell (0, 0) of `target`.
+        """Return the cell of this grid that is at cell (0, 0) of `target`.
 
-        It is the offset at which a map on this grid must be cropped to lie on `target`:
+        This is the offset at which to crop a map on this grid so that it lines up with `target`:
         ``(target.shift - self.shift) / self.scale``.
 
         Parameters
@@ -212,7 +212,7 @@ class Grid:
         """
         if self.scale != target.scale:
             raise ValueError(
-                f"only grids of the same scale can be laid onto each other, got "
+                f"expected two grids of the same scale, got "
                 f"{_text(self.scale)} and {_text(target.scale)}"
             )
         offset = self.rows.offset_of(target.rows), self.columns.offset_of(target.columns)
@@ -229,13 +229,13 @@ def _text(values: Iterable[Fraction]) -> str:
 
 
 class Layer(Protocol):
-    """What tracing asks of a layer or a network: `fcn_numpy.nn.Module` has it."""
+    """What tracing requires of a layer or a network: `fcn_numpy.nn.Module` provides it."""
 
     def __call__(self, *inputs: Any) -> Any:
-        """Return the description of the output, given those of the inputs."""
+        """Return the description of the output, given the descriptions of the inputs."""
 
     def named_modules(self) -> Iterator[tuple[str, Layer]]:
-        """Yield (name, layer) for this layer and all that it is made of."""
+        """Yield (name, layer) for this layer and all layers inside it."""
 
     def parameters(self) -> Iterator[Any]:
         """Yield the parameters."""
@@ -243,7 +243,7 @@ class Layer(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """One layer as it was traced: its name in the model, the layer, what came in and went out."""
+    """One traced layer: its name in the model, the layer, its inputs and its output."""
 
     name: str
     layer: Layer
@@ -253,7 +253,7 @@ class Step:
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """What is known of a map without computing it: channels, size and grid.
+    """The description of a map that is not computed: channels, size and grid.
 
     Attributes
     ----------
@@ -271,7 +271,7 @@ class FeatureMap:
     )
 
     def to(self, channels: int, size: Pair, grid: Grid) -> FeatureMap:
-        """Return the map that a layer makes of this one; the record of steps goes with it."""
+        """Return the map that a layer computes from this one; it shares the record of steps."""
         return FeatureMap(channels, size, grid, self._steps)
 
     def check_channels(self, channels: int, layer: str) -> None:
@@ -290,14 +290,14 @@ class FeatureMap:
         return self.to(self.channels, self.size, self.grid.fused(other.grid))
 
     def record(self, layer: Layer, inputs: tuple[FeatureMap, ...]) -> FeatureMap:
-        """Note that `layer` made this map, and return it as a map that is no input's."""
+        """Record that `layer` computed this map, and return it as a map that is not an input."""
         output = self.to(self.channels, self.size, self.grid)
         self._steps.append((layer, inputs, output))
         return output
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Shape of one such map as an array, (1, channels, H, W)."""
+        """Shape of the map as an array for one image, (1, channels, H, W)."""
         return (1, self.channels, *self.size)
 
 
@@ -309,16 +309,16 @@ def feature_maps(channels: Sequence[int], size: Pair) -> list[FeatureMap]:
 
 @dataclass(frozen=True)
 class Traced:
-    """A model as it was traced.
+    """The trace of a model.
 
     Attributes
     ----------
     inputs : list of FeatureMap
-        What the model was given.
+        The inputs of the model.
     steps : list of Step
-        In the order in which the layers ran.
+        The steps, in the order in which the layers ran.
     outputs : dict of str to FeatureMap
-        What the model returned; under the name "scores" if it was no dict.
+        The outputs of the model; a single output has the name "scores".
     """
 
     inputs: list[FeatureMap]
@@ -328,7 +328,7 @@ class Traced:
 
 def trace_all(model: Layer, size: int | Pair, channels: int | None = None) -> Traced:
     """Trace a model as `trace` does, and return the model's inputs and outputs as well."""
-    # A network with `inputs` says how many channels each of them has.
+    # A network with `inputs` says how many channels each one has.
     known = getattr(model, "inputs", None)
     counts = tuple(known.values()) if isinstance(known, dict) else (3,)
     counts = counts if channels is None else (channels,)
@@ -338,33 +338,33 @@ def trace_all(model: Layer, size: int | Pair, channels: int | None = None) -> Tr
     for layer, _, _ in inputs[0]._steps:
         if id(layer) not in names:
             raise ValueError(
-                f"{type(model).__name__} runs a {type(layer).__name__} that is no attribute of it"
+                f"{type(model).__name__} runs a {type(layer).__name__} that is not its attribute"
             )
     steps = [Step(names[id(layer)], layer, ins, out) for layer, ins, out in inputs[0]._steps]
     return Traced(inputs, steps, outputs if isinstance(outputs, dict) else {"scores": outputs})
 
 
 def trace(model: Layer, size: int | Pair, channels: int | None = None) -> list[Step]:
-    """Send the description of an image through a model and note what each layer makes of it.
+    """Send the description of an image through a model, and record what each layer does with it.
 
     Parameters
     ----------
     model : Module
-        Any module that is made of layer calls.
+        Any module that only calls layers.
     size : int or (int, int)
         Height and width of the image.
     channels : int, optional
-        Channels of the image: by default those that the network is made for, or else 3.
+        Channels of the image. By default, the number that the network is made for, or 3.
 
     Returns
     -------
     list of Step
-        In the order in which the layers run.
+        The steps, in the order in which the layers run.
 
     Raises
     ------
     ValueError
-        What a layer raises for an array of this size.
+        If a layer raises it for an array of this size.
 
     Examples
     --------

@@ -1,14 +1,14 @@
 """Check a backward pass against finite differences, without being fooled by kinks.
 
-A derivative is compared with a central difference, ``(L(x + h) - L(x - h)) / (2 h)``, of the
-number ``L = sum of r * output`` with random r. Both are right to about ten digits in float64, so
-a relative error above 1e-6 means a wrong formula.
+The check compares a derivative with a central difference, ``(L(x + h) - L(x - h)) / (2 h)``, of
+the number ``L = sum of r * output`` with random r. In float64, both are correct to about ten
+digits, so a relative error above 1e-6 means a wrong formula.
 
-ReLU and max-pool have kinks. A step across one gives the slope of a chord, not of a tangent, and
-a right backward looks wrong. The usual cure, a looser tolerance, would hide real errors. Here
-`smooth_piece` tells on which smooth piece of its function a layer is (a ReLU's signs, a pool's
-winners). A step that leaves the piece is not used, and a smaller one is tried. A coordinate without
-any usable step is left out and counted.
+ReLU and max-pooling have kinks. A step across a kink gives the slope of a chord, not of a tangent,
+and makes a correct backward look wrong. The usual cure, a looser tolerance, would hide real errors.
+Instead, `smooth_piece` identifies the smooth piece of its function that a layer is on (the signs of
+a ReLU, the winners of a pooling layer). If a step leaves the piece, the check tries a smaller one.
+It leaves out, and counts, each coordinate without a usable step.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ import numpy as np
 from fcn_numpy.checks import check_plain
 from fcn_numpy.nn import MaxPool2d, Module, ReLU
 
-# Tried in turn until one agrees to well below the tolerance: large steps suffer from curvature and
-# kinks, small ones from rounding.
+# Steps to try in turn until one agrees to well below the tolerance: large steps suffer from
+# curvature and kinks, small ones from rounding.
 STEPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
-# Up to this many numbers, each is checked by itself; beyond that, random directions are.
+# With up to this many numbers, check each one; with more, check random directions.
 MAX_ELEMENTS = 5000
 DIRECTIONS = 3
-# How far rounding may put off the output of a deep network.
+# Largest relative error that rounding may cause in the output of a deep network.
 ROUNDING = 100 * np.finfo(np.float64).eps
 
 
 @functools.singledispatch
 def smooth_piece(layer: Module, *inputs: np.ndarray) -> np.ndarray | None:
-    """Tell on which smooth piece of its function a layer is; None if the function is smooth.
+    """Identify the smooth piece of its function that a layer is on; None if it is smooth.
 
-    Inputs with equal arrays lie on the same piece. Layers are smooth unless a function is
-    registered for their class: ``smooth_piece.register(MyLayer, my_function)``.
+    Inputs for which the returned arrays are equal are on the same piece. A layer counts as smooth
+    unless a function is registered for its class: ``smooth_piece.register(MyLayer, my_function)``.
 
     Parameters
     ----------
     layer : Module
     *inputs : ndarray
-        What its forward is given.
+        The arguments of its forward.
 
     Returns
     -------
@@ -67,14 +67,14 @@ def _winners(layer: MaxPool2d, x: np.ndarray) -> np.ndarray:
     windows = layer.window.windows(x, -np.inf, layer.ceil_mode)
     cells = windows.reshape(*x.shape[:2], -1, *windows.shape[4:])
     best = cells.max(axis=2, keepdims=True)
-    # Cells that differ by no more than rounding count as equal, as whole areas of a map are where
-    # a network sees only its own padding.
+    # Cells that differ only by rounding count as equal: where a network sees only its own padding,
+    # this is true of whole areas of a map.
     slack = 2**10 * np.finfo(x.dtype).eps * np.abs(best)
     return (cells >= best - slack).argmax(axis=2)
 
 
 class GradientError(Exception):
-    """A backward pass that does not agree with finite differences.
+    """Error for a backward pass that does not agree with finite differences.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class GradientError(Exception):
     tensor : str
         Name of the parameter, or "input 0", "input 1", ...
     index : tuple of int or None
-        The element where they differ; None if nothing of the tensor could be checked.
+        The element where they differ; None if no element of the tensor could be checked.
     """
 
     def __init__(self, message: str, tensor: str, index: tuple[int, ...] | None):
@@ -93,17 +93,17 @@ class GradientError(Exception):
 
 @dataclass(frozen=True)
 class TensorReport:
-    """What was found for one input or parameter.
+    """The result of checking one input or parameter.
 
     Attributes
     ----------
     error : float
         Largest relative error.
     checked, left_out : int
-        Elements, or random directions, that were compared, and those that no step could decide:
-        large steps because of kinks, small ones because of rounding.
+        Number of elements (or random directions) that were compared, and of those that no step
+        could decide: large steps because of kinks, small ones because of rounding.
     by_element : bool
-        Whether each element was checked, or random directions.
+        Whether each element was checked, rather than random directions.
     """
 
     error: float
@@ -114,7 +114,7 @@ class TensorReport:
 
 @dataclass(frozen=True)
 class GradcheckReport:
-    """What `gradcheck` found.
+    """The result of `gradcheck`.
 
     Attributes
     ----------
@@ -135,17 +135,17 @@ class GradcheckReport:
 
     @property
     def checked(self) -> int:
-        """How many elements or directions were compared."""
+        """Number of elements or directions that were compared."""
         return sum(t.checked for t in self.tensors.values())
 
     @property
     def by_element(self) -> bool:
-        """Whether each element was checked, or random directions."""
+        """Whether each element was checked, rather than random directions."""
         return all(t.by_element for t in self.tensors.values())
 
     @property
     def left_out(self) -> int:
-        """How many elements or directions were left out, as no step could decide."""
+        """Number of elements or directions that were left out because no step could decide."""
         return sum(t.left_out for t in self.tensors.values())
 
     def __str__(self) -> str:
@@ -166,25 +166,25 @@ def gradcheck(
     """Check the backward pass of a module against central differences.
 
     The check works on a copy, in float64 and train mode. In the copy, parameters that are all
-    zeros get small random values: before a zero weight every gradient is zero, and comparing
-    zeros proves nothing. `Dropout2d` drops the same channels in each evaluation.
+    zeros get small random values, because every gradient before a zero weight is zero, and
+    comparing zeros proves nothing. `Dropout2d` drops the same channels in each evaluation.
 
-    If the inputs and parameters have at most 5,000 elements together, each element is checked.
-    Otherwise each tensor is checked along random directions, at the cost of a few forward passes
-    for each tensor; a wrong element is then found by halving.
+    If the inputs and parameters have at most 5,000 elements together, the check covers each
+    element. Otherwise it compares each tensor along random directions, which takes a few forward
+    passes per tensor, and finds a wrong element by halving.
 
     Parameters
     ----------
     module : Module
-        A layer, a loss or a network. Its output may be a dict of arrays, as that of several heads.
+        A layer, a loss or a network. Its output may be a dict of arrays, as with several heads.
     *inputs : ndarray
-        What its forward takes. Floating arrays are checked; integer arrays (labels) have no
+        The arguments of its forward. Floating arrays are checked; integer arrays (labels) have no
         gradient. If backward returns fewer gradients than there are inputs, the output must not
-        depend on the values of the rest.
+        depend on the values of the other inputs.
     tol : float
         Largest relative error allowed: ``|a - n| / max(|a|, |n|)`` for the gradient a and the
-        difference n. Where both are below a thousandth of the tensor's largest gradient, they
-        are measured against that thousandth.
+        difference n. If both are below a thousandth of the tensor's largest gradient, the error is
+        relative to that thousandth.
     rng : numpy.random.Generator, optional
         Draws the projection and the directions.
 
@@ -196,8 +196,8 @@ def gradcheck(
     Raises
     ------
     GradientError
-        Names the tensor and the index where backward is wrong, or a tensor of which nothing
-        could be checked.
+        If backward is wrong, or no element of a tensor can be checked. The message names the tensor
+        and the index.
 
     Examples
     --------
@@ -215,11 +215,11 @@ class _Check:
         for x in inputs:
             if not isinstance(x, np.ndarray):
                 raise ValueError(
-                    f"expected a floating array or an integer one for each input, got {x!r}"
+                    f"expected a floating array or an integer array for each input, got {x!r}"
                 )
             check_plain(x, "each input")  # the check works on a copy, which has no mask
         if not any(x.dtype.kind == "f" for x in inputs):
-            raise ValueError("expected at least one floating array to check the module with")
+            raise ValueError("expected at least one floating array among the inputs")
         self.tol = tol
         self.rng = rng
         self.module = copy.deepcopy(module).astype(np.float64).train()
@@ -247,7 +247,7 @@ class _Check:
         self.by_element = sum(t.size for t, _ in self.tensors.values()) <= MAX_ELEMENTS
 
     def _noting_pieces(self, module):
-        """Return the module's forward, made to note on which smooth piece the module is."""
+        """Return the module's forward, changed to note the smooth piece that the module is on."""
         forward = module.forward
 
         def noting(*inputs):
@@ -257,7 +257,7 @@ class _Check:
         return noting
 
     def run(self):
-        """Return the output, and which smooth piece each module was on."""
+        """Return the output, and the smooth piece that each module was on."""
         for generator, state in self.generators:
             generator.bit_generator.state = state
         self.pieces = []
@@ -265,18 +265,18 @@ class _Check:
         self.heads = output if isinstance(output, dict) else {}
         if self.heads:  # check them as one long output
             output = np.concatenate([scores.ravel() for scores in output.values()])
-        # A copy: an output may be a view of the input that is about to be stepped.
+        # Return a copy: the output may be a view of the input, which is about to change.
         return np.array(output), self.pieces
 
     def grad(self):
-        """Return what backward takes: the projection, in the form of the output."""
+        """Return the argument of backward: the projection, in the form of the output."""
         rest, grads = np.asarray(self.projection), {}
         for name, scores in self.heads.items():
             grads[name], rest = rest[: scores.size].reshape(scores.shape), rest[scores.size :]
         return grads or rest.copy()
 
     def _tensors_with_gradients(self):
-        """Return {name: (array, gradient)} and set what the outputs are projected on."""
+        """Return {name: (array, gradient)}, and set the array that outputs are projected on."""
         self.module.zero_grad()
         if self.output.ndim == 0:
             self.projection = np.float64(1)
@@ -340,15 +340,15 @@ class _Check:
         return TensorReport(worst, checked, left_out, self.by_element)
 
     def compare(self, x, grad, support, values):
-        """Compare along the direction that is `values` at the flat indices `support`, 0 elsewhere.
+        """Compare along a direction: `values` at the flat indices `support`, 0 elsewhere.
 
-        Returns the relative error at the step where it is smallest, and the difference there.
-        Both are None if no step decides: each crosses a kink, or rounding explains the difference.
+        Return the relative error at the step where it is smallest, and the difference there. Both
+        are None if no step decides: each crosses a kink, or rounding explains the difference.
         """
         values = values[support]
         analytic = float(grad.ravel()[support] @ values)
         typical = np.abs(grad).max() if len(support) == 1 else np.linalg.norm(grad)
-        # Below the second floor a difference is mere rounding of the output.
+        # Below the second floor, a difference is only rounding of the output.
         magnitude = np.abs(self.projection * self.output).sum()
         floor = float(max(1e-3 * typical, 1e-7 * magnitude, 1e-30))
         scale = max(1.0, float(np.sqrt(np.mean(x**2))))
@@ -369,7 +369,7 @@ class _Check:
         return best
 
     def slope(self, x, support, values, step):
-        """Return the central difference along a direction, None if it crosses a kink."""
+        """Return the central difference along a direction, or None if it crosses a kink."""
         flat = x.reshape(-1)
         before = flat[support].copy()
         outputs = []

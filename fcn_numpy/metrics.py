@@ -43,7 +43,7 @@ def confusion_matrix(
     Parameters
     ----------
     labels : ndarray of int
-        From 0 to n_class - 1, or `ignore_index` for pixels that do not count.
+        Classes from 0 to n_class - 1, or `ignore_index` for pixels that do not count.
     predictions : ndarray of int, shape of labels
     n_class : int
     ignore_index : int
@@ -51,7 +51,7 @@ def confusion_matrix(
     Returns
     -------
     ndarray, shape (n_class, n_class), int64
-        Rows are labels, columns predictions. The matrices of several images can be added.
+        Rows are labels, columns are predictions. The matrices of several images can be added.
 
     Raises
     ------
@@ -96,8 +96,8 @@ def segmentation_scores(hist: np.ndarray) -> Scores:
     Returns
     -------
     Scores
-        All NaN if no pixel is labeled. A class without labels has no accuracy, and the mean
-        accuracy leaves it out.
+        All scores are NaN if no pixel is labeled. A class without labels has no accuracy, and the
+        mean accuracy leaves it out.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def segmentation_scores(hist: np.ndarray) -> Scores:
 
 
 def score_table(scores: Mapping[str, Scores], class_names: Sequence[str]) -> str:
-    """Lay out the scores of several networks, and the IU of each class, as a table.
+    """Format the scores of several networks, and the IU of each class, as a table.
 
     Parameters
     ----------
@@ -149,9 +149,9 @@ def score_table(scores: Mapping[str, Scores], class_names: Sequence[str]) -> str
     Returns
     -------
     str
-        A row for each network with the four scores of section 5. The IUs of a few classes with
-        short names follow in the same row; those of more classes are a table of their own below,
-        with a row for each class. NaN is printed as "nan".
+        One row for each network, with the four scores of section 5. The IUs of a few classes with
+        short names follow in the same row. The IUs of more classes are in a second table below,
+        with one row for each class. NaN is printed as "nan".
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Write an FCN as an ONNX file, for runtimes that know nothing of this package.
+"""Write an FCN as an ONNX file, for runtimes that know nothing about this package.
 
-The graph is made from the traced steps of the model (`fcn_numpy.geometry.trace`), a table says
-which ONNX operator each layer is. So there is no second description of the network.
+The graph comes from the traced steps of the model (`fcn_numpy.geometry.trace`), and a table maps
+each layer to its ONNX operator. So there is no second description of the network.
 """
 
 from __future__ import annotations
@@ -30,45 +30,47 @@ from fcn_numpy.nn import (
 )
 from fcn_numpy.weights.protobuf import field
 
-# Shape has had its attributes `start` and `end` since opset 15. Older versions run in more places.
+# Shape has attributes `start` and `end` since opset 15. Older versions run in more places.
 OPSET, IR_VERSION = 17, 8
-# A protobuf message, which an ONNX file is, may not be larger.
+# An ONNX file is a protobuf message, which must not be larger.
 MAX_BYTES = 2**31 - 1
 
 
 def export_onnx(path: str | os.PathLike, model: Segmenter, card: Card | None = None) -> None:
     """Write a network for inference as an ONNX file, whole or not at all.
 
-    It has one input, "image", float32, shape (N, 3, H, W), and one output, "scores", float32,
-    shape (N, n_class, H, W). A `LateFusion` has two inputs, "color" and "hha"; a network with
-    several heads has an output under the name of each. N, H and W may differ from call to call.
-    What the images must be like (order and range of colors), and which heights and widths the
-    network takes, is in the file's doc_string, and in its metadata under "input" and "sizes"; the
-    names and colors of the classes are under "classes" and "colors", as JSON.
+    The file has one input, "image", float32, shape (N, 3, H, W), and one output, "scores", float32,
+    shape (N, n_class, H, W). A `LateFusion` has two inputs, "color" and "hha". A network with
+    several heads has one output for each head, under its name. N, H and W may differ from call to
+    call.
+
+    The file's doc_string says how to prepare the images (order and range of colors) and which
+    heights and widths the network takes. The metadata says the same under "input" and "sizes", and
+    has the names and colors of the classes as JSON under "classes" and "colors".
 
     Parameters
     ----------
     path : path-like
-        Taken as it is; no ending is added.
+        Path of the file, used as given: no extension is added.
     model : FCN or LateFusion
-        Of any backbone, in either mode; it is left as it is. Nothing is dropped out in the file.
-        Weights of another dtype than float32 are written as float32: few runtimes convolve in
+        A network with any backbone, in either mode. It does not change. The file has no dropout. If
+        the weights are not float32, they are converted to float32, because few runtimes convolve in
         float64.
     card : Card, optional
-        What else is known of the network.
+        What else is known about the network.
 
     Raises
     ------
     ImportError
-        Without the package onnx.
+        If the package onnx is not installed.
     ValueError
-        If `model` is no such network, has a layer that cannot be written (PyramidPooling has), or
-        its weights take more than 2 GB.
+        If `model` is not such a network, has a layer that ONNX export does not support (as
+        PyramidPooling does), or its weights take more than 2 GB.
 
     Notes
     -----
-    Initializers have the names of the parameters, values those of the layers. At a size that the
-    network does not take, the file fails where it is run, as the model does.
+    Initializers have the names of the parameters; values have the names of the layers. At a size
+    that the network does not take, running the file fails, just as the model does.
     """
     if not isinstance(model, Segmenter):
         raise ValueError(f"export_onnx: expected an FCN, got {type(model).__name__}")
@@ -117,7 +119,7 @@ def _value(onnx, name, channels):
 
 
 class _Graph:
-    """The nodes and constants of a network that was traced.
+    """The nodes and constants of a traced network.
 
     Attributes
     ----------
@@ -130,7 +132,7 @@ class _Graph:
         self.constants: dict[str, np.ndarray] = {}
         names = {id(x): name for x, name in zip(traced.inputs, inputs)}
         for step in traced.steps:
-            # A subclass may compute something else, so types must be equal.
+            # A subclass may compute something else, so the types must be equal.
             if type(step.layer) not in _OPERATORS:
                 raise ValueError(
                     f"export_onnx: {step.name} is a {type(step.layer).__name__}, which cannot be "
@@ -187,7 +189,7 @@ def _max_pool(graph, name, layer, x):
 
 
 def _local_response_norm(graph, name, layer, x):
-    if layer.size % 2 == 0:  # ONNX has the extra channel after the middle, and not before it
+    if layer.size % 2 == 0:  # ONNX has the extra channel after the middle, not before it
         raise ValueError(f"export_onnx: expected {name} of an odd size, got {layer.size}")
     sums = {"size": layer.size, "alpha": layer.alpha, "beta": layer.beta, "bias": layer.k}
     return graph.add("LRN", [x], name, **sums)
@@ -202,7 +204,7 @@ def _dropout(graph, name, layer, x):
 
 
 def _crop(graph, name, layer, x, like):
-    """``x[:, :, oy : oy + H, ox : ox + W]`` for the H and W that `like` has at run time."""
+    """Add ``x[:, :, oy : oy + H, ox : ox + W]``, with the H and W that `like` has at run time."""
     offset = graph.constant(f"{name}.offset", layer.offset)
     size = graph.add("Shape", [like], f"{name}.size", start=2, end=4)
     end = graph.add("Add", [offset, size], f"{name}.end")
@@ -232,11 +234,12 @@ _OPERATORS: dict[type, Callable[..., str]] = {
 
 
 def _write(onnx: Any, file: IO[bytes], proto: Any, constants: dict[str, np.ndarray]) -> None:
-    """Write a model that has no constants yet, with them.
+    """Write a model that has no constants yet, and add the constants.
 
-    Its serialize would hold all weights two or three times more. A message is a list of fields,
-    each with its number and length before it: so the constants are written one by one, straight
-    from the parameters, as the last fields of the graph, which is the last field of the model.
+    To serialize a complete model would take two or three more copies of all weights. A message is a
+    list of fields, each after its number and length. So this function writes the constants one by
+    one, directly from the parameters, as the last fields of the graph. The graph is the last field
+    of the model.
     """
     graph = proto.graph.SerializeToString()
     proto.ClearField("graph")
@@ -262,5 +265,5 @@ def _write(onnx: Any, file: IO[bytes], proto: Any, constants: dict[str, np.ndarr
 
 
 def _dtype(value: np.ndarray) -> np.dtype:
-    """Return the dtype in which a constant is written: ONNX is little-endian."""
+    """Return the dtype to write a constant in: ONNX is little-endian."""
     return np.dtype("<f4" if value.dtype.kind == "f" else "<i8")

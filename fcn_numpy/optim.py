@@ -1,4 +1,4 @@
-"""SGD as Caffe means it: momentum on the step, a learning rate and a decay for each parameter."""
+"""SGD as in Caffe: momentum on the step, a learning rate and a decay for each parameter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from fcn_numpy.nn import Parameter
 
-PIECE = 1 << 20  # numbers of a gradient that are squared at a time
+PIECE = 1 << 20  # how many numbers of a gradient to square at a time
 
 
 class SGD:
@@ -19,27 +19,27 @@ class SGD:
         v <- momentum * v + lr * lr_mult * (g + weight_decay * decay_mult * w)
         w <- w - v
 
-    The learning rate is inside the velocity, as in Caffe, so that a change of `lr` does not
-    rescale the steps already on their way (in PyTorch it does).
+    The learning rate is inside the velocity, as in Caffe, so a change of `lr` does not rescale
+    the steps that the velocity already holds (in PyTorch it does).
 
     Parameters
     ----------
     parameters : iterable of Parameter
-        ``module.parameters()``. Those with an lr_mult of 0 are fixed. One that occurs twice, as
-        two layers share it, moves once in a step.
+        ``module.parameters()``. Parameters with an lr_mult of 0 are fixed. A parameter that occurs
+        twice, because two layers share it, moves once per step.
     lr : float
-        Learning rate; may be changed between steps.
+        Learning rate; it may change between steps.
     momentum : float
         At least 0 and below 1.
     weight_decay : float
     clip_gradients : float, optional
-        Where the L2 norm of all gradients together is above this, they are scaled down to it
-        before the step. Fixed parameters do not count.
+        If the L2 norm of all gradients together is above this, scale them down to it before the
+        step. Fixed parameters do not count.
 
     Attributes
     ----------
     velocities : list of ndarray
-        One for each parameter, in their order.
+        One velocity for each parameter, in the same order.
 
     Examples
     --------

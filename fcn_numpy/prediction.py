@@ -1,4 +1,4 @@
-"""From an image to the class of each pixel, with a trained network."""
+"""Score the pixels of an image with a trained network."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def prepare(
 ) -> np.ndarray:
     """Transform images into the input that a backbone expects.
 
-    The published weights of VGG16 expect `fcn_numpy.data.subtract_mean`. Other backbones are
-    trained by this package, with `fcn_numpy.data.normalize`: see `Backbone.preprocessing`.
+    The published weights of VGG16 expect `fcn_numpy.data.subtract_mean`. This package trains other
+    backbones with `fcn_numpy.data.normalize`: see `Backbone.preprocessing`.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def prepare(
         RGB from 0 to 1.
     backbone : type of Backbone
     mean : tuple of 3 floats
-        What `subtract_mean` subtracts.
+        The mean that `subtract_mean` subtracts.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def prepare(
     Raises
     ------
     ValueError
-        If a value is outside of [0, 1], or NaN.
+        If a value is outside [0, 1], or NaN.
     """
     if backbone.preprocessing == "normalize":
         return normalize(images)
@@ -47,15 +47,15 @@ def prepare(
 def means_for(
     model: Segmenter | Frozen | Classifier, means: Means | None = None
 ) -> Means | None:
-    """Return what is subtracted from each kind of image that a network sees, in order.
+    """Return the mean to subtract from each kind of image that a network sees, in order.
 
     Parameters
     ----------
     model : FCN, LateFusion, Frozen or Classifier
     means : dict of str to tuple of float, optional
-        Means by kind ("color", "hha", "depth"); those of kinds that the network does not see are
-        ignored. By default, the mean of ImageNet's images for color alone, and NYUD's means for a
-        network that also sees depth.
+        Means by kind ("color", "hha", "depth"). Kinds that the network does not see are ignored.
+        By default, ImageNet's mean for color alone, and NYUD's means for a network that also sees
+        depth.
 
     Returns
     -------
@@ -93,15 +93,15 @@ def score_image(
 ) -> np.ndarray:
     """Return the scores of one image of any size.
 
-    If the network does not take an image of this size, the image is extended at the bottom and
-    the right by repeating its last row and column, and the scores are cropped to its size.
+    If the network does not take an image of this size, extend the image at the bottom and the
+    right by repeating its last row and column, and crop the scores to its size.
 
     Parameters
     ----------
     model : FCN, LateFusion or Frozen
-        An FCN is left in eval mode. For many images, a `fcn_numpy.models.Frozen` one is faster.
+        An FCN stays in eval mode. For many images, `fcn_numpy.models.Frozen` is faster.
     image : ndarray, shape (3, H, W), floating
-        RGB from 0 to 1; for a network of HHA alone, HHA from 0 to 1.
+        RGB from 0 to 1, or HHA from 0 to 1 for a network that sees only HHA.
     other : ndarray, shape (1, H, W) or (3, H, W), floating
         The second image, for a network that takes two: depth, as `read_depth` returns it, or HHA
         from 0 to 1.
@@ -116,9 +116,9 @@ def score_image(
     Raises
     ------
     ValueError
-        If an image does not have that shape and dtype, or has a value outside of [0, 1]; if the
-        second image is missing, or the network takes only one; if the scores are not finite; if the
-        network has several heads (`score_heads`).
+        If an image does not have that shape and dtype, or has a value outside [0, 1]; if the second
+        image is missing, or the network takes only one; if the scores are not finite; or if the
+        network has several heads (use `score_heads`).
 
     Examples
     --------
@@ -146,12 +146,12 @@ def score_heads(
     Returns
     -------
     dict of str to ndarray
-        By the name of the head; "" if there is only one.
+        Scores by the name of the head, which is "" if there is only one.
     """
     seen = network_inputs(model, image, other, means=means)
     if isinstance(model, Segmenter):
         model.eval()
-    with np.errstate(over="ignore", invalid="ignore"):  # it shows in the scores
+    with np.errstate(over="ignore", invalid="ignore"):  # the scores will show it
         scores = model(*seen)
     of_heads = scores if isinstance(scores, dict) else {"": scores}
     return {head: _checked(of_head, image.shape[1:]) for head, of_head in of_heads.items()}
@@ -161,7 +161,7 @@ def network_inputs(
     model: Segmenter | Frozen, image: np.ndarray, other: np.ndarray | None = None, *,
     means: Means | None = None,
 ) -> tuple[np.ndarray, ...]:
-    """Return what a network is given for an image: extended to a size it takes, and prepared.
+    """Return the inputs of a network for an image, extended to a size it takes and prepared.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def network_inputs(
     wanted = means_for(model, means)
     if wanted is None and tuple(model.inputs.values()) != (3,):
         raise ValueError(
-            "expected a network of color images, or one of color and depth or HHA on VGG16 or "
+            "expected a network for color images, or for color and depth or HHA on VGG16 or "
             f"AlexNet, got inputs {model.inputs} on {model.backbone.name}"
         )
     kinds = ["color"] if wanted is None else list(wanted)
@@ -205,15 +205,15 @@ def network_inputs(
 
 
 def _checked(scores, size):
-    """Return the scores of the only image, cropped to its size, if they are finite."""
+    """Return the scores of the only image, cropped to its size; raise if they are not finite."""
     scores = scores[0, :, : size[0], : size[1]]
     if not np.isfinite(scores).all():
-        raise ValueError("the scores are not finite: are these the weights of a broken training?")
+        raise ValueError("the scores are not finite: are these the weights of a failed training?")
     return scores
 
 
 def fitting_size(model: Segmenter | Frozen, size: Pair) -> Pair:
-    """Return the smallest size that the network takes and that is at least the given one.
+    """Return the smallest size that the network takes and that is at least as large as this one.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Seeds that no two uses of random numbers share."""
+"""Seeds that are different for each use of random numbers."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from __future__ import annotations
 def stream(purpose: str, *numbers: int) -> tuple[int, ...]:
     """Return a seed for one use of random numbers.
 
-    Sums of a seed and an offset meet sooner or later: the images that a network is scored on are
-    then those that it was trained on. A name in the seed keeps the uses apart.
+    If every use adds its own offset to a seed, two sums are equal sooner or later. A network may
+    then be scored on the images that it was trained on. A name in the seed keeps the uses apart.
 
     Parameters
     ----------
     purpose : str
         A name for the use.
     *numbers : int
-        What else decides, such as the user's seed; always as many for one purpose.
+        Numbers that also change the seed, such as the user's seed. Always pass the same number of
+        them for one purpose.
 
     Returns
     -------
     tuple of int
-        For `numpy.random.default_rng`, alone or with further numbers after it.
+        A seed for `numpy.random.default_rng`, alone or followed by more numbers.
 
     Examples
     --------
@@ -27,5 +28,5 @@ def stream(purpose: str, *numbers: int) -> tuple[int, ...]:
     >>> [int(np.random.default_rng(stream(name, 0)).integers(100)) for name in ("train", "test")]
     [37, 15]
     """
-    # SeedSequence takes no notice of zeros at the end: a last number keeps them.
+    # SeedSequence ignores zeros at the end, so add a last number that is not zero.
     return (int.from_bytes(purpose.encode(), "big"), *numbers, 1)

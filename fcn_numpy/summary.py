@@ -10,7 +10,7 @@ from fcn_numpy.nn import Conv2d, ConvTranspose2d, Crop, Linear, Module
 
 
 def summary(model: Module, size: Pair) -> str:
-    """Write out the layers of a model for images of a size.
+    """Describe the layers of a model for images of one size in a table.
 
     Parameters
     ----------
@@ -22,9 +22,9 @@ def summary(model: Module, size: Pair) -> str:
     Returns
     -------
     str
-        A line for each layer: the shape of its output (C, H, W), its stride and receptive field
-        in image pixels, its parameters, and its multiply-adds for one image. Below the totals
-        and the offsets of the crops. Two numbers, "4x2", stand where the axes differ.
+        One line for each layer: the shape of its output (C, H, W), its stride and receptive field
+        in image pixels, its parameters, and its multiply-adds for one image. Below are the totals
+        and the offsets of the crops. If the axes differ, there are two numbers: "4x2".
 
     Examples
     --------
@@ -80,13 +80,14 @@ def summary(model: Module, size: Pair) -> str:
 def multiply_adds(step: Step) -> int:
     """Count the multiplications, each with an addition, of one layer for one image.
 
-    A convolution uses its weight once for each cell of its output, a transposed convolution once
-    for each cell of its input. Cells at the border count in full, as their padding is computed.
+    A convolution uses its weight once for each cell of its output; a transposed convolution uses it
+    once for each cell of its input. Cells at the border count in full, because the layers compute
+    with their padding.
 
     Parameters
     ----------
     step : Step
-        The layer, as `fcn_numpy.geometry.trace` found it.
+        The layer, as recorded by `fcn_numpy.geometry.trace`.
 
     Returns
     -------

@@ -78,7 +78,7 @@ def test_metadata_of_other_programs_means_something_else(tmp_path):
 def test_a_damaged_list_of_classes_is_an_error(tmp_path):
     save_network(tmp_path / "w.npz", network(3), Card())
     (tmp_path / "classes.csv").write_text("color\n")
-    with pytest.raises(ValueError, match=r"classes\.csv is no list of classes"):
+    with pytest.raises(ValueError, match=r"classes\.csv is not a list of classes"):
         card_of(tmp_path / "w.npz", network(3))
 
 

@@ -88,7 +88,7 @@ def test_what_is_written_comes_back(tmp_path, classes):
     ("name\n" + "a\n" + "b" * 9000 + "\n", "at most 100 characters"),
 ])
 def test_a_list_that_is_none(tmp_path, text, words):
-    with pytest.raises(ValueError, match=r"classes\.csv is no list of classes") as caught:
+    with pytest.raises(ValueError, match=r"classes\.csv is not a list of classes") as caught:
         read(tmp_path, text)
     assert caught.match(words)
     message = str(caught.value).removeprefix(str(tmp_path))
@@ -168,7 +168,7 @@ def test_lists_of_labeling_tools(tmp_path):
     path.write_text("__ignore__\n_background_\ncat\n")
     assert read_classes(path) == (Classes.named(("_background_", "cat")), False)
     path.write_text("_background_\ncat\ncat\n")
-    with pytest.raises(ValueError, match="line 3: 'cat' is there already"):
+    with pytest.raises(ValueError, match="line 3: 'cat' is listed twice"):
         read_classes(path)
 
 

@@ -275,7 +275,7 @@ def test_gradcheck_table(capsys):
     assert main(["gradcheck", "ReLU", "conv2d"]) == 0
     words = capsys.readouterr().out
     assert re.search(r"^relu +\d\.\de-\d\d +\d+ +\d+  elements$", words, re.M)
-    assert "2 right, 0 wrong." in words
+    assert "2 passed, 0 failed." in words
 
 
 def test_gradcheck_fails_with_status_1(capsys, monkeypatch):
@@ -293,7 +293,7 @@ def test_gradcheck_fails_with_status_1(capsys, monkeypatch):
     assert main(["gradcheck", "wrong", "relu"]) == 1
     words = capsys.readouterr().out
     assert re.search(r"^wrong +FAILED: the gradient of input 0 at \(\d, \d\) is", words, re.M)
-    assert "1 right, 1 wrong." in words
+    assert "1 passed, 1 failed." in words
 
 
 def test_gradcheck_of_something_unknown(capsys):
@@ -305,7 +305,7 @@ def test_every_layer_case_passes(capsys):
     from fcn_numpy.cli import gradcases
 
     assert main(["gradcheck", *gradcases.LAYERS]) == 0
-    assert f"{len(gradcases.LAYERS)} right, 0 wrong." in capsys.readouterr().out
+    assert f"{len(gradcases.LAYERS)} passed, 0 failed." in capsys.readouterr().out
 
 
 def test_summary_of_the_paper(capsys):

@@ -257,7 +257,7 @@ def test_results_that_cannot_be_written_stop_no_other(network, tmp_path, capsys)
     said, errors = capsys.readouterr()
     assert "a.png: class 1 100%" in said and "c.png: class 1 100%" in said
     assert errors.count("\n") == 2
-    assert "b_overlay.png is there, and was not written by this program" in errors
+    assert "b_overlay.png exists, and was not written by this program" in errors
     assert "File name too long" in errors
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
 

@@ -117,8 +117,8 @@ def test_a_cell_of_concatenated_maps_sees_what_either_sees():
         (lambda x: PyramidPooling(4, ()), "expected at least one number of bins"),
         (lambda x: PyramidPooling(4, (1, 0)), "expected each of bins.*at least 1, got 0"),
         (lambda x: PyramidPooling(4, (1, (2, 2))), r"expected each of bins.*got \(2, 2\)"),
-        (lambda x: PyramidPooling(8, (2, 2)), r"expected bins that are all different, got \(2, 2\)"),
-        (lambda x: PyramidPooling(8, [1, 3, np.int64(1)]), r"bins that are all different, got \(1, 3, 1\)"),
+        (lambda x: PyramidPooling(8, (2, 2)), r"expected bins that differ, got \(2, 2\)"),
+        (lambda x: PyramidPooling(8, [1, 3, np.int64(1)]), r"bins that differ, got \(1, 3, 1\)"),
         (
             lambda x: FCN8s(3, TINY, context=PyramidPooling(64)),
             "expected a context for 128 channels.*got one for 64",

@@ -208,7 +208,7 @@ def test_an_image_may_come_with_or_without_its_first_axis():
 
 
 @pytest.mark.parametrize(("image", "pixel", "words"), [
-    (np.zeros((3, 64, 64)), (64, 0), "expected a pixel inside of an image of 64 x 64"),
+    (np.zeros((3, 64, 64)), (64, 0), "expected a pixel inside an image of 64 x 64"),
     (np.zeros((3, 64, 64)), (-1, 0), "pixel"),
     (np.zeros((2, 3, 64, 64)), (0, 0), "expected explain: image"),
     (np.zeros((1, 64, 64)), (0, 0), "image"),
@@ -284,7 +284,7 @@ def test_the_command_explains_each_head(tmp_path, capsys):
     (["--at", "1"], "expected 2 arguments"),
     (["--at", "1", "x"], "expected a whole number of at least 0, got 'x'"),
     (["--at", "1", "1", "--classes", "a,b"], "4"),
-    (["--at", "1", "1", "--depth", "d.png"], "--depth is for a network that takes it"),
+    (["--at", "1", "1", "--depth", "d.png"], "--depth is for a network that takes depth"),
 ])
 def test_the_command_says_what_is_wrong(files, capsys, options, words):
     _, folder = files

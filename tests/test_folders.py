@@ -111,7 +111,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path):
     (masks / "notes.txt").write_text("words")
     faults = faults_of(own_folder(tmp_path, TWO))
     expected = (
-        "f.png and f.jpg have the same name", "notes.txt: expected a file with the ending .png",
+        "f.png and f.jpg have the same name", "notes.txt: expected a file with the extension .png",
         "a.png has no mask", "b.png has no image", f"expected {masks / 'c.png'} to be of the "
         "size of its image, 8 x 6, got 8 x 7",
         "d.png: expected class numbers from 0 to 1 or 255 (ignored), got 2 in row 4, column 3",

@@ -286,7 +286,7 @@ def test_other_vggs_of_torchvision_are_called_by_their_name(tmp_path, name):
     torchvision_vgg("vgg16")[0],
 ])
 def test_other_networks_are_not_taken_for_a_vgg(state):
-    with pytest.raises(ValueError, match=r"fc6\.weight among their names, got"):
+    with pytest.raises(ValueError, match=r"fc6\.weight among the names, got"):
         fcn_for(state)
     with pytest.raises(ValueError, match=r"expected conv1_1\.weight among the names, got"):
         for_caffe_images(state, "torchvision")

@@ -117,7 +117,7 @@ def test_16_bits_of_gray_are_kept(tmp_path, name):
 ])
 def test_more_than_16_bits_are_refused(tmp_path, values):
     Image.fromarray(values).save(tmp_path / "x.tif")
-    with pytest.raises(ValueError, match=r"x\.tif: expected 8 or 16 bits a channel, got mode"):
+    with pytest.raises(ValueError, match=r"x\.tif: expected 8 or 16 bits per channel, got mode"):
         read_image(tmp_path / "x.tif")
 
 
@@ -178,7 +178,7 @@ def test_a_tiff_is_read_right_or_refused(tmp_path, order, planar, deflate, dtype
     (np.zeros((4, 4), np.uint8), {"planar": 2, "white_is_zero": True}, "interleaved channels"),
     (np.zeros((4, 4), np.uint16), {"white_is_zero": True}, r"black as 0 \(BlackIsZero\), or as"),
     (np.zeros((4, 4, 4), np.uint16), {"extra": (0,)}, "8 would be lost: save it as 16-bit"),
-    (np.zeros((4, 4, 4), np.uint16), {"extra": (1,)}, "of which 8 would be lost"),
+    (np.zeros((4, 4, 4), np.uint16), {"extra": (1,)}, "of which Pillow reads only 8 bits"),
     (np.zeros((4, 4, 2), np.uint16), {"extra": (2,)}, "layout that Pillow does not read: save"),
     (np.zeros((4, 4), np.uint16), {"white_is_zero": True, "order": ">"}, "does not read: save it"),
     (np.full((4, 4), -1, np.int8), {"more": [(SAMPLE_FORMAT, 2)]}, "signed values: save it with"),
@@ -225,7 +225,7 @@ def test_layouts_of_which_half_the_bits_would_be_lost_are_refused(tmp_path):
     (tmp_path / "plain.ppm").write_bytes(b"P3 1 1 4095\n1 2 3\n")
     for name, kind in (("x.png", "PNG"), ("x.ppm", "PPM"), ("plain.ppm", "PPM")):
         with pytest.raises(ValueError, match=(
-            f"{name}: it has 16 bits in a layout of {kind} of which 8 would be lost: save it as "
+            f"{name}: it is a 16-bit {kind} of which Pillow reads only 8 bits: save it as "
             "16-bit gray or RGB, in PNG$"
         )):
             read_image(tmp_path / name)
@@ -618,7 +618,7 @@ def test_a_mask_may_not_be_see_through(tmp_path):
 
 def test_a_jpeg_is_no_mask(tmp_path):
     Image.new("L", (3, 3)).save(tmp_path / "m.png", format="JPEG")
-    with pytest.raises(ValueError, match=r"no image of a format taken \(PNG\), but a JPEG"):
+    with pytest.raises(ValueError, match=r"not an image in an accepted format \(PNG\) but a JPEG"):
         read_mask(tmp_path / "m.png", THREE)
 
 

@@ -63,8 +63,8 @@ def faults_of(folder):
 
 BLACK_WHITE = [[0, 255, 0], [0, 0, 255]]
 ADVICE = (
-    "if 255 is a class, say so in classes.csv (name,number in the first line, then ground,0 and "
-    "thing,255); if it is to be ignored, with a line ignore,255"
+    "if 255 is a class, list it in classes.csv (first line name,number, then ground,0 and "
+    "thing,255); if it should be ignored, add a line ignore,255"
 )
 
 
@@ -212,7 +212,7 @@ def test_images_that_were_turned_are_named(tmp_path, orientation):
     write(tmp_path, [square])
     assert said(open_folder(tmp_path, classes=TWO)) == [
         "turned upright by its EXIF orientation: 1.png and 2.png. A mask must be drawn on the "
-        "image as it looks then; predictions.png shows whether it was"
+        "upright image; predictions.png shows whether it was"
     ]
 
 
@@ -220,9 +220,9 @@ def test_images_that_were_turned_are_named(tmp_path, orientation):
 def test_a_mask_of_the_image_before_it_was_turned(tmp_path, orientation):
     write(tmp_path, [BOTH], orientation=orientation)
     assert faults_of(open_folder(tmp_path, classes=TWO)) == [
-        f"expected {tmp_path / 'masks' / '0.png'} to be of the size of its image, 2 x 3, got 3 x 2"
-        f"; the image was turned upright by its EXIF orientation {orientation}, the mask was drawn "
-        "on the image as it was before: turn the mask too"
+        f"expected {tmp_path / 'masks' / '0.png'} to have the size of its image, 2 x 3, got 3 x 2"
+        f"; the image was turned upright by its EXIF orientation {orientation}, but the mask was "
+        "drawn on the unturned image: turn the mask too"
     ]
 
 
@@ -231,7 +231,7 @@ def test_a_mask_of_another_size_for_another_reason(tmp_path, orientation, size):
     image = np.zeros((*size, 3), np.uint8)
     write(tmp_path, [BOTH], [image], orientation=orientation)
     fault, = faults_of(open_folder(tmp_path, classes=TWO))
-    assert fault.endswith(f"to be of the size of its image, {size[1]} x {size[0]}, got 3 x 2")
+    assert fault.endswith(f"to have the size of its image, {size[1]} x {size[0]}, got 3 x 2")
 
 
 def counts(low, high):
@@ -267,7 +267,7 @@ def test_palettes_in_another_order_are_named(tmp_path):
     write(tmp_path, [[[0, 1, 2]]])
     folder = open_folder(tmp_path, classes=THREE)
     assert said(folder) == [
-        "read by color, because the palette is in another order than the list of classes: 1.png"
+        "read by color, because the palette is not in the order of the list of classes: 1.png"
     ]
     assert [folder[i][1].tolist() for i in range(2)] == [[[0, 1, 2]], [[0, 2, 1]]]
 
@@ -328,14 +328,14 @@ def test_files_of_several_images_are_named(tmp_path):
     (root / "images" / "0.png").unlink()
     slices[0].save(root / "images" / "0.tif", save_all=True, append_images=slices[1:])
     assert said(open_folder(root, None, TWO)) == [
-        "only the first image is read of a file that holds several: 0.tif"
+        "several images in one file, of which only the first is read: 0.tif"
     ]
 
 
 def test_a_class_with_the_name_of_what_is_ignored_is_named(tmp_path):
     root = write(tmp_path, [BOTH, BOTH])
     assert said(open_folder(root, None, Classes.named(("ground", "Void")))) == [
-        "Void is learned as a class: if it does not count, name it ignore"
+        "Void is learned as a class: if it should not count, name it ignore"
     ]
 
 
@@ -355,7 +355,7 @@ def test_images_that_no_list_has_are_named(tmp_path):
     (root / "train.txt").write_text("0\n1\n")
     (root / "val.txt").write_text("3\n")
     words, data = opened(root)
-    assert words == ["not used, as they are in no list that is: 2.png and 4.png"]
+    assert words == ["not used, because no list in use names them: 2.png and 4.png"]
     assert (data.train.names, data.test.names) == (["0", "1"], ["3"])
     words, data = opened(root, validation=0.5)
     assert "the images of val are not used: part of train is held out instead" in words
@@ -366,7 +366,7 @@ def test_images_that_no_list_has_are_named(tmp_path):
 def test_a_mask_of_two_images_is_named(tmp_path):
     root = write(tmp_path, [BOTH] * 3)
     (root / "train.txt").write_text("images/0.png masks/0.png\nimages/1.png masks/0.png\n2\n")
-    assert opened(root)[0] == ["the mask of several images: 0.png"]
+    assert opened(root)[0] == ["several images share a mask: 0.png"]
 
 
 @pytest.mark.parametrize("where", [".", "images", "masks", "images/run", "masks/deep/run"])
@@ -375,7 +375,7 @@ def test_a_run_does_not_write_among_the_images(tmp_path, capsys, where):
     words = failed(
         capsys, "train", "--quick", "--data", root, "--classes", "a,b", "--out", root / where
     )
-    assert "expected a folder for the results that is none of images or masks" in words
+    assert "expected a folder for the results that has no images or masks in it" in words
     opened(root)[1].check_apart(root / "runs")
 
 
@@ -387,7 +387,7 @@ def test_images_that_have_changed_since_a_run_began_are_named(tmp_path):
     Image.fromarray(np.full((2, 3, 3), 9, np.uint8)).save(data.test.pairs[0][0])
     again = OwnData.found_again(json.loads(json.dumps(data.source)), TWO)
     (words,) = said(again)
-    assert "are not as they were when the run began" in words
+    assert "have changed since the run began" in words
 
 
 def test_a_run_is_evaluated_on_what_it_was_trained_with(tmp_path, capsys):
@@ -432,7 +432,7 @@ def test_a_list_and_masks_that_are_missing_are_named_together(tmp_path):
     with pytest.raises(DataFaults) as caught:
         open_folder(root)
     first, second = caught.value.faults
-    assert "expected the names of the classes" in first and "give --mask-suffix=_L" in second
+    assert "expected the names of the classes" in first and "use --mask-suffix=_L" in second
 
 
 def test_a_stretched_image_of_one_value_is_not_told_to_be_stretched(tmp_path):

@@ -342,7 +342,7 @@ def test_labelme(tmp_path):
     assert open_folder(tmp_path).classes.names == ("ground", "cat", "dog")
     for path in layout.masks.iterdir():
         path.rename(layout.lists / path.name)
-    with pytest.raises(DataFaults, match=r"0\.npy: expected a file with the ending \.png"):
+    with pytest.raises(DataFaults, match=r"0\.npy: expected a file with the extension \.png"):
         open_folder(tmp_path).check()
     for path in layout.lists.glob("*.npy"):
         path.unlink()
@@ -425,8 +425,8 @@ def test_a_common_suffix_is_named_once(layout, suffix, listed):
         layout.list("train", "\n".join(names) + "\n")
     folder = layout.open()
     assert folder.faults == (
-        f"no image has a mask of its own name, but all masks in {layout.masks} are named like an "
-        f"image with {suffix!r} after it: give --mask-suffix={suffix}",
+        f"no image has a mask with the same name, but all masks in {layout.masks} are named like "
+        f"an image followed by {suffix!r}: use --mask-suffix={suffix}",
     )
     found_with = layout.open("train" if listed else None, mask_suffix=suffix)
     assert len(found_with) == len(names)
@@ -483,7 +483,7 @@ def test_an_ending_in_a_list_means_the_file(layout):
 
 @pytest.mark.parametrize(("lines", "words"), [
     ("photo\nphoto 1\nb\n", "line 2: .*photo 1.jpg is missing"),
-    ("cam1/b.jpg\ncam2/b.jpg\n", "line 2: .*b.jpg is that of line 1 already"),
+    ("cam1/b.jpg\ncam2/b.jpg\n", "line 2: .*b.jpg is already on line 1"),
     ("photo 1\nphoto 0\n", "line 2: .*photo.jpg is that of line 1 already"),
 ])
 def test_two_lines_do_not_mean_one_image(layout, lines, words):

@@ -142,7 +142,7 @@ def test_colors_of_16_bits_that_are_none_of_8_are_named(tmp_path):
     values[1, 1] = 200 * 257, 10 * 257, 30 * 257 + 1
     path = write_png(tmp_path / "m.png", values, 16, RGB)
     with pytest.raises(ValueError, match=(
-        r"colors of 8 bits, got values of 16 bits \(51400, 2570, 7711\) in row 1, column 1$"
+        r"8-bit colors, got 16-bit values \(51400, 2570, 7711\) in row 1, column 1$"
     )):
         read_mask(path, COLORS, colored=True)
 

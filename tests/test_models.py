@@ -1231,11 +1231,11 @@ def test_weights_without_a_part_are_an_error(lost):
 
 
 def test_weights_of_other_networks_are_an_error():
-    with pytest.raises(ValueError, match=r"fc6\.weight among their names, got none"):
+    with pytest.raises(ValueError, match=r"fc6\.weight among the names, got none"):
         fcn_for({})
     with pytest.raises(ValueError, match="weights of a classifier.*trained first"):
         fcn_for(Classifier(3, TINY, rng=rng()).state_dict())
-    message = r"fc6\.weight of shape .* of TINY, or .* of VGG16, or .* of AlexNet, got"
+    message = r"fc6\.weight of shape .* for TINY, or .* for VGG16, or .* for AlexNet, got"
     with pytest.raises(ValueError, match=message):
         fcn_for(FCN8s(2, SEEN_WHOLE, rng=rng()).state_dict())
 

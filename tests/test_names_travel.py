@@ -83,7 +83,8 @@ def test_unknown_classes_are_numbers(image, tmp_path, capsys):
     assert main(["predict", "--weights", path, str(image), "--out", str(tmp_path / "o")]) == 0
     assert "x.png: class 2 100%" in capsys.readouterr().out
     assert main(["export", "--weights", path, str(tmp_path / "w.npz")]) == 0
-    assert "The weights do not name their classes; --classes can." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "The weights do not name their classes; use --classes to name them." in said
     named = tmp_path / "named.npz"
     command = ["export", "--weights", path, str(named), "--classes", "ground,cat,dog,cow"]
     assert main(command) == 0
@@ -132,7 +133,8 @@ def test_an_image_that_should_be_stretched_is_named(pets, tmp_path, capsys):
     Image.fromarray(values).save(tmp_path / "narrow.png")
     command = ["predict", "--weights", str(pets), str(tmp_path / "narrow.png"), "--out"]
     assert main([*command, str(tmp_path / "a")]) == 0
-    assert "narrow.png: less than a tenth of the 16-bit range is used" in capsys.readouterr().err
+    words = capsys.readouterr().err
+    assert "narrow.png: the image uses less than a tenth of the 16-bit range" in words
     assert main([*command, str(tmp_path / "b"), "--stretch"]) == 0
     assert "were trained on images that were not stretched" in capsys.readouterr().err
 
@@ -166,7 +168,7 @@ def test_evaluate_compares_by_name(pets, tmp_path, capsys):
     root = write_pets(tmp_path / "data", other)
     assert main(["evaluate", "--weights", str(pets), "--data", str(root)]) == 0
     said = capsys.readouterr().out
-    assert "has the classes in another order: matched by name" in said
+    assert "has the classes in a different order: matching by name" in said
     table = said.splitlines()[-2:]
     assert table[0].split()[-8:] == ["IU", "dog", "IU", "cow", "IU", "ground", "IU", "cat"]
     assert table[1].split()[-4:] == ["0.984", "nan", "nan", "0.000"]
@@ -220,7 +222,7 @@ def test_what_this_program_has_not_written_stays(pets, image, tmp_path, capsys):
     before = (out / "x_labels.png").read_bytes()
     command = ["predict", "--weights", str(pets), str(image), "--out", str(out)]
     words = failed(capsys, *command, status=1)
-    assert "x_labels.png is there, and was not written by this program" in words
+    assert "x_labels.png exists, and was not written by this program" in words
     assert (out / "x_labels.png").read_bytes() == before and len(list(out.iterdir())) == 1
     assert main([*command, "--overwrite"]) == 0
     assert main([*command, "--scores"]) == 0  # now they are its own
@@ -235,7 +237,7 @@ def test_export_replaces_nothing_in_silence(pets, tmp_path, capsys):
     for name in ("w.npz", "w.pth"):
         (tmp_path / name).write_text("mine")
         words = failed(capsys, "export", "--weights", pets, tmp_path / name)
-        assert f"{name} is there already" in words
+        assert f"{name} already exists" in words
         assert (tmp_path / name).read_text() == "mine"
         assert main(["export", "--weights", str(pets), str(tmp_path / name), "--overwrite"]) == 0
     assert read_classes(tmp_path / "classes.csv")[0] == PETS
@@ -276,6 +278,6 @@ def test_given_names_need_no_list_beside_the_weights(image, tmp_path, capsys):
     (tmp_path / "classes.csv").write_text("id,label\n1,cat\n")
     command = ["predict", "--weights", str(tmp_path / "w.pth"), str(image), "--out"]
     words = failed(capsys, *command, tmp_path / "o")
-    assert "classes.csv is no list of classes" in words
+    assert "classes.csv is not a list of classes" in words
     assert main([*command, str(tmp_path / "o"), "--classes", "a,b,c,d"]) == 0
     assert "x.png: c 100%" in capsys.readouterr().out

@@ -140,9 +140,9 @@ def test_what_is_refused_would_be_wrong(monkeypatch, makers):
 @pytest.mark.parametrize(
     ("makers", "message"),
     [
-        ([conv(3, padding=1), pool(2)], r"padding only behind the last stride.*MaxPool2d \(1\)"),
-        ([conv(3, 2, 1)], r"padding only behind.*Conv2d \(0\) of stride \(2, 2\)"),
-        ([conv(3, 2), conv(3, padding=(0, 1)), conv(1, (1, 2))], r"behind.*Conv2d \(2\)"),
+        ([conv(3, padding=1), pool(2)], r"padding only after the last stride.*MaxPool2d \(1\)"),
+        ([conv(3, 2, 1)], r"padding only after.*Conv2d \(0\) of stride \(2, 2\)"),
+        ([conv(3, 2), conv(3, padding=(0, 1)), conv(1, (1, 2))], r"after.*Conv2d \(2\)"),
         ([pool(2, ceil_mode=True)], r"ceil_mode=False, got ceil_mode=True \(0\)"),
         ([ReLU, pool(3, 1, 1)], r"pools without padding, got \(1, 1\) \(1\)"),
         ([conv(3), Dropout2d], r"expected layers Conv2d.*got Dropout2d \(1\)"),

@@ -265,7 +265,7 @@ def test_a_worker_that_dies_interrupts(finished, tmp_path):
         assert len(workers) == 2
         os.kill(int(workers[0]), 9)
 
-    with pytest.raises(training.TrainingInterrupted, match="a worker process was ended by SIGKILL"):
+    with pytest.raises(training.TrainingInterrupted, match="worker process was killed by SIGKILL"):
         train(out, QUICK, report=checkpoint_then(kill))
     expect_the_same(finished, out)
 
@@ -328,7 +328,7 @@ def change_json(path, *keys, value):
     (["data"], {"folder": "x", "colored": True, "checksum": 5, "train": [["a"]],
                "held_out": [["a", "b"]]},
      "data: train: expected an image and a mask, got"),
-    (["classes"], 5, "classes: expected a text, got 5"),
+    (["classes"], 5, "classes: expected a string, got 5"),
     (["classes"], "name\na\n", "classes: expected 2 to 255 classes, got 1"),
     (["extra"], 1, "expected no field extra"),
 ])
@@ -379,8 +379,8 @@ def test_classes_that_no_pixel_has_have_scores_that_come_back(run):
 
 @pytest.mark.parametrize(("change", "words"), [
     (lambda c: c.pop("history"), "history is missing"),
-    (lambda c: c.update(run=c["run"] + 1), "it belongs to another run than config.json"),
-    (lambda c: c.update(run=np.zeros(2)), "it belongs to another run than config.json"),
+    (lambda c: c.update(run=c["run"] + 1), "it does not belong to the same run as config.json"),
+    (lambda c: c.update(run=np.zeros(2)), "it does not belong to the same run as config.json"),
     (lambda c: c.pop("finished"), "finished is missing"),
     (lambda c: c.update(more=np.zeros(2)), "more is unexpected"),
     (lambda c: c.update(finished=np.array(99)), "finished: expected a whole number from 0 to 4"),
@@ -475,13 +475,13 @@ def test_weights_of_another_run_are_refused(stopped, other, tmp_path, capsys):
     weights.save(out / "checkpoint.npz", kept)
     (out / "fcn32s.npz").write_bytes((other / "fcn32s.npz").read_bytes())
     words = failed(capsys, "train", "--resume", "--out", out)
-    assert f"{out / 'fcn32s.npz'}: it belongs to another run than config.json" in words
+    assert f"{out / 'fcn32s.npz'}: it does not belong to the same run as config.json" in words
 
 
 def test_a_lock_that_is_none_stays(tmp_path, capsys):
     (tmp_path / "run.lock").write_text("precious")
     words = failed(capsys, "train", "--quick", "--out", tmp_path)
-    assert "expected no file" in words and "run.lock: it is not that of a run" in words
+    assert "expected no file" in words and "run.lock: it does not belong to a run" in words
     assert files_of(tmp_path) == {"run.lock": b"precious"}
 
 

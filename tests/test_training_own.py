@@ -36,7 +36,7 @@ def test_train_and_evaluate_on_a_folder(folder, tmp_path, capsys):
     out = tmp_path / "run"
     assert main(["train", "--quick", "--data", str(folder), "--out", str(out)]) == 0
     words = capsys.readouterr().out
-    assert "Reading 5 images to train on, 1 to score on." in words
+    assert "Reading 5 images to train on and 1 to score on." in words
     shares = re.findall(r"^  \w+ +([0-9.]+)% +([0-9.]+)%$", words, re.M)
     assert len(shares) == 4
     for part in zip(*shares):
@@ -97,7 +97,7 @@ def test_a_run_whose_images_are_gone_is_not_resumed(tmp_path, part):
         )
     for path in getattr(data, part).pairs[0]:
         path.unlink()
-    with pytest.raises(ValueError, match="not those that the run was started with"):
+    with pytest.raises(ValueError, match="not the ones that the run was started with"):
         train(tmp_path / "run", resume=True)
 
 

@@ -162,9 +162,9 @@ def test_pretrained_weights_replace_the_classifier():
 
 @pytest.mark.parametrize(("change", "words"), [
     (lambda s: s.update(steps=[180, 200, 100, 260]), r"config\.json: settings: expected no field "
-     "steps: it has another layout$"),
+     "steps: the layout is different$"),
     (lambda s: s["stages"][1].update(nesterov=True), "settings: stage 1: expected no field "
-     "nesterov: it has another layout$"),
+     "nesterov: the layout is different$"),
     (lambda s: s["stages"].pop(2), "expected the stages classifier, .*, got classifier, fcn32s, "),
     (lambda s: s.pop("stages"), "settings: expected a field stages, got none"),
     (lambda s: s["stages"][0].pop("name"), "stage 0: expected a field name, got none"),
@@ -222,7 +222,7 @@ def test_settings_that_cannot_be(values, words):
 
 
 @pytest.mark.parametrize(("settings", "words"), [
-    (dataclasses.replace(QUICK, size=None), "expected a size of the toy images, got None"),
+    (dataclasses.replace(QUICK, size=None), "expected a size for the toy images, got None"),
     (QUICK.with_stages("fcn16s", class_weights=(1.0, 2.0)),
      "expected 4 class weights, one for each class, got 2 in fcn16s"),
 ])

@@ -108,5 +108,5 @@ def test_a_worker_that_is_killed_is_named_with_the_signal(number):
     with WorkerPool([Job(), Job()]) as pool:
         _, second = pool.call(Job.process)
         os.kill(second, number)
-        with pytest.raises(WorkerFailed, match=f"a worker process was ended by {number.name}"):
+        with pytest.raises(WorkerFailed, match=f"a worker process was killed by {number.name}"):
             pool.call(Job.process)

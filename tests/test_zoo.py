@@ -309,9 +309,9 @@ def test_several_images_find_their_depths_in_a_folder(image, depth, tmp_path, ca
 
 @pytest.mark.parametrize(("name", "options", "words"), [
     ("nyud-fcn32s-color-d", (), "takes depth as well as color: expected --depth PATH"),
-    ("nyud-fcn32s-color-hha", ("--depth", "depth.png"), "--depth is for a network that takes it"),
+    ("nyud-fcn32s-color-hha", ("--depth", "depth.png"), "--depth is for a network that takes"),
     ("nyud-fcn32s-color-hha", (), "takes hha as well as color: expected --hha PATH"),
-    ("voc-fcn8s", ("--hha", "hha.png"), "--hha is for a network that takes it"),
+    ("voc-fcn8s", ("--hha", "hha.png"), "--hha is for a network that takes hha"),
     ("nyud-fcn32s-color-d", ("--depth", "none.png"), "--depth to be a file or a folder, got"),
     ("siftflow-fcn8s", ("--classes", "a,b,c"), "--classes is for a network with one head, got sem"),
     ("voc-fcn8s", ("--dataset", "nyud"), "a network for nyud, with 40 classes, got 21 classes"),
@@ -340,8 +340,8 @@ def test_networks_whose_classes_are_not_known_say_what_helps(image, tmp_path, ca
     path, _ = published(tmp_path, "siftflow-fcn32s", "renamed")
     assert predict(path, image, tmp_path) == 0
     said = capsys.readouterr().out
-    assert "The weights do not name their classes; --dataset can." in said
-    assert "The default means are subtracted from images; --dataset selects others." in said
+    assert "The weights do not name their classes; use --dataset to name them." in said
+    assert "Subtracting the default means from images; --dataset selects others." in said
     assert "sem: class " in said
     assert predict(path, image, tmp_path, "--dataset", "siftflow") == 0
     assert "do not name" not in capsys.readouterr().out
@@ -377,7 +377,7 @@ def test_evaluate_uses_the_mean_of_the_data_set_and_refuses_what_it_cannot(tmp_p
     for name in ("siftflow-fcn8s", "nyud-fcn32s-color-d", "nyud-fcn32s-color-hha"):
         other, _ = published(tmp_path, name)
         words = failed(capsys, "evaluate", "--weights", other, "--data", folder)
-        assert "one head that sees one image of three channels" in words
+        assert "one head that takes one image of three channels" in words
 
 
 def bgr_of_any(path, mean, model):
@@ -408,7 +408,7 @@ def test_what_a_caffemodel_cannot_carry_is_said(name, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     out = tmp_path / "out" / "mine.caffemodel"
     assert main(["export", "--weights", str(path), str(out)]) == 0
-    lost = "A .caffemodel cannot say which data set it is for: predict from it with --dataset."
+    lost = "A .caffemodel file cannot record its data set: use --dataset to predict from it."
     assert (lost in capsys.readouterr().out) == (name != "voc-fcn8s")
 
 

@@ -4,9 +4,9 @@
     python docs/site/build.py --out site
     python -m http.server --directory site
 
-The pages are the files of this repository as they are; the site adds Run buttons, figures to touch,
-and a reference made of the docstrings. Python comes from Pyodide's public server or, with --runtime,
-from a folder that is copied beside the pages, so that nothing else is asked for.
+The pages are the files of this repository as they are. The site adds Run buttons, figures to touch,
+and a reference made from the docstrings. Python comes from Pyodide's public server or, with
+--runtime, from a folder that is copied beside the pages, so that no other server is asked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ ROOT = HERE.parent.parent
 PYODIDE = "314.0.3"
 PUBLIC_RUNTIME = f"https://cdn.jsdelivr.net/pyodide/v{PYODIDE}/full/"
 # What the browser loads: Python itself, then what a block needs.
-CORE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
+CORE = (
+    "pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json",
+)
 PACKAGES = ("numpy", "scipy", "matplotlib", "pillow")
 HOME = "https://github.com/fcn-numpy/fcn_numpy/blob/main/"
 TREE = "https://github.com/fcn-numpy/fcn_numpy/tree/main/"

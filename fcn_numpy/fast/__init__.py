@@ -1,6 +1,6 @@
 """The engine room: the functions of the textbook, faster.
 
-Everything here computes what the plain code beside its caller computes, and is tested against it.
+Each function computes the same as the plain code next to its caller, and tests compare the two.
 The textbook checks arguments, and asks `on`, before it calls one of these functions.
 
 ========================  ==================================================================
@@ -11,9 +11,9 @@ The textbook checks arguments, and asks `on`, before it calls one of these funct
 `transposed`              the transposed convolution as a convolution
 `pointwise`               ReLU and max-pooling, a piece of the map at a time
 `finish`                  bias and ReLU, applied while an output is in the cache
-`frozen`                  a convolution whose weight stands still, and what follows it
+`frozen`                  a convolution with a fixed weight, and what follows it
 `views`                   parts and windows of a map, as views where possible
-`memory`                  arrays that are used again
+`memory`                  arrays that are reused
 `threads`                 independent pieces of work, shared between threads
 `blas`                    the matrix product, and its number of threads
 ========================  ==================================================================

@@ -1,8 +1,8 @@
 """The matrix product with the columns of im2col, a band of output rows at a time.
 
-The columns hold every pixel up to kh * kw times: those of VGG's conv1_2 for an image of 422 x 422
-would take 400 MB. So one buffer is filled with the columns of a few rows, multiplied, and filled
-again, while it is in the processor's cache.
+The columns hold every pixel up to kh * kw times: for VGG's conv1_2 and an image of 422 x 422, they
+would take 400 MB. Instead, one buffer is filled with the columns of a few rows, multiplied, and
+filled again, so that it stays in the processor's cache.
 
 At stride 1, `fcn_numpy.fast.flat` copies the same columns in longer pieces.
 """
@@ -22,8 +22,8 @@ from fcn_numpy.fast.threads import LARGE_PRODUCT, SHARERS, even, parts, share_ou
 from fcn_numpy.fast.views import part_of, windows
 from fcn_numpy.window import Window
 
-# Bytes of the buffer: a band must still be in the cache when it is multiplied. A weight that is
-# larger than the cache is read anew for each band, which pays off from MIN_CELLS columns on.
+# Bytes of the buffer: a band must still be in the cache when it is multiplied. A weight larger than
+# the cache is read again for each band, which pays off for at least MIN_CELLS columns.
 BAND_BYTES = 512 * 1024
 MIN_CELLS = 256
 
@@ -31,7 +31,7 @@ MIN_CELLS = 256
 def conv2d(
     x: np.ndarray, w: np.ndarray, window: Window, finish: Finish, out: np.ndarray
 ) -> None:
-    """Compute `fcn_numpy.conv2d` into `out`, band by band; `finish` is applied to each.
+    """Compute `fcn_numpy.conv2d` into `out`, band by band, and apply `finish` to each band.
 
     Parameters
     ----------
@@ -66,13 +66,13 @@ def conv2d_weight(
 
     def work(bands):
         if one:
-            # Write straight into out: for fc6, a temporary would be another 400 MB.
+            # Write directly to out: for fc6, a temporary array would take another 400 MB.
             for band, _, cols in _columns(x, window, bands):
                 blas.matmul(y[band.image, band.filters], cols.T, out=matrix[band.filters])
             return 0
         total = np.zeros(matrix.shape[::-1], x.dtype)
         for band, cells, cols in _columns(x, window, bands):
-            # In this order, unlike y @ cols.T, the long matrix is read along its rows.
+            # Unlike y @ cols.T, this order reads the long matrix along its rows.
             total += blas.matmul(cols, np.ascontiguousarray(y[band.image, :, cells].T))
         return total.T
 
@@ -85,7 +85,7 @@ def conv2d_weight(
 
 
 class _Band(NamedTuple):
-    """Some output rows of one image, and the filters that are computed for them."""
+    """Some output rows of one image, and the filters to compute for them."""
 
     image: int
     rows: slice
@@ -95,8 +95,8 @@ class _Band(NamedTuple):
 def _bands(n: int, channels: Pair, window: Window, size: Pair, itemsize: int) -> list[_Band]:
     """Cut the output into bands, for `share_out`.
 
-    There are as many as keep all threads busy. Where everything fits one band, threads share the
-    filters if there are more of them than cells, so that none reads the whole weight.
+    There are enough bands to keep all threads busy. If everything fits into one band, and there are
+    more filters than cells, the threads share the filters, so that none reads the whole weight.
     """
     (f, c), (ho, wo) = channels, size
     taps = c * window.kernel[0] * window.kernel[1]
@@ -117,7 +117,7 @@ def _columns(
 ) -> Iterator[tuple[_Band, slice, np.ndarray]]:
     """Yield (band, cells, columns) for one band after another.
 
-    `columns` has shape (C * kh * kw, cells) and is overwritten by the next band.
+    `columns` has shape (C * kh * kw, cells). The next band overwrites it.
     """
     c = x.shape[1]
     _, wo = window.output_size(x.shape[2:])

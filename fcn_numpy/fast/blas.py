@@ -1,6 +1,6 @@
-"""The matrix product: whose it is, and on how many threads it runs.
+"""The matrix product: the library that computes it, and its number of threads.
 
-By itself, OpenBLAS shares each large product between its threads, and everything between two
+By default, OpenBLAS shares each large product between its threads, and everything between two
 products runs on one thread while the others wait. So this package shares out the work itself: every
 thread copies, multiplies and adds its own piece, and BLAS computes each product on the thread that
 asks for it.
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-# OpenBLAS's functions carry other names in NumPy's wheels than in Linux distributions and conda.
+# OpenBLAS's functions have other names in NumPy's wheels than in Linux distributions and conda.
 NAMES = (
     ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
     ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),
@@ -26,10 +26,10 @@ NAMES = (
 
 
 def _find() -> tuple[Callable[[], int], Callable[[int], None]] | None:
-    """Return OpenBLAS's functions to read and to set the number of threads; None without it."""
+    """Return OpenBLAS's functions to get and set the number of threads, or None without it."""
     core = np._core if hasattr(np, "_core") else np.core
-    # A name is searched for in a library and in all that it was linked with; on Windows in the
-    # library alone.
+    # The system looks for a name in a library and in all libraries that it is linked with; Windows
+    # looks only in the library itself.
     files = [core._multiarray_umath.__file__]
     files += Path(np.__file__).parents[1].glob("numpy.libs/*openblas*")
     for file in files:
@@ -47,23 +47,20 @@ def _find() -> tuple[Callable[[], int], Callable[[int], None]] | None:
 
 
 def numpy_has_blas() -> bool:
-    """Return whether NumPy was built with a BLAS; in WebAssembly, it is not."""
+    """Return whether NumPy was built with a BLAS; in WebAssembly, it was not."""
     return bool(np.show_config(mode="dicts")["Build Dependencies"]["blas"].get("found"))
 
 
 def _scipy_blas() -> Any:
     try:
         from scipy.linalg import blas
-    except ModuleNotFoundError:
+    except ModuleNotFoundError:  # a browser loads SciPy only on request
         return None
     return blas
 
 
 def scipy_matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """Compute np.matmul by SciPy's BLAS, which has float32 and float64.
-
-    Without SciPy, which a browser loads only when it is asked to, NumPy computes it.
-    """
+    """Compute np.matmul with SciPy's BLAS for float32 and float64; without SciPy, with NumPy."""
     blas = _scipy_blas()
     if blas is None or a.dtype not in (np.float32, np.float64):
         return np.matmul(a, b, out=out)
@@ -81,19 +78,19 @@ def scipy_matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) ->
 matmul = np.matmul if numpy_has_blas() else scipy_matmul
 _FUNCTIONS = _find()
 _lock = threading.Lock()
-_blocks = 0  # how many `one_thread` blocks are open, in all threads
+_blocks = 0  # number of open `one_thread` blocks, in all threads
 _before = 1  # the number of threads outside of them
 
 
 def thread_count() -> int:
-    """Return on how many threads BLAS computes a large product, outside of `one_thread`.
+    """Return the number of threads that BLAS uses for a large product, outside `one_thread`.
 
     Returns
     -------
     int
-        OPENBLAS_NUM_THREADS, OMP_NUM_THREADS, the package threadpoolctl and the processors of this
-        process decide. 1 where the BLAS is not OpenBLAS: then products are shared by the BLAS
-        itself, if at all, and nothing else is.
+        It depends on OPENBLAS_NUM_THREADS, OMP_NUM_THREADS, the package threadpoolctl and the
+        processors of this process. It is 1 if the BLAS is not OpenBLAS: then the BLAS itself may
+        share out products, but nothing else is shared.
     """
     if _FUNCTIONS is None:
         return 1

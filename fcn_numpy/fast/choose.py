@@ -1,4 +1,4 @@
-"""Which algorithm computes a convolution."""
+"""Choose the algorithm that computes a convolution."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHOICE: ContextVar[str] = ContextVar("algorithm", default="auto")
 
 
 def on() -> bool:
-    """Return whether the textbook is to call the functions of this package."""
+    """Return whether the textbook should call the functions of this package."""
     return CHOICE.get() != "plain"
 
 
@@ -49,7 +49,7 @@ def _conv2d(x, w, window, finish, out):
 
 
 def conv2d_turned(x: np.ndarray, w: np.ndarray, window: Window) -> np.ndarray:
-    """Convolve x, shape (N, F, H, W), with w turned by 180 degrees and its first axes exchanged."""
+    """Convolve x, shape (N, F, H, W), with w rotated by 180 degrees, its first axes exchanged."""
     f, c = w.shape[:2]
     out = np.empty((len(x), c, *window.output_size(x.shape[2:])), x.dtype)
     if takes_winograd(x.dtype, (c, f), window, out.size // c):
@@ -81,7 +81,7 @@ def _conv2d_weight(x, grad_y, window, out):
 def takes_winograd(
     dtype: np.dtype, channels: Pair, window: Window, cells: float = math.inf
 ) -> bool:
-    """Return whether a convolution is Winograd's; parameters as for `winograd.applies`."""
+    """Return whether to use Winograd's algorithm; parameters as for `winograd.applies`."""
     return CHOICE.get() == "auto" and winograd.applies(dtype, channels, window, cells)
 
 

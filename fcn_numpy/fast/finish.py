@@ -1,4 +1,4 @@
-"""What is done to a piece of a convolution's output while it is in the cache: bias and ReLU."""
+"""Bias and ReLU, applied to a piece of a convolution's output while it is in the cache."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# NumPy's maximum of two arrays takes a third of the time of that of an array and a number.
+# For NumPy, the maximum of two arrays takes a third of the time of that of an array and a number.
 _ZEROS = np.zeros(4096, np.float32)
 
 
@@ -23,14 +23,14 @@ class Finish(NamedTuple):
     relu: bool = False
 
     def apply(self, piece: np.ndarray, filters: slice = slice(None)) -> None:
-        """Add the bias and rectify, in place.
+        """Add the bias and apply ReLU, in place.
 
         Parameters
         ----------
         piece : ndarray, shape (..., F', cells)
             Rows of the output.
         filters : slice
-            Which of the F filters these are.
+            The filters that these rows belong to.
         """
         if self.bias is not None:
             piece += self.bias[filters, None]
@@ -39,7 +39,7 @@ class Finish(NamedTuple):
 
 
 def rectify(x: np.ndarray, y: np.ndarray) -> None:
-    """Write max(x, 0) to y, of the same shape, which may be x."""
+    """Write max(x, 0) to y, which has the same shape and may be x."""
     zeros = _ZEROS if x.dtype == np.float32 else _ZEROS.astype(x.dtype)
     if not (x.flags.c_contiguous and y.flags.c_contiguous):
         np.maximum(x, 0, out=y)

@@ -1,17 +1,17 @@
 """Columns at stride 1 in long copies: a padded map as one line of cells.
 
 Let the rows of a padded map follow each other in memory, P cells apart. Then tap (a, b) of every
-window lies a P + b cells after the window's first cell, for all windows of all rows. So a row of
+window is a P + b cells after the window's first cell, for all windows of all rows. So a row of
 im2col's columns is a slice of the line::
 
     cols[(c, a, b), l] = line[c, l + a P + b]
 
-It is copied in one piece of thousands of cells; by rows, it would be pieces of one row each. The
-price are columns for cells that do not exist, where a window runs over the end of its row. Their
-products are computed, and left out.
+The slice is copied in one piece of thousands of cells, not in pieces of one row each. The price is
+extra columns for cells that do not exist, where a window runs over the end of its row. Their
+products are computed and then ignored.
 
-The zeros to the right of one row are those to the left of the next. So P is the width plus the
-padding on one side.
+The zeros to the right of one row are also the zeros to the left of the next row. So P is the width
+plus the padding on one side.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ from fcn_numpy.fast.memory import Workspace
 from fcn_numpy.fast.threads import LARGE_PRODUCT, SHARERS, even, parts, share_out
 from fcn_numpy.window import Window
 
-# What the line of a chunk takes: it must still be in the cache when its columns are copied.
+# Bytes of a chunk's line: it must still be in the cache when its columns are copied.
 LINE_BYTES = 1 << 20
-# OpenBLAS has kernels for small products, of up to this many multiplications, that are faster by a
-# third where they have at least FEW_CELLS columns.
+# OpenBLAS has kernels for small products, of up to this many multiplications. They are faster by a
+# third if they have at least FEW_CELLS columns.
 SMALL_PRODUCT, FEW_CELLS = 1_000_000, 100
-# Up to so many filters, the gradient of the weight is y @ cols.T. For more, OpenBLAS multiplies
-# faster with the long axis of neither matrix transposed, cols @ y.T, though y.T must be copied.
+# Up to this many filters, the gradient of the weight is y @ cols.T. For more filters, cols @ y.T is
+# faster in OpenBLAS, although y.T must be copied: neither matrix has its long axis transposed.
 FEW_FILTERS = 8
-# With more filters, the product takes so long that copying does not matter; nor may there be many
-# more cells in the line than in the output.
+# With more filters than this, the product takes so long that copying does not matter. In addition,
+# the line must not have many more cells than the output.
 MAX_FILTERS = 64
 MAX_WASTE = 1.4
 
 
 def applies(filters: int, window: Window, size: Pair) -> bool:
-    """Return whether a convolution can be computed here, and faster than by `bands`.
+    """Return whether this module can compute a convolution, and faster than `bands`.
 
     Parameters
     ----------
     filters : int
-        Each number of the columns is multiplied so often.
+        How many times each number of the columns is multiplied.
     window : Window
     size : (int, int)
-        Height and width of its input.
+        Height and width of the input.
 
     Returns
     -------
@@ -175,12 +175,12 @@ def _columns(
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield (cells, columns) until the chunk's line is done.
 
-    `columns` has shape (C * kh * kw, cells), and is overwritten by the next ones.
+    `columns` has shape (C * kh * kw, cells). The next columns overwrite it.
     """
     c, h, w = x.shape[1:]
     (kh, kw), _, (ph, pw), (dh, dw) = window
     images, rows, columns = chunk.shape
-    # The last windows reach beyond the last row.
+    # The last windows extend beyond the last row.
     line = workspace.array("line", c, images * rows * columns + columns, dtype=x.dtype)
     line[...] = 0
     padded = line[:, : images * rows * columns].reshape(c, *chunk.shape)

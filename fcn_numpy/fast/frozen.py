@@ -1,4 +1,4 @@
-"""A convolution whose weight stands still, with the ReLU and the pool that follow it."""
+"""A convolution with a fixed weight, and the ReLU and the pooling layer that follow it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ HALVING = Window((2, 2), (2, 2))
 
 
 class FrozenConv:
-    """Computes a convolution, bias, ReLU and 2x2 pool in one go.
+    """Compute a convolution, bias, ReLU and 2x2 pooling in one pass.
 
     Parameters
     ----------
     w : ndarray, shape (F, C / groups, kh, kw), float32
-        Winograd's algorithm transforms it here, once; so it must not change.
+        Winograd's algorithm transforms it only once, here, so it must not change.
     window : Window
     groups : int
     finish : Finish
     pool : bool
-        Whether only the maximum of each 2x2 window of the output is needed, at stride 2.
+        Whether to return only the maximum of each 2x2 window of the output, at stride 2.
     ceil_mode : bool
-        Of the pool.
+        The ceil_mode of the pooling.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class FrozenConv:
             self.groups.append((f, c, kernel, Finish(bias, finish.relu)))
 
     def __call__(self, x: np.ndarray, maps: Maps) -> np.ndarray:
-        """Return the output for x of shape (N, C, H, W), in memory of `maps`."""
+        """Return the output for x of shape (N, C, H, W), in the memory of `maps`."""
         channels = len(x), self.out_channels
         size = self.window.output_size(x.shape[2:])
         pooled = HALVING.output_size(size, self.ceil_mode) if self.pool else size

@@ -1,4 +1,4 @@
-"""Arrays that are used again from call to call, since new memory is slow at first touch."""
+"""Arrays that are reused from call to call, because new memory is slow at first touch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Workspace:
-    """Named arrays of a thread."""
+    """Named arrays for the use of one thread at a time."""
 
     _idle: list[Workspace] = []
 
@@ -21,7 +21,7 @@ class Workspace:
     @classmethod
     @contextmanager
     def borrow(cls) -> Iterator[Workspace]:
-        """Lend a workspace that nobody else uses in the meantime."""
+        """Lend a workspace that nobody else uses during the block."""
         try:
             workspace = cls._idle.pop()
         except IndexError:
@@ -32,7 +32,7 @@ class Workspace:
             cls._idle.append(workspace)
 
     def array(self, name: str, *shape: int, dtype: np.typing.DTypeLike = np.float32) -> np.ndarray:
-        """Return the array of this name in this shape, uninitialized."""
+        """Return the array with this name in this shape, uninitialized."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         memory = self._memory.get(name)
         if memory is None or memory.size < size:
@@ -53,7 +53,7 @@ class Maps:
         with self._lock:
             fitting = [memory for memory in self._free if memory.size >= size]
             memory = min(fitting, key=lambda memory: memory.size, default=None)
-            # Without one that fits, let go of the one that has been free for longest.
+            # If none fits, let go of the one that has been free the longest.
             unused = self._free[0] if memory is None and self._free else memory
             self._free = [other for other in self._free if other is not unused]
         if memory is None:
@@ -61,7 +61,7 @@ class Maps:
         return memory[:size].reshape(shape)
 
     def give_back(self, x: np.ndarray) -> None:
-        """Use the memory of an array of `take` again."""
+        """Make the memory of an array from `take` available again."""
         memory = x
         while memory.base is not None:
             memory = memory.base

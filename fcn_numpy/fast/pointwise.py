@@ -1,7 +1,7 @@
 """ReLU and max-pooling, a piece of the map at a time.
 
 A piece is a few channels of one image. Several operations go over it while it is in the cache, and
-the pieces of a large map are shared between threads.
+threads share the pieces of a large map.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def max_pool(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the maximum of each window, and the number of the tap where it is.
 
-    No window is built: the maximum is taken over strided views of x, one for each tap.
+    The function builds no windows: it takes the maximum over strided views of x, one for each tap.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def max_pool(
     -------
     y : ndarray, shape (N, C, *size), dtype of x
     winner : ndarray of int, shape of y, or None
-        Of several taps with the maximum, the first. None without `need_winner`.
+        The first tap, if several have the maximum. None without `need_winner`.
     """
     y = np.empty((*x.shape[:2], *size), x.dtype) if y is None else y
     index_dtype = np.min_scalar_type(window.kernel[0] * window.kernel[1] - 1)
@@ -79,11 +79,11 @@ def max_pool(
 def max_pool_input(
     grad: np.ndarray, winner: np.ndarray, window: Window, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """Return the gradient of the pool's input, which has this shape."""
+    """Return the gradient of the input of the pooling, which has this shape."""
     (top, left), size = window.padding, shape[2:]
     h, w = _reach(window, grad.shape[2:])
     padded = np.zeros((*shape[:2], max(h, top + size[0]), max(w, left + size[1])), grad.dtype)
-    # Windows that do not overlap give each cell one gradient at most.
+    # Windows that do not overlap give each cell at most one gradient.
     apart = all(s >= e for s, e in zip(window.stride, window.extent))
 
     def work(index):
@@ -98,13 +98,13 @@ def max_pool_input(
 
 
 def _reach(window: Window, size: Pair) -> Pair:
-    """Return how many rows and columns of the padded map the windows cover."""
+    """Return the number of rows and columns of the padded map that the windows cover."""
     h, w = ((o - 1) * s + e for o, s, e in zip(size, window.stride, window.extent))
     return h, w
 
 
 def _padded(x: np.ndarray, window: Window, size: Pair, fill: float = -np.inf) -> np.ndarray:
-    """Return the part of the padded map that windows cover; a view of x where they need no more."""
+    """Return the part of the padded map that windows cover: a view of x, if that is enough."""
     (top, left), (hx, wx), (h, w) = window.padding, x.shape[-2:], _reach(window, size)
     if (top, left) == (0, 0) and h <= hx and w <= wx:
         return x[..., :h, :w]
@@ -123,7 +123,7 @@ def _taps(padded: np.ndarray, window: Window) -> Iterator[np.ndarray]:
 
 
 def _taps_in_padding(map_size: Pair, window: Window, size: Pair) -> list[np.ndarray | None]:
-    """Return for each tap in which windows it lies in the padding; None where it never does."""
+    """Return, for each tap, the windows in which it is in the padding; None if there are none."""
     taps = _taps(_padded(np.zeros(map_size, bool), window, size, fill=True), window)
     return [tap if tap.any() else None for tap in taps]
 
@@ -131,7 +131,7 @@ def _taps_in_padding(map_size: Pair, window: Window, size: Pair) -> list[np.ndar
 def _count_losers(taps, is_padding, best, winner):
     """Write to `winner` how many taps of each window come before the first that is the best.
 
-    Padding loses even where the best is -inf.
+    Padding loses even if the best is -inf.
     """
     winner[...] = 0
     losing = np.ones(best.shape, bool)

@@ -1,8 +1,8 @@
 """Independent pieces of work, shared between threads.
 
 NumPy releases the interpreter's lock while it copies, computes or multiplies large arrays, so
-threads pay off where each piece takes some tenths of a millisecond. There are as many threads as
-the matrix product would use.
+threads pay off if each piece takes a few tenths of a millisecond. There are as many threads as the
+matrix product would use.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from fcn_numpy.fast import blas
 # The size of a piece of an array, and the size of an array below which threads do not pay off.
 PIECE_BYTES = 1 << 20
 LARGE_BYTES = 1 << 22
-# Likewise for a matrix product, in multiplications.
+# The same for a matrix product, in multiplications.
 LARGE_PRODUCT = 10_000_000
-# So many threads can share a number of pieces that `even` returns, and get equally many. It is not
-# the number that there are: the pieces, and so the rounding, would depend on it.
+# This many threads can share a number of pieces that `even` returns, with equally many for each. It
+# is not the actual number of threads: then the pieces, and so the rounding, would depend on it.
 SHARERS = 4
 
 Item = TypeVar("Item")
@@ -32,39 +32,39 @@ Result = TypeVar("Result")
 
 @functools.cache
 def _threads(n: int) -> ThreadPoolExecutor:
-    """Return n threads, which are kept: to start them takes longer than a small layer."""
+    """Return n threads, and keep them: starting threads takes longer than a small layer."""
     return ThreadPoolExecutor(n, thread_name_prefix="fcn_numpy")
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.cache_clear)  # a fork has none of them
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # a fork has no threads
 
 
 def share_out(work: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -> list[Result]:
     """Call ``work(items[k::n])`` on thread k of n.
 
-    Which items go together depends on n alone, never on time, so sums over the results are the
-    same in every run. Matrix products inside run on one thread each, also where there is only one
-    item: OpenBLAS's own threads go on waiting for work for some milliseconds after each product,
-    and would take the processor from the next piece of work.
+    Which items go together depends only on n, never on time, so sums over the results are the same
+    in every run. Matrix products inside run on one thread each, even if there is only one item:
+    OpenBLAS's own threads keep waiting for work for a few milliseconds after each product, and
+    would take the processor away from the next piece of work.
 
     Parameters
     ----------
     work : callable
         Takes a sequence of items. It must not call `share_out`.
     items : sequence
-        With one item, or one thread, it is a plain call.
+        With one item, or one thread, this is a plain call.
 
     Returns
     -------
     list
-        What `work` returned, thread by thread.
+        The results of `work`, thread by thread.
     """
     n = min(blas.thread_count(), len(items))
     if n <= 1:
         with blas.one_thread():
             return [work(items)]
-    errors = np.geterr()  # a thread begins with NumPy's defaults
+    errors = np.geterr()  # a thread starts with NumPy's defaults
 
     def in_thread(mine):
         with np.errstate(**errors):
@@ -75,7 +75,7 @@ def share_out(work: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -
         try:
             first = work(items[0::n])
         finally:
-            # Whatever happens here, no thread may still be writing when the caller goes on.
+            # Whatever happens here, no thread must still be writing when the caller continues.
             failures = [other.exception() for other in others]
     for failure in failures:
         if failure is not None:
@@ -117,7 +117,7 @@ def share_out_pieces(work: Callable[[tuple], None], x: np.ndarray) -> None:
 
 
 def parts(length: int, count: int) -> list[slice]:
-    """Cut a length into `count` slices of nearly equal size, or fewer if it is shorter."""
+    """Cut a length into `count` slices of nearly equal size, or fewer if it is too short."""
     count = max(1, min(count, length))
     edges = [length * k // count for k in range(count + 1)]
     return [slice(start, stop) for start, stop in zip(edges, edges[1:])]

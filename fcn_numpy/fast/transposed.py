@@ -2,13 +2,14 @@
 
 `fcn_numpy.convolution` scatters: it multiplies each cell of grad_y by the kernel and adds the
 result to a window. Seen from the other end, each cell of the result collects the few cells of
-grad_y whose windows hold it. Collecting writes every cell once, and it is a convolution.
+grad_y whose windows contain it. Collecting writes every cell once, and it is a convolution.
 
-At stride 1 it is the convolution of grad_y with the kernel turned by 180 degrees and its two
-channel axes exchanged. At stride s it is s convolutions on each axis, one for each phase (the
-remainder of the cell's number by s), each with every s-th tap of the kernel. For example, kernel 4
-at stride 2 and padding 1: even cells of the result have taps 1 and 3, odd ones taps 0 and 2. All
-phases are computed as one convolution with s * s times the channels, and then interlaced.
+At stride 1, it is the convolution of grad_y with the kernel rotated by 180 degrees and its two
+channel axes exchanged. At stride s, it is s convolutions on each axis, one for each phase (the
+remainder of the cell's number by s), each with every s-th tap of the kernel. For example, with
+kernel 4, stride 2 and padding 1, even cells of the result use taps 1 and 3, and odd cells use taps
+0 and 2. One convolution with s * s times the channels computes all phases, which are then
+interlaced.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from fcn_numpy.fast.choose import channels_of, conv2d, conv2d_turned
 from fcn_numpy.fast.threads import LARGE_PRODUCT, parts, share_out
 from fcn_numpy.window import Window
 
-# Collect, unless that takes more than twice as many multiplications as scattering, which writes
-# more memory.
+# Collect, unless that takes more than twice as many multiplications as scattering. Scattering
+# writes more memory.
 MAX_COLLECTING = 2
 
 
@@ -44,8 +45,8 @@ def conv2d_input(
 
 def _conv2d_input(grad_y, w, size, window):
     axes = [_Axis(*numbers) for numbers in zip(size, grad_y.shape[2:], *window)]
-    # A kernel with stride and dilation has a different number of taps in each phase. And with a
-    # large kernel on a small map, such as fc6's, collecting would mostly multiply zeros.
+    # A kernel with stride and dilation has a different number of taps in each phase. With a large
+    # kernel on a small map, such as fc6's, collecting would mostly multiply zeros.
     regular = all(axis.stride == 1 or axis.dilation == 1 for axis in axes)
     collecting = math.prod(axis.collecting for axis in axes)
     scattering = math.prod(axis.scattering for axis in axes)
@@ -57,7 +58,7 @@ def _conv2d_input(grad_y, w, size, window):
 class _Axis(NamedTuple):
     """One axis: cells of the result, cells of grad_y, and the window's numbers.
 
-    The result is found inside a padded axis that begins `padding` cells before it. A phase has
+    The result is part of a padded axis that begins `padding` cells before it. A phase consists of
     every `stride`-th cell of that axis.
     """
 
@@ -75,7 +76,7 @@ class _Axis(NamedTuple):
 
     @property
     def first(self) -> int:
-        """Which cell of a phase holds the first cell of the result."""
+        """The number of the cell of a phase that holds the first cell of the result."""
         return self.padding // self.stride
 
     @property
@@ -95,11 +96,11 @@ class _Axis(NamedTuple):
 
     @property
     def part(self) -> tuple[slice, int, slice]:
-        """Which cells of grad_y are convolved, with which padding, and what is kept of it.
+        """The cells of grad_y to convolve, the padding, and the part of the result to keep.
 
-        A phase's first window begins `before` cells in front of grad_y, its last one ends `after`
-        cells beyond it. Negative numbers mean that the outermost cells of grad_y are not needed:
-        they saw nothing but padding.
+        The first window of a phase begins `before` cells before grad_y, and its last window ends
+        `after` cells after it. If a number is negative, the outermost cells of grad_y are not
+        needed: they saw nothing but padding.
         """
         before = self.dilation * (self.taps - 1) - self.first
         after = self.first + self.cells - self.grad
@@ -119,7 +120,7 @@ def _collected(grad_y, w, axes):
     if (sh, sw) == (1, 1):
         y = conv2d_turned(needed, w, window)
         return np.ascontiguousarray(y[:, :, kept_rows, kept_columns])
-    # Tap t of phase r is the kernel's tap r + s t, turned: (C, sh, sw, F, th, tw).
+    # Tap t of phase r is the kernel's tap r + s t, rotated: (C, sh, sw, F, th, tw).
     filled = w
     if (th * sh, tw * sw) != w.shape[2:]:
         filled = np.zeros((f, c, th * sh, tw * sw), w.dtype)

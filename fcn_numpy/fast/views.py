@@ -12,16 +12,16 @@ from fcn_numpy.window import Window
 def windows(x: np.ndarray, window: Window, size: Pair) -> np.ndarray:
     """Return `Window.windows` of a map that needs no padding.
 
-    Winograd's algorithm asks for hundreds of views in a training step, so this one does without
-    the checks of sliding_window_view.
+    Winograd's algorithm needs hundreds of views in a training step, so this function omits the
+    checks of sliding_window_view.
 
     Parameters
     ----------
     x : ndarray, shape (..., H, W)
     window : Window
-        Its padding is not looked at.
+        Its padding is ignored.
     size : (int, int)
-        The number of windows that fit, which must be right.
+        The number of windows that fit, which must be correct.
 
     Returns
     -------
@@ -45,13 +45,13 @@ def part_of(x: np.ndarray, rows: Pair, columns: Pair, workspace: Workspace) -> n
     ----------
     x : ndarray, shape (..., H, W)
     rows, columns : (int, int)
-        The first one, and the one after the last; both may lie outside of x.
+        The first one, and the one after the last; both may be outside x.
     workspace : Workspace
 
     Returns
     -------
     ndarray, shape (..., rows, columns)
-        A view of x if no zeros are needed, else an array of the workspace.
+        A view of x if no zeros are needed, otherwise an array of the workspace.
     """
     limits = [(start, stop, n) for (start, stop), n in zip((rows, columns), x.shape[-2:])]
     down, across = (slice(max(start, 0), max(min(stop, n), 0)) for start, stop, n in limits)

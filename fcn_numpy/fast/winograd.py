@@ -6,22 +6,22 @@ instead of 144::
 
     Y = A [ (G g Gᵀ) * (B d Bᵀ) ] Aᵀ
 
-g is a 3x3 kernel, d a 6x6 window, Y a 4x4 tile; `*` multiplies cell by cell. The idea is that of
-fast polynomial products. G evaluates the kernel, read as a polynomial, at a few points. B takes the
-window to the same points. A finds from the products the polynomial that goes through them; because
-a correlation is the transpose of a polynomial product, B and A trade roles.
+Here g is a 3x3 kernel, d a 6x6 window, and Y a 4x4 tile; `*` multiplies cell by cell. The idea
+comes from fast products of polynomials. G evaluates the kernel, read as a polynomial, at a few
+points. B takes the window to the same points. From the products, A finds the polynomial that goes
+through them. Because a correlation is the transpose of a polynomial product, B and A trade roles.
 
 Summed over channels, cell k of the 36 is a matrix product, (F, C) times (C, tiles). Transforming
 rows and columns, ``B d Bᵀ``, is one product with the Kronecker matrix of B with itself. So the
-whole computation is matrix products: one in, 36 in the middle, one out. The gradient of the weight
-takes the same path transposed.
+whole computation consists of matrix products: one in, 36 in the middle, one out. The gradient of
+the weight takes the same path, transposed.
 
-The price is rounding: the error grows with the entries of the matrices, and hence depends on the
-points. The usual points, 0, ±1, ±2 and infinity, make all entries whole numbers, which a matrix
-product does not need. With 0, ±3/4, ±3/2 and infinity the largest error is a quarter to a third of
-that, and two to six times im2col's (32 to 512 channels): about 1e-5 for outputs of size 1 in
-float32. An infinity or a NaN in a window makes all 16 cells of its tile NaN, not only those that
-it touches.
+The price is rounding: the error grows with the entries of the matrices, and therefore depends on
+the points. The usual points, 0, ±1, ±2 and infinity, make all entries whole numbers, but a matrix
+product does not need whole numbers. With 0, ±3/4, ±3/2 and infinity, the largest error is a quarter
+to a third of the usual one, and two to six times that of im2col (32 to 512 channels): about 1e-5
+for outputs of size 1 in float32. An infinity or a NaN in a window makes all 16 cells of its tile
+NaN, not only the cells that it touches.
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016); Winograd, "Arithmetic
 Complexity of Computations" (1980). We chose the points by measurement.
@@ -51,25 +51,26 @@ WINDOW = TILE + KERNEL - 1
 
 # With fewer channels, the transforms cost as much as the products save.
 MIN_CHANNELS = 64
-# The most tiles of a block. Its windows take 2 to 15 MB, for 64 to 512 channels: more than the
-# second-level cache, but the kernels of wide layers are larger still, and read anew for each block.
+# The largest number of tiles in a block. Its windows take 2 to 15 MB, for 64 to 512 channels. This
+# is more than the second-level cache, but the kernels of wide layers are even larger, and each
+# block reads them again.
 MAX_TILES = 200
-# Up to so many kernels, BLAS multiplies well only if the second matrix lies untransposed.
+# Up to this many kernels, BLAS multiplies well only if the second matrix is not transposed.
 FEW_KERNELS = 128 * 128
 
 
 def transforms(
     points: Sequence[float] = POINTS, kernel: int = KERNEL
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Make the three matrices of the one-dimensional algorithm, by Toom and Cook's rule.
+    """Make the three matrices of the one-dimensional algorithm by Toom and Cook's rule.
 
-    ``y = A ((G g) * (B d))`` is the correlation of d with g, where d has one cell more than there
-    are points, the last point being infinity.
+    ``y = A ((G g) * (B d))`` is the correlation of d with g. Here d has one cell more than there
+    are points, because infinity is the last point.
 
     Parameters
     ----------
     points : sequence of float
-        All different.
+        The points, all different, without infinity.
     kernel : int
         Length r of g.
 
@@ -84,10 +85,10 @@ def transforms(
     n = len(at) + 1
     m = n - kernel + 1
     others = [np.delete(at, i) for i in range(n - 1)]
-    # Evaluate at each point; at infinity a polynomial's value is its last coefficient.
+    # Evaluate at each point. At infinity, the value of a polynomial is its last coefficient.
     a = np.hstack([np.vander(at, m, increasing=True).T, np.eye(m)[:, -1:]])
     g = np.vstack([np.vander(at, kernel, increasing=True), np.eye(kernel)[-1:]])
-    # Lagrange's polynomials, zero at all points but one. Their denominators go to g.
+    # Lagrange's polynomials are zero at all points but one. Their denominators go into g.
     g[:-1] /= [[np.prod(point - rest)] for point, rest in zip(at, others)]
     b = np.zeros((n, n))
     for row, roots in zip(b, [*others, at]):
@@ -97,15 +98,16 @@ def transforms(
 
 
 _A, _G, _B = (np.kron(matrix, matrix).astype(np.float32) for matrix in transforms())
-# For a kernel turned by 180 degrees, whose nine cells come in the opposite order.
+# For a kernel rotated by 180 degrees, with its nine cells in the opposite order.
 _G_TURNED = np.ascontiguousarray(_G[:, ::-1])
 
 
 def applies(dtype: np.dtype, channels: Pair, window: Window, cells: float = math.inf) -> bool:
-    """Return whether a convolution can be computed here, and faster than elsewhere.
+    """Return whether this module can compute a convolution, and faster than the others.
 
-    That holds for float32, kernels of 3x3, stride 1, dilation 1, at least 64 channels in and out,
-    and ten million multiplications; never for float64, which is asked for where digits count.
+    This is true for float32, 3x3 kernels, stride 1, dilation 1, at least 64 channels in and out,
+    and at least ten million multiplications. It is never true for float64, which people choose when
+    digits count.
 
     Parameters
     ----------
@@ -114,7 +116,7 @@ def applies(dtype: np.dtype, channels: Pair, window: Window, cells: float = math
         Output and input channels.
     window : Window
     cells : int
-        Cells of the output, in all images. Not given where the kernel is transformed already.
+        Cells of the output, in all images. Leave it out if the kernel is already transformed.
 
     Returns
     -------
@@ -139,7 +141,7 @@ def transform_kernel(
     out : ndarray, shape (36, F, C), float32, optional
         Where to write the result.
     turned : bool
-        Whether each kernel is turned by 180 degrees first.
+        Whether to rotate each kernel by 180 degrees first.
 
     Returns
     -------
@@ -159,7 +161,7 @@ def transform_kernel(
 
 
 class _Block(NamedTuple):
-    """A rectangle of tiles, in each of a few images, and the filters that are computed for them."""
+    """A rectangle of tiles in each of a few images, and the filters to compute for them."""
 
     images: slice
     rows: slice
@@ -168,7 +170,7 @@ class _Block(NamedTuple):
 
     @property
     def shape(self):
-        """Images, rows and columns of tiles."""
+        """Numbers of images, rows of tiles and columns of tiles."""
         return tuple(part.stop - part.start for part in self[:3])
 
     @property
@@ -180,9 +182,9 @@ class _Block(NamedTuple):
 def _blocks(images: int, size: Pair, channels: Pair) -> list[_Block]:
     """Cut a batch of maps into blocks, for `share_out`.
 
-    Blocks are as wide as the map if possible, of nearly equal size, and as many as keep all threads
-    busy. Where everything fits one block, each thread has filters of its own instead: it transforms
-    all windows, but reads no more than its part of the kernels.
+    Blocks are as wide as the map if possible, have nearly equal sizes, and are numerous enough to
+    keep all threads busy. If everything fits into one block, each thread has its own filters
+    instead: it transforms all windows, but reads only its part of the kernels.
     """
     (f, c), (rows, columns) = channels, (-(-n // TILE) for n in size)
     large = len(_B) * f * c * images * rows * columns >= LARGE_PRODUCT
@@ -221,8 +223,8 @@ def conv2d(
         Applied to each tile.
     out : ndarray, shape (N, F, Ho, Wo), float32
     pool : bool
-        Whether `out` gets the maximum of each 2x2 window instead of the cells, at stride 2. Its
-        size is half of the convolution's, rounded down or up.
+        Whether `out` gets the maximum of each 2x2 window, at stride 2, instead of the cells. Its
+        size is then half that of the convolution, rounded down or up.
     """
     (n, c), f = x.shape[:2], kernel.shape[1]
     size = Window((KERNEL, KERNEL), padding=padding).output_size(x.shape[2:])
@@ -231,7 +233,7 @@ def conv2d(
     def work(blocks):
         with Workspace.borrow() as workspace:
             for block in blocks:
-                # Two arrays take turns, so that what is read was written just before.
+                # Two arrays take turns, so that each step reads what was just written.
                 mine = kernel[:, block.filters]
                 d = _gather(x, padding, WINDOW, block, workspace, "one")
                 v = _transform(_B, d, workspace.array("two", len(_B), c, block.tiles))
@@ -267,7 +269,7 @@ def conv2d_weight(
     blocks = _blocks(n, grad_y.shape[2:], (f, c))
 
     def work(blocks):
-        filters = blocks[0].filters  # those of all its blocks
+        filters = blocks[0].filters  # the same for all its blocks
         with Workspace.borrow() as workspace:
             total = workspace.array("total", len(_B), filters.stop - filters.start, c)
             for block in blocks:
@@ -321,7 +323,7 @@ def _scatter(tiles, size, out, block, pool):
     tiles = tiles.reshape(TILE, TILE, -1, *block.shape).transpose(0, 1, 3, 2, 4, 5)
     edge = TILE
     if pool:
-        # Cells beyond the map are in no window.
+        # Cells beyond the map do not belong to any window.
         h, w = (max(0, min(TILE, n - TILE * (p.stop - 1))) for n, p in zip(size, block[1:3]))
         tiles[h:, :, ..., -1, :] = -np.inf
         tiles[:, w:, ..., -1] = -np.inf

@@ -1,4 +1,4 @@
-"""FCN over a backbone, and the classifier that it is made from."""
+"""Networks: the FCNs, their backbones, and the classifiers that they start from."""
 
 from fcn_numpy.models.alexnet import ALEXNET
 from fcn_numpy.models.backbone import Backbone

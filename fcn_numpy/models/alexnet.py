@@ -1,4 +1,4 @@
-"""AlexNet (Krizhevsky et al., 2012) in the form that Caffe distributes, CaffeNet."""
+"""AlexNet (Krizhevsky et al., 2012), as Caffe distributes it under the name CaffeNet."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from fcn_numpy.nn import Conv2d, LocalResponseNorm, MaxPool2d, ReLU
 class ALEXNET(StagedBackbone):
     """The backbone of FCN-AlexNet (Long et al., table 1).
 
-    Five convolutions. Three of them have two groups, as AlexNet was trained on two graphics cards.
-    The pools overlap: 3x3 windows at stride 2. It offers the maps pool1 (stride 8), pool2 (16) and
-    pool5 (32).
+    It has five convolutions. Three of them have two groups, because AlexNet was trained on two
+    graphics cards. The pooling layers overlap: they have 3x3 windows and stride 2. The maps are
+    pool1 (stride 8), pool2 (16) and pool5 (32).
 
-    With padding 100, cell i of its coarsest scores lies at pixel 32 i + 13. Upsampling by 32 puts
-    cells onto pixels with a kernel of 63, not 64, and the crop is 18.
+    With padding 100, cell i of the coarsest scores is centered at pixel 32 i + 13. To put cells
+    onto pixels, upsampling by 32 uses a kernel of size 63, not 64, and the crop is 18.
 
     Parameters
     ----------

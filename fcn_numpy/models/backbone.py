@@ -1,4 +1,4 @@
-"""Backbone: what an FCN asks of the network under it."""
+"""Backbone: what an FCN requires of the network that computes its feature maps."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from fcn_numpy.nn import Module, Sequential
 
 
 class Backbone(Module):
-    """A network that offers feature maps, and what an FCN has to know about it.
+    """A network that computes feature maps, and what an FCN needs to know about it.
 
-    A backbone is a class: a network calls it with `dtype` and `rng`, and with `in_channels` if
-    that is not 3, and takes over its layers, which must be attributes. ``forward(image)`` returns
-    the feature maps by name, from fine to coarse. ``backward(grads)`` takes the gradients of the
-    coarsest map and of any others, by name, and returns that of the image. Both only call the
-    layers; the backbone itself has no parameters and saves nothing.
+    An FCN takes a backbone as a class. It calls the class with `dtype` and `rng`, and with
+    `in_channels` if that is not 3. Then it takes over the layers, which must be attributes of the
+    backbone. ``forward(image)`` returns the feature maps by name, from fine to coarse.
+    ``backward(grads)`` takes the gradients of the coarsest map and of any other maps, by name, and
+    returns the gradient of the image. Both only call the layers; the backbone itself has no
+    parameters and saves nothing.
 
-    Strides and crops are not stated anywhere: `fcn_numpy.geometry` finds them. Pad the first layer
-    generously: fc6 has no padding, and a crop cannot begin outside a map.
+    A backbone does not state its strides and crops: `fcn_numpy.geometry` derives them. Pad the
+    first layer generously: fc6 has no padding, and a crop cannot begin outside a map.
 
     Parameters
     ----------
     dtype : dtype
-        Of the parameters, and so of the images.
+        Data type of the parameters and the images.
     rng : numpy.random.Generator, optional
         Draws the weights.
 
@@ -35,14 +36,14 @@ class Backbone(Module):
     ----------
     name : str
     fc_width, fc_kernel : int
-        Channels of fc6 and fc7, and kernel size of fc6: the height of the coarsest map for the
-        classifier's own images (7 for VGG16 and 224 x 224).
+        Channels of fc6 and fc7, and kernel size of fc6. The kernel is as large as the coarsest map
+        of an image of the classifier's own size (7 for VGG16 and 224 x 224 pixels).
     preprocessing : {"normalize", "subtract_mean"}
-        Which function of `fcn_numpy.data` prepares images for it.
+        The function of `fcn_numpy.data` that prepares images for the network.
     splits_batches : bool
-        Whether training splits each batch between processes. The layers of TINY are too small to
-        keep several cores busy; those of VGG16 do so in a single process, and their gradient, of
-        540 MB, is too large to be sent between processes.
+        Whether training splits each batch between processes. TINY needs this, because its layers
+        are too small to keep several cores busy. VGG16 keeps them busy in a single process, and
+        its gradient (540 MB) is too large to send between processes.
     learns_from_scratch : bool
         Whether it can be trained without pretrained weights.
     image_size : int
@@ -67,19 +68,19 @@ class Backbone(Module):
         raise TypeError(f"{type(self).__name__} defines no forward")
 
     def backward(self, grads: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the gradient of the image, given those of some feature maps."""
+        """Return the gradient of the image, given the gradients of some feature maps."""
         raise TypeError(f"{type(self).__name__} defines no backward")
 
 
 class StagedBackbone(Backbone):
-    """A backbone whose stages run one after another; each offers its result as a map.
+    """A backbone of stages that run one after another; the output of each stage is a map.
 
     A subclass passes its layers to `_build`.
 
     Attributes
     ----------
     widths : tuple of int
-        Numbers of channels; the last is that of the coarsest map.
+        Numbers of channels; the last one belongs to the coarsest map.
     pad : int
         Padding of the first layer in an FCN.
     """
@@ -88,21 +89,21 @@ class StagedBackbone(Backbone):
     pad: int
 
     def _build(self, stages: Mapping[str, Mapping[str, Module]]) -> None:
-        """Take over the layers of each stage; a stage has the name of the map that it offers."""
+        """Take over the layers of each stage; a stage has the name of the map that it computes."""
         self._stages = {}
         for stage, layers in stages.items():
             self._adopt(layers.items())
             self._stages[stage] = Sequential(*layers.values())
 
     def forward(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the result of each stage, by its name."""
+        """Return the output of each stage, by the name of the stage."""
         maps, x = {}, image
         for name, stage in self._stages.items():
             x = maps[name] = stage(x)
         return maps
 
     def backward(self, grads: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the gradient of the image. A map that feeds a skip gets two, which are added."""
+        """Return the gradient of the image. A map that feeds a skip adds up two gradients."""
         grad: Any = 0.0
         for name, stage in reversed(self._stages.items()):
             grad = stage.backward(grad + grads[name] if name in grads else grad)
@@ -110,7 +111,7 @@ class StagedBackbone(Backbone):
 
 
 def first_layer(name: str, in_channels: int) -> str:
-    """Return the name of a backbone's first layer, which the authors change if it sees depth."""
+    """Return the name of a backbone's first layer, which the authors rename if it sees depth."""
     return f"{name}_bgrd" if in_channels == 4 else name
 
 
@@ -127,13 +128,13 @@ def adopt(network: Module, backbone: Backbone, image: FeatureMap) -> dict[str, F
     Returns
     -------
     dict of str to FeatureMap
-        What the backbone makes of this image, traced.
+        The backbone's feature maps of this image, traced.
 
     Raises
     ------
     ValueError
-        If a layer of the backbone is not an attribute, or a parameter belongs to no layer:
-        the network would lose it.
+        If a layer of the backbone is not an attribute of it, or a parameter does not belong to a
+        layer. The network would lose it.
     """
     network._adopt(backbone.children())
     maps = backbone(image)
@@ -143,7 +144,7 @@ def adopt(network: Module, backbone: Backbone, image: FeatureMap) -> dict[str, F
     lost += [name for name, p in backbone.named_parameters() if id(p) not in own]
     if lost:
         raise ValueError(
-            f"expected all layers of {type(backbone).__name__} to be attributes of it, and its "
-            f"parameters those of layers, got others: {', '.join(lost[:6])}"
+            f"expected all layers of {type(backbone).__name__} to be attributes of it, and all "
+            f"parameters to belong to layers, got others: {', '.join(lost[:6])}"
         )
     return maps

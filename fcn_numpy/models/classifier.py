@@ -1,4 +1,4 @@
-"""The classifier that an FCN is made from, and how its fc layers become convolutions."""
+"""The classifier that an FCN starts from, and how its fc layers become convolutions."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from fcn_numpy.models.vgg import VGG, VGG16
 
 
 class Classifier(nn.Module):
-    """A backbone with three fully connected layers: one row of class scores for an image.
+    """A backbone and three fully connected layers: one row of class scores for each image.
 
-    Here conv1_1 is padded by 1, as in VGG. The coarsest map must have the size of fc6's kernel:
-    the image may have `input_size` (224 for VGG16), or up to 31 pixels less.
+    Here conv1_1 has padding 1, as in VGG. The coarsest map must have the size of fc6's kernel, so
+    an image has a height and width of `input_size` (224 for VGG16) or up to 31 pixels less.
 
     Parameters
     ----------
     n_class : int
     backbone : type of VGG
     dropout : float
-        Probability with which outputs of fc6 and fc7 are dropped in train mode.
+        Probability of dropping an output of fc6 or fc7 in train mode.
     dtype : dtype
     rng : numpy.random.Generator, optional
         Draws the weights (He; the last layer starts at zero) and dropout.
@@ -33,7 +33,7 @@ class Classifier(nn.Module):
     Attributes
     ----------
     input_size : int
-        Height and width of the images that it was made for.
+        Height and width of the images that the classifier is made for.
     """
 
     inputs = {"image": 3}
@@ -44,7 +44,7 @@ class Classifier(nn.Module):
     ):
         n_class = whole_number(n_class, "n_class", 2)
         if not (isinstance(backbone, type) and issubclass(backbone, VGG)):
-            raise ValueError(f"expected a Classifier on a backbone of VGG's layers, got {backbone}")
+            raise ValueError(f"expected a Classifier on a subclass of VGG, got {backbone}")
         rng = np.random.default_rng() if rng is None else rng
         self.backbone = backbone
         self._features = backbone(pad=1, dtype=dtype, rng=rng)
@@ -89,27 +89,27 @@ class Classifier(nn.Module):
 
 
 def convolutionalize(classifier: Classifier | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Reshape a classifier's weights into those of an FCN; not one number changes.
+    """Reshape a classifier's weights into the weights of an FCN, without changing any number.
 
     A fully connected layer over a map of C channels and k x k cells is a convolution with a
-    k x k kernel that fits the map in one place: row f of its weight, read as (C, k, k), is
-    kernel f. So fc6 becomes a k x k convolution and fc7 a 1 x 1 convolution. The last layer,
-    fc8, has no place in the FCN and is left out.
+    k x k kernel that fits into the map in exactly one place. Row f of its weight, read as
+    (C, k, k), is kernel f. So fc6 becomes a k x k convolution and fc7 a 1 x 1 convolution. The
+    last layer, fc8, has no place in the FCN and is left out.
 
     Parameters
     ----------
     classifier : Classifier, or dict of str to ndarray
-        With a state_dict, the arrays returned are views of those in it.
+        If this is a state_dict, the returned arrays are views of its arrays.
 
     Returns
     -------
     dict of str to ndarray
-        To be loaded with ``fcn.load_state_dict(..., strict=False)``.
+        Weights to load with ``fcn.load_state_dict(..., strict=False)``.
 
     Raises
     ------
     ValueError
-        If a layer's weight is not of the shape that the backbone has.
+        If a layer's weight does not have the shape that the backbone requires.
 
     Notes
     -----

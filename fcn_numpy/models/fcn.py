@@ -1,4 +1,4 @@
-"""FCN: a backbone, scores of its feature maps, and their upsampling to the image."""
+"""FCN: score the feature maps of a backbone, and upsample the scores to the image."""
 
 import os
 from collections.abc import Mapping
@@ -21,33 +21,33 @@ from fcn_numpy.models.vgg import VGG16
 class FCN(Segmenter):
     """Fully convolutional network (Long et al., figure 3, section 4), with pytorch-fcn's names.
 
-    The classifier's layers as convolutions, fc6 and fc7, turn the coarsest map of the backbone into
-    features, which a `Head` scores. It fuses finer maps, one after another; a subclass says which.
-    Last, the scores are upsampled by the remaining stride and cropped to the image. Strides and
-    crops follow from where each map lies in the image (`fcn_numpy.geometry`), for any backbone.
+    The classifier's layers fc6 and fc7, as convolutions, turn the coarsest map of the backbone into
+    features. A `Head` scores them and fuses finer maps, one after another; a subclass says which.
+    Last, it upsamples the scores by the remaining stride and crops them to the image. For any
+    backbone, strides and crops follow from where each map is in the image (`fcn_numpy.geometry`).
 
     Parameters
     ----------
     n_class : int
-        Classes, background included.
+        Number of classes, including the background.
     backbone : type of Backbone
     heads : dict of str to int, optional
-        Several sets of classes: their names, and the number of classes in each. Each set has a
-        head of its own, whose layer names end in that of the set (score_fr_sem). forward then
+        Several sets of classes: the name of each set, and its number of classes. Each set has its
+        own head, with layer names that end in the name of the set (score_fr_sem). forward then
         returns a dict of scores, and backward takes a dict of gradients.
     in_channels : int
         Channels of the image. With four (blue, green, red and depth: "early fusion"), the first
         layer is named conv1_1_bgrd.
     context : PyramidPooling, optional
-        What the output of fc7 passes through before it is scored.
+        A module that the output of fc7 passes through before it is scored.
     dropout : float
-        Probability with which channels of fc6 and fc7 are dropped in train mode.
+        Probability of dropping a channel of fc6 or fc7 in train mode.
     learn_upsampling : bool
         Whether the upsampling weights, bilinear at first, are learned.
     dtype : dtype
-        Of the parameters, and so of the images.
+        Data type of the parameters and the images.
     rng : numpy.random.Generator, optional
-        Draws weights (as He proposes; score layers start at zero) and dropout.
+        Draws the weights (He initialization; score layers start at zero) and dropout.
     """
 
     skips: tuple[SkipNames, ...] = ()
@@ -71,7 +71,7 @@ class FCN(Segmenter):
         # A backbone that takes only color images need not accept in_channels.
         more = {} if in_channels == 3 else {"in_channels": in_channels}
         self._features = backbone(dtype=dtype, rng=rng, **more)
-        # Trace an image large enough for every map to have a cell: strides and crops follow.
+        # Trace an image large enough for every map to have a cell, to find strides and crops.
         maps = adopt(self, self._features, image := FeatureMap(in_channels, (1024, 1024)))
         self._coarsest = list(maps)[-1]
 
@@ -126,7 +126,7 @@ class FCN(Segmenter):
     def from_file(
         cls, path: str | os.PathLike, n_class: int | None = None, *, trained_on: str = "caffe"
     ) -> "FCN":
-        """Make the network with the weights of a file: see `fcn_numpy.models.files.load_as`."""
+        """Make the network from a file of weights: see `fcn_numpy.models.files.load_as`."""
         from fcn_numpy.models.files import load_as
 
         return load_as(cls, path, n_class, trained_on)

@@ -1,4 +1,4 @@
-"""Networks out of files: which network a file of weights holds."""
+"""Networks from files: find out which network a file of weights holds, and load it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from fcn_numpy.models.surgery import for_caffe_images, is_classifier, start_from
 from fcn_numpy.models.variants import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
 from fcn_numpy.nn import Scale, skip_init
 
-# Each network has an upsampling layer of its own name, except that FCN-8s has the same names as
-# FCN-8s-at-once.
+# The name of the last upsampling layer identifies the network, except that FCN-8s and
+# FCN-8s-at-once have the same names.
 LAST_LAYERS: dict[str, tuple[type[FCN], ...]] = {
     "upscore": (FCN32s,), "upscore16": (FCN16s,), "upscore8": (FCN8s, FCN8sAtOnce)
 }
 FIRST_LAYER = re.compile(r"conv1(_1)?(_bgrd)?\.weight")
-# What the layers of the two networks of a LateFusion end in.
+# The endings of the layer names in the two networks of a LateFusion.
 STREAMS = ("color", "hha")
 
 State = Mapping[str, np.ndarray]
@@ -33,11 +33,12 @@ Kind = TypeVar("Kind", bound=FCN)
 
 
 def from_file(path: str | os.PathLike) -> Segmenter:
-    """Make whichever network the weights of a file belong to (`fcn_for`).
+    """Make the network that the weights in a file belong to (see `fcn_for`).
 
-    FCN-8s and FCN-8s-at-once have the same layers. A file holds the latter if it has the factors of
-    its skips, as Caffe's files have; if its metadata says so, as that of this package does; or if
-    there is "atonce" in its name, as pytorch-fcn and Chainer's fcn name theirs.
+    FCN-8s and FCN-8s-at-once have the same layers. A file holds FCN-8s-at-once if it contains the
+    factors of the skips, like Caffe's files; if its metadata says so, like the metadata that this
+    package writes; or if its name contains "atonce", like the files of pytorch-fcn and Chainer's
+    fcn.
 
     Parameters
     ----------
@@ -47,14 +48,14 @@ def from_file(path: str | os.PathLike) -> Segmenter:
     Returns
     -------
     FCN or LateFusion
-        In train mode, as any new network.
+        In train mode, like any new network.
 
     Raises
     ------
     FileNotFoundError
     ValueError
-        If the file is damaged, holds the weights of another network, or numbers that are not
-        finite. The message names the file, the weight, what was expected and what came.
+        If the file is damaged, or holds the weights of another network or numbers that are not
+        finite. The message names the file and the weight, and says what was expected and found.
     """
     from fcn_numpy import weights
 
@@ -72,34 +73,34 @@ def load_as(
     kind: type[FCN], path: str | os.PathLike, n_class: int | None = None,
     trained_on: str = "caffe",
 ) -> FCN:
-    """Make a network of a given kind with the weights of a file; ``FCN8s.from_file`` calls it.
+    """Make a network of a given kind from a file of weights; ``FCN8s.from_file`` calls this.
 
     Parameters
     ----------
     kind : type of FCN
         FCN32s, FCN16s, FCN8s or FCN8sAtOnce.
     path : path-like
-        Weights of this network, or of a classifier, VGG16 or CaffeNet, in any format
-        that `fcn_numpy.weights.load` reads. A classifier's convolutions are copied, its first two
-        fully connected layers become fc6 and fc7, and the score layers stay at zero: the paper
-        starts from there.
+        Weights of this network or of a classifier (VGG16 or CaffeNet), in any format that
+        `fcn_numpy.weights.load` reads. From a classifier, the network takes the convolutions, and
+        the first two fully connected layers as fc6 and fc7. The score layers stay at zero. This is
+        where training in the paper starts.
     n_class : int, optional
-        By default the file's; for a classifier 21.
+        By default the number in the file, or 21 for a classifier.
     trained_on : {"caffe", "torchvision"}
-        Which images the weights were trained on: see `for_caffe_images`. Every FCN published with
-        the paper was trained on Caffe's.
+        The kind of images that the weights were trained on: see `for_caffe_images`. Every FCN
+        published with the paper was trained on Caffe's images.
 
     Returns
     -------
     FCN
-        In train mode, as any new network.
+        In train mode, like any new network.
 
     Raises
     ------
     FileNotFoundError
     ValueError
-        If the file is damaged, holds the weights of another network or number of classes, or
-        numbers that are not finite.
+        If the file is damaged, or holds the weights of another network, another number of classes
+        or numbers that are not finite.
     """
     from fcn_numpy import weights
 
@@ -123,18 +124,19 @@ def fcn_for(
     """Make the network that weights belong to, and load them.
 
     The names tell which network it is, which heads it has and whether it fuses two images; the
-    shapes tell the backbone, the channels of the image and how many classes there are.
+    shapes tell the backbone, the channels of the image and the number of classes.
 
     Parameters
     ----------
     state : dict of str to ndarray
         A state_dict.
     kind : type of FCN, optional
-        What the weights must be those of: FCN32s, FCN16s, FCN8s or FCN8sAtOnce. By default,
-        names that both FCN8s and FCN8sAtOnce have are taken as FCN8s, unless the factors of the
-        skips are there too, as in Caffe's files: ``scale_pool4.weight`` and ``scale_pool3.weight``.
+        The network that the weights must belong to: FCN32s, FCN16s, FCN8s or FCN8sAtOnce. By
+        default, names that FCN8s and FCN8sAtOnce share mean FCN8s, unless the state_dict also has
+        the factors of the skips, as in Caffe's files: ``scale_pool4.weight`` and
+        ``scale_pool3.weight``.
     n_class : int, optional
-        The number of classes that they must have.
+        The number of classes that the network must have.
     assign : bool
         Whether parameters may become the given arrays, instead of copies.
 
@@ -145,7 +147,7 @@ def fcn_for(
     Raises
     ------
     ValueError
-        If it is not the state_dict of such a network on a known backbone, or not finite.
+        If this is not the state_dict of such a network on a known backbone, or is not finite.
 
     Examples
     --------
@@ -156,14 +158,14 @@ def fcn_for(
     """
     if all(f"score_fr{name}.weight" in state for name in STREAMS):
         if kind is not None or n_class is not None:
-            raise ValueError("these are the weights of a LateFusion: from_file makes it")
+            raise ValueError("these are the weights of a LateFusion: load them with from_file")
         color, hha = (_empty(_stream(state, name), FCN32s) for name in STREAMS)
         model: Segmenter = LateFusion(color, hha)
     else:
         backbone_of(state)
         if is_classifier(state):
             raise ValueError(
-                "these are the weights of a classifier: an FCN made from them has to be trained "
+                "these are the weights of a classifier: an FCN made from them must be trained "
                 "first"
             )
         last = _last_layer(state)
@@ -195,7 +197,7 @@ def _heads(state: State) -> dict[str, int]:
 
 
 def _last_layer(state: State) -> str | None:
-    """Return the name of the last layer, without the suffix of a head; None if this is no FCN."""
+    """Return the name of the last layer without the suffix of a head, or None if not an FCN."""
     last = [
         layer for layer in LAST_LAYERS
         if _heads(state) and all(f"{layer}{head}.weight" in state for head in _heads(state))
@@ -212,12 +214,12 @@ def _stream(state: State, name: str) -> State:
 
 
 def _empty(state: State, kind: type[Kind], n_class: int | None = None) -> Kind:
-    """Return a network for these weights, without its own."""
+    """Return a network for these weights, but do not load them."""
     heads = _heads(state)
     channels = 3
     for name, value in state.items():
         match, shape = FIRST_LAYER.fullmatch(name), np.shape(value)
-        # conv1_1 has any number of channels but four, for which it is conv1_1_bgrd.
+        # conv1_1 takes any number of channels except four: with four, it is conv1_1_bgrd.
         if match and len(shape) == 4 and (match[2] or shape[1] != 4):
             channels = shape[1]
     with skip_init():
@@ -244,7 +246,7 @@ def factors_of(model: Segmenter) -> dict[str, np.ndarray]:
 
 
 def _without_factors(state: State, model: FCN) -> State:
-    """Return weights without Caffe's factors of the skips, which must be those of the network."""
+    """Return weights without Caffe's factors of the skips, which must agree with the network."""
     own, rest = factors_of(model), {}
     for name, value in state.items():
         if not name.startswith("scale_pool"):

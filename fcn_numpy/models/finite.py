@@ -1,4 +1,4 @@
-"""A look at weights before they are used: floating, and finite."""
+"""Check that weights are floating-point and finite before they are used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fcn_numpy.files import shown
 
 
 def check_finite(state: Mapping[str, np.ndarray]) -> None:
-    """Raise an error for weights that are integers or not finite. It takes no memory.
+    """Raise an error if weights are integers or not finite, without allocating memory.
 
     Parameters
     ----------
@@ -19,8 +19,9 @@ def check_finite(state: Mapping[str, np.ndarray]) -> None:
     Raises
     ------
     ValueError
-        If one is of integers, as quantized weights are, which mean nothing without their scale;
-        if one of floating point holds NaN or infinity. The message names the first.
+        If a weight is an array of integers, as in quantized files, where it means nothing without
+        its scale; or if a floating-point weight holds NaN or infinity. The message names the first
+        such weight.
 
     Examples
     --------
@@ -35,7 +36,7 @@ def check_finite(state: Mapping[str, np.ndarray]) -> None:
             raise ValueError(f"expected floating weights for {shown(name)}, got {value.dtype}")
         if value.dtype.kind != "f" or not value.size:
             continue
-        # Both are NaN if one number is. Networks compute in float32, whose range is smaller.
+        # If any number is NaN, both ends are. Networks compute in float32, with a smaller range.
         with np.errstate(over="ignore"):
             ends = np.array([value.min(), value.max()]).astype(np.float32)
         if not np.isfinite(ends).all():

@@ -1,4 +1,4 @@
-"""A trained network whose weights stand still: the same scores in less time and memory."""
+"""A trained network with fixed weights: the same scores in less time and memory."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from fcn_numpy.window import Window
 
 
 class Frozen:
-    """A network in eval mode whose weights stand still, to be used in a ``with`` block.
+    """A network in eval mode with fixed weights, for use in a ``with`` block.
 
-    ``network(image)`` returns what ``model(image)`` returns, and takes two images where the model
-    does. What depends on the weights alone is computed once, a convolution's bias, ReLU and 2x2
-    pool are applied while its output is at hand, and feature maps share memory. (In float64, and
-    within `fcn_numpy.algorithm`, it is the model that computes.)
+    ``network(image)`` returns what ``model(image)`` returns, and takes two images if the model
+    does. It computes what depends only on the weights once, applies bias, ReLU and 2x2 pooling to
+    each piece of a convolution's output right after computing it, and lets feature maps share
+    memory. (In float64, and within `fcn_numpy.algorithm`, it calls the model.)
 
-    Inside the block all weights are read-only: a write to one is an error, not an old answer. They
-    can be written again after the block.
+    Inside the block, all weights are read-only: writing to one is an error, not a source of
+    outdated scores. After the block, they are writable again.
 
     Parameters
     ----------
     model : FCN or LateFusion
-        It is left in eval mode.
+        It stays in eval mode after the block.
 
     Examples
     --------
@@ -63,8 +63,8 @@ class Frozen:
     def _freeze(self) -> None:
         # Two layers may share a parameter.
         for p, name in {p: name for name, p in self.model.named_parameters()}.items():
-            # A view of the old array, which someone may hold, does not reach a copy. fc6 and the
-            # like are used as they are, and need none.
+            # The caller may hold a writable view of the old array, which cannot change a copy.
+            # Other weights, such as that of fc6, are used directly and need no copy.
             if p.data.ndim == 4 and p.data.shape[2:] == (3, 3):
                 p.data = p.data.copy()
             self._parameters.append((name, p, p.data, p.data.flags.writeable))
@@ -87,7 +87,7 @@ class Frozen:
         self._thaw()
 
     def __call__(self, *images: np.ndarray) -> np.ndarray | dict[str, np.ndarray]:
-        """Return what the model does: scores of shape (N, n_class, H, W), or a dict of them."""
+        """Return what the model returns: scores of shape (N, n_class, H, W), or a dict of them."""
         if not self._parameters:
             raise RuntimeError("Frozen: expected to be called inside its with block")
         for name, p, data, _ in self._parameters:
@@ -117,11 +117,11 @@ class _Operation(NamedTuple):
     ----------
     function : callable
     inputs : list of int
-        The values that it takes.
+        The values that the function takes.
     output : int
-        The value that it makes.
+        The value that it returns.
     unused : list of int
-        Values in memory of `fast.Maps` that nobody needs after this step.
+        Values in the memory of `fast.Maps` that no later step needs.
     """
 
     function: Callable[..., np.ndarray]
@@ -131,9 +131,9 @@ class _Operation(NamedTuple):
 
 
 def _operations(traced: Traced) -> tuple[list[_Operation], dict[str, int]]:
-    """Return the steps of a network, each convolution with what is done to its output.
+    """Return the steps of a network, each convolution with the layers applied to its output.
 
-    The second value has the number of each output of the network.
+    The second value gives the number of each output of the network.
     """
     operations: list[_Operation] = []
     steps = traced.steps
@@ -143,7 +143,7 @@ def _operations(traced: Traced) -> tuple[list[_Operation], dict[str, int]]:
         if n in fused:
             continue
         inputs = [numbers[id(x)] for x in step.inputs]
-        if type(step.layer) is Dropout2d:  # nothing in eval mode
+        if type(step.layer) is Dropout2d:  # does nothing in eval mode
             numbers[id(step.output)] = inputs[0]
             continue
         chain = _chain(steps, takers, n)
@@ -155,8 +155,8 @@ def _operations(traced: Traced) -> tuple[list[_Operation], dict[str, int]]:
         if type(step.layer) is Conv2d:
             copying.add(output)
     outputs = {name: numbers[id(x)] for name, x in traced.outputs.items()}
-    # The last operation that needs a value. Layers other than convolutions may return a view of
-    # what they are given, which then must live as long as the view.
+    # Find the last operation that needs each value. Layers other than convolutions may return a
+    # view of their input, which then must live as long as the view.
     end = len(operations)
     last = dict.fromkeys(outputs.values(), end)
     for n, (_, inputs, output, _) in reversed(list(enumerate(operations))):
@@ -170,7 +170,7 @@ def _operations(traced: Traced) -> tuple[list[_Operation], dict[str, int]]:
 
 
 def _takers(traced: Traced) -> list[list[int]]:
-    """Return for each step which later ones take its output; -1 stands for the caller."""
+    """Return, for each step, the later steps that take its output; -1 stands for the caller."""
     makers: dict[int, int] = {}
     takers: list[list[int]] = [[] for _ in traced.steps]
     for n, step in enumerate(traced.steps):
@@ -184,7 +184,7 @@ def _takers(traced: Traced) -> list[list[int]]:
 
 
 def _chain(steps: Sequence[Step], takers: list[list[int]], first: int) -> list[int]:
-    """Return a step, and for a convolution the ReLU and the 2x2 pool that alone take its output."""
+    """Return a step; with a convolution, also the ReLU and 2x2 pool that alone take its output."""
     chain = [first]
     if type(steps[first].layer) is not Conv2d:
         return chain
@@ -200,7 +200,7 @@ def _halves(layer: object) -> bool:
 
 
 def _function(layers: list[Any]) -> Callable[..., np.ndarray]:
-    """Return what computes a layer, or a convolution with those after it."""
+    """Return a function that computes a layer, or a convolution and the layers after it."""
     layer = layers[0]
     if type(layer) is not Conv2d:
         return lambda *inputs, maps: layer(*inputs)

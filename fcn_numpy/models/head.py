@@ -1,4 +1,4 @@
-"""Head: from feature maps to the scores of one set of classes, at the size of the image."""
+"""Head: turn feature maps into scores of one set of classes, at the size of the image."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Head(nn.Module):
     upscore : str
         Name of the last upsampling layer.
     suffix : str
-        Added to the names of all layers, where a network has several heads.
+        Ending of all layer names, if a network has several heads.
     learn_upsampling : bool
     dtype : dtype
     """
@@ -65,7 +65,7 @@ class Head(nn.Module):
         return self._crop(self._upscore(scores), image)
 
     def backward(self, grad: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return the gradients of `fc7`, and of the maps that were fused."""
+        """Return the gradients of `fc7` and of the fused maps."""
         grad = self._upscore.backward(self._crop.backward(grad))
         grads = {}
         for pool, skip in reversed(self._skips.items()):

@@ -1,4 +1,4 @@
-"""LateFusion: two networks score two images of one scene, and their scores are averaged."""
+"""LateFusion: average the scores of two networks for two images of one scene."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from fcn_numpy.models.variants import FCN32s
 class LateFusion(Segmenter):
     """The mean of the coarse scores of two FCN-32s, upsampled together (Long et al., table 4).
 
-    ``network(color, hha)`` takes two images of one size, in the paper one of colors and one of HHA:
-    horizontal disparity, height above the ground, and angle with gravity, which are made of depth.
+    ``network(color, hha)`` takes two images of the same size. In the paper, one is a color image
+    and the other is HHA: horizontal disparity, height above the ground, and angle with gravity,
+    all computed from depth.
 
-    The layers are those of the two networks, with "color" or "hha" added to their names:
-    conv1_1color ... score_frhha. So it starts from what the two have learned, and training it
-    trains them. A single upsampling layer, upscore, takes the place of their two.
+    The fused network takes over the layers of the two networks and adds "color" or "hha" to their
+    names: conv1_1color ... score_frhha. So it starts from what the two have learned, and training
+    it trains them. A single upsampling layer, upscore, replaces their two.
 
     Parameters
     ----------
     color, hha : FCN32s
-        With the same number of classes and backbones of the same strides.
+        Two networks with the same number of classes, and backbones with the same strides.
     """
 
     def __init__(self, color: FCN32s, hha: FCN32s):

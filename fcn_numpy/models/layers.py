@@ -1,4 +1,4 @@
-"""The layers that an FCN adds to a backbone, and what they start as (section 4)."""
+"""The layers that an FCN adds to a backbone, and their initial weights (section 4)."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ def upsampling(
 ) -> nn.ConvTranspose2d:
     """Make a layer that upsamples scores to the stride of a finer map, bilinearly.
 
-    Each class is upsampled by itself: the bilinear kernel stands on the diagonal of the weight,
-    zeros elsewhere. A kernel of 2 f cells is centered between two cells, one of 2 f - 1 on a cell;
-    the one chosen puts its result on the cells of the finer map.
+    Each class is upsampled separately: the weight holds the bilinear kernel on its diagonal and
+    zeros elsewhere. For a factor f, a kernel of 2 f cells is centered between two cells, and a
+    kernel of 2 f - 1 cells is centered on a cell. The layer has the kernel that puts its output on
+    the cells of the finer map.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def upsampling(
     Raises
     ------
     ValueError
-        If the stride of `finer` is not a proper divisor of that of `scores`.
+        If the stride of `finer` is not a proper divisor of the stride of `scores`.
     """
     factors = [a / b for a, b in zip(scores.grid.scale, finer.grid.scale)]
     if any(f <= 1 or f.denominator != 1 for f in factors):

@@ -1,4 +1,4 @@
-"""PyramidPooling: what PSPNet adds to an FCN, a look at the whole image."""
+"""PyramidPooling: the look at the whole image that PSPNet adds to an FCN."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from fcn_numpy.checks import whole_number
 
 
 class PyramidPooling(nn.Module):
-    """Features, and beside them their averages over coarser and coarser parts of the map.
+    """Concatenate features and their averages over larger and smaller parts of the map.
 
-    For each number of bins b: average the map over b x b bins, a 1x1 convolution to fewer
-    channels, ReLU, and bilinear interpolation back to the size of the map. The results are
-    concatenated to the features. With b = 1, every cell knows what is in the whole image.
+    For each number of bins b, average the map over b x b bins, reduce the channels with a 1x1
+    convolution, apply ReLU, and interpolate bilinearly back to the size of the map. Concatenate
+    the results to the features. With b = 1, every cell knows what is in the whole image.
 
     Parameters
     ----------
     in_channels : int
         Channels of the features.
     bins : sequence of int
-        No number twice.
+        Numbers of bins along each axis, all different.
     channels : int, optional
         Channels of each level. By default `in_channels` divided by the number of levels, so that
         the pyramid has as many channels as the features.
@@ -40,7 +40,7 @@ class PyramidPooling(nn.Module):
     Notes
     -----
     Zhao et al., "Pyramid Scene Parsing Network" (2016), section 3.2. There, batch normalization
-    follows the convolutions; this package does not have it.
+    follows the convolutions; this package does not implement it.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The backbones and networks by name, and the backbone that weights belong to."""
+"""Look up backbones and networks by name, and find the backbone that weights belong to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fcn_numpy.models.fcn import FCN
 from fcn_numpy.models.variants import FCN8s, FCN8sAtOnce, FCN16s, FCN32s
 from fcn_numpy.models.vgg import TINY, VGG16
 
-# Under the names that the command line knows.
+# The keys are the names that the command line takes.
 BACKBONES: dict[str, type[StagedBackbone]] = {
     "tiny": TINY, "vgg16": VGG16, "alexnet": ALEXNET,
 }
@@ -21,7 +21,7 @@ MODELS: dict[str, type[FCN]] = {
     "fcn32s": FCN32s, "fcn16s": FCN16s, "fcn8s": FCN8s, "fcn8satonce": FCN8sAtOnce
 }
 
-# torchvision's networks by the number of their convolutions.
+# torchvision's networks by their number of convolutions.
 TORCHVISION_VGGS = {8: "vgg11", 10: "vgg13", 13: "vgg16", 16: "vgg19"}
 
 
@@ -41,12 +41,12 @@ def backbone_of(state: Mapping[str, np.ndarray]) -> type[StagedBackbone]:
     Raises
     ------
     ValueError
-        If they belong to none of them.
+        If the weights do not belong to any of them.
     """
     refuse_other_vggs(state)
     if "fc6.weight" not in state:
         raise ValueError(
-            "expected the weights of an FCN or of a classifier, fc6.weight among their names, "
+            "expected the weights of an FCN or of a classifier, with fc6.weight among the names, "
             f"got {listed(list(state)[:6])}"
         )
     shape = np.shape(state["fc6.weight"])
@@ -56,12 +56,12 @@ def backbone_of(state: Mapping[str, np.ndarray]) -> type[StagedBackbone]:
         shapes = (width, channels, k, k), (width, channels * k * k)
         if shape in shapes:
             return backbone
-        expected.append(f"{shapes[0]} or {shapes[1]}, that of {backbone.name}")
+        expected.append(f"{shapes[0]} or {shapes[1]} for {backbone.name}")
     raise ValueError(f"expected fc6.weight of shape {', or '.join(expected)}, got {shape}")
 
 
 def refuse_other_vggs(state: Mapping[str, np.ndarray]) -> None:
-    """Raise an error for the weights of a VGG of torchvision that is not VGG16.
+    """Raise an error for weights of a torchvision VGG other than VGG16.
 
     `fcn_numpy.weights.our_names` leaves their names as they are.
 
@@ -72,7 +72,7 @@ def refuse_other_vggs(state: Mapping[str, np.ndarray]) -> None:
     Raises
     ------
     ValueError
-        If these are those of VGG11, VGG13 or VGG19, or of one with batch normalization.
+        If the weights belong to VGG11, VGG13 or VGG19, or to a VGG with batch normalization.
     """
     layers = {name: value for name, value in state.items() if name.startswith("features.")}
     convolutions = sum(np.ndim(value) == 4 for value in layers.values())
@@ -87,5 +87,5 @@ def refuse_other_vggs(state: Mapping[str, np.ndarray]) -> None:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return names of weights, which may be anything, as a message shows them."""
+    """Format names of weights, which may be anything, for a message."""
     return ", ".join(shown(name, 40) for name in names) or "none"

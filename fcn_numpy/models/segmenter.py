@@ -1,4 +1,4 @@
-"""Segmenter: what all networks that score each pixel of an image have in common."""
+"""Segmenter: the base class of all networks that score each pixel of an image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Segmenter(nn.Module):
     heads : dict of str to int
         The number of classes of each head, by name. Empty if there is only one head.
     n_class : int
-        The number of classes, of all heads together.
+        The number of classes in all heads together.
     backbone : type of Backbone
     sizes : Sizes
     """
@@ -43,7 +43,7 @@ class Segmenter(nn.Module):
         return self._segment(*images)
 
     def check(self, *images: np.ndarray) -> None:
-        """Raise an error unless these are images that the network takes."""
+        """Raise an error unless the network takes these images."""
         kind = type(self).__name__
         if len(images) != len(self.inputs):
             raise TypeError(
@@ -62,8 +62,8 @@ class Segmenter(nn.Module):
     @property
     def sizes(self) -> Sizes:
         """The sizes of images that the network takes."""
-        # Made anew each time: kept, it would refer back to the network, whose memory would then
-        # be freed only when Python looks for such circles.
+        # Made each time: a stored one would refer back to the network, and Python would free the
+        # network's memory only when it looks for reference cycles.
         name = f"{type(self).__name__} on {self.backbone.name}"
         return Sizes(name, self._trace_at, self._stride, self._taken)
 

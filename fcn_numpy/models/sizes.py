@@ -1,4 +1,4 @@
-"""Which sizes of images a network takes."""
+"""The sizes of images that a network takes."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from fractions import Fraction
 
 from fcn_numpy.checks import Pair, pair
 
-# How many strides `smallest` tries before it gives up; sizes repeat after each stride.
+# Number of strides that `smallest` tries before it gives up; sizes repeat after each stride.
 MOST_STRIDES = 32
 
 
 class Sizes:
-    """The sizes that an FCN takes: those whose scores, after all crops, cover the image.
+    """The sizes that an FCN takes: its scores, after all crops, must cover the image.
 
-    They are found by tracing the network. Height and width are independent: (h, w) is taken
-    if (h, h) and (w, w) are.
+    The class finds them by tracing the network. Height and width are independent: the network
+    takes (h, w) if it takes (h, h) and (w, w).
 
     Parameters
     ----------
     name : str
-        What errors call the network.
+        Name of the network in error messages.
     segment : function
-        Traces the network at a size, (H, W), and raises ValueError where that cannot be done.
+        Traces the network at a size, (H, W), and raises ValueError if that is impossible.
     stride : (Fraction, Fraction)
-        Of the coarsest feature map, after which the sizes repeat.
+        Stride of the coarsest feature map. The sizes repeat after each stride.
     taken : dict of (int, int) to bool
-        Sizes whose answer is known; more are added.
+        The answers known so far; `take` adds to them.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Sizes:
         self._taken = taken
 
     def take(self, size: int | Pair) -> bool:
-        """Return whether a size is taken."""
+        """Return whether the network takes a size."""
         size = pair(size, "size", 1)
         if size not in self._taken:
             try:
@@ -51,14 +51,14 @@ class Sizes:
 
     @property
     def smallest(self) -> int:
-        """The smallest height and width that is taken."""
+        """The smallest height and width that the network takes."""
         for n in range(1, MOST_STRIDES * self._stride + 1):
             if self.take(n):
                 return n
         raise ValueError(f"{self._name} takes no image of up to {n} x {n} pixels")
 
     def check(self, size: Pair) -> None:
-        """Raise ValueError for a size that is not taken, listing those that are."""
+        """Raise ValueError, and list the sizes that the network takes, if it does not take this."""
         if not self.take(size):
             raise ValueError(
                 f"{self._name} takes images with a height and a width of {self}, got {tuple(size)}"

@@ -1,4 +1,4 @@
-"""Skip: how a finer feature map is fused into coarser scores."""
+"""Skip: fuse a finer feature map into coarser scores."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class SkipNames(NamedTuple):
     pool : str
         A feature map of the backbone.
     score, upscore : str
-        Names of the layers that score this map, and that upsample the coarser scores to it.
+        Names of the layer that scores this map and the layer that upsamples the coarser scores.
     scale : float
-        What the map is multiplied by before it is scored.
+        Factor that the map is multiplied by before it is scored.
     """
 
     pool: str
@@ -40,7 +40,7 @@ class Skip(nn.Module):
     score : Conv2d
     crop : Crop
     suffix : str
-        Added to the names of all layers, where a network has several heads.
+        Ending of all layer names, if a network has several heads.
     """
 
     def __init__(

@@ -13,29 +13,29 @@ from fcn_numpy.models.fcn import FCN
 from fcn_numpy.models.finite import check_finite
 from fcn_numpy.models.registry import listed, refuse_other_vggs
 
-# torchvision subtracts this mean from an image, red, green, blue from 0 to 1, and divides by this.
+# torchvision subtracts this mean from an image (red, green, blue from 0 to 1), then divides by std.
 TORCHVISION_MEAN, TORCHVISION_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def is_classifier(state: Mapping[str, np.ndarray]) -> bool:
-    """Return whether weights are those of a classifier: its fc6 is no convolution."""
+    """Return whether weights belong to a classifier, in which fc6 is not a convolution."""
     return np.ndim(state.get("fc6.weight", 0)) == 2
 
 
 def start_from(
     model: FCN, state: Mapping[str, np.ndarray], *, assign: bool = False
 ) -> list[str]:
-    """Load into a network what it can take over from other weights.
+    """Load the weights that a network can take over from another one.
 
-    From a classifier these are all convolutions, fc6 and fc7 (`convolutionalize`); from an FCN
-    also the score layers of the same names, if the number of classes is the same (`expand_scores`
-    makes it so). A network that sees depth can start from one that does not (`add_depth`).
+    From a classifier, load all convolutions, fc6 and fc7 (`convolutionalize`). From an FCN, also
+    load the score layers with the same name and number of classes (`expand_scores` adds classes).
+    A network that sees depth can start from one that does not (`add_depth`).
 
     Parameters
     ----------
     model : FCN
     state : dict of str to ndarray
-        Of a classifier or an FCN on the same backbone.
+        Weights of a classifier or an FCN on the same backbone.
     assign : bool
         Whether parameters may become the given arrays, instead of copies.
 
@@ -47,8 +47,8 @@ def start_from(
     Raises
     ------
     ValueError
-        If a convolution, fc6 or fc7 is missing, has another shape or is not finite. Nothing has
-        been loaded then.
+        If a convolution, fc6 or fc7 is missing, has another shape or is not finite. In this case
+        nothing is loaded.
     """
     state = convolutionalize(state) if is_classifier(state) else state
     own = dict(model.named_parameters())
@@ -56,7 +56,7 @@ def start_from(
         state = add_depth(state)
     stem = [name for name in own if name.startswith(("conv", "fc"))]
     _check_names(state, stem)
-    # Upsampling stays bilinear: weights for another stride, or learned elsewhere, are no start.
+    # Upsampling stays bilinear: do not start from weights learned elsewhere or for another stride.
     scores = [
         name for name, p in own.items()
         if name.startswith("score") and np.shape(state.get(name, 0)) == p.data.shape
@@ -68,27 +68,28 @@ def start_from(
 
 
 def expand_scores(state: Mapping[str, np.ndarray], n_class: int) -> dict[str, np.ndarray]:
-    """Give the score layers of an FCN more classes: the first are the old ones, the others zero.
+    """Add classes to the score layers of an FCN: the old ones come first, the new ones are zero.
 
-    A network for PASCAL VOC's 21 classes can then start one for PASCAL-Context's 60, the first 21
-    of which are the same.
+    For example, a network for the 21 classes of PASCAL VOC can then start a network for the 60
+    classes of PASCAL-Context, the first 21 of which are the same.
 
     Parameters
     ----------
     state : dict of str to ndarray
-        Of an FCN with k classes.
+        Weights of an FCN with k classes.
     n_class : int
-        At least k.
+        The new number of classes, at least k.
 
     Returns
     -------
     dict of str to ndarray
-        For `start_from`. Upsampling layers are left out: they are bilinear for any number.
+        Weights for `start_from`, without upsampling layers, which are bilinear for any number of
+        classes.
 
     Raises
     ------
     ValueError
-        If there is no score layer, or one has more classes.
+        If there is no score layer, or a score layer has more than `n_class` classes.
 
     Examples
     --------
@@ -117,12 +118,12 @@ def add_depth(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     Parameters
     ----------
     state : dict of str to ndarray
-        With a first layer, conv1_1 or conv1, that takes color images.
+        Weights with a first layer, conv1_1 or conv1, that takes color images.
 
     Returns
     -------
     dict of str to ndarray
-        With a first layer named conv1_1_bgrd or conv1_bgrd.
+        Weights with a first layer named conv1_1_bgrd or conv1_bgrd.
 
     Raises
     ------
@@ -131,7 +132,7 @@ def add_depth(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
     Notes
     -----
-    The reference implementation starts nyud-fcn32s-color-d in this way.
+    The reference implementation starts nyud-fcn32s-color-d this way.
     """
     name = next((name for name in ("conv1_1", "conv1") if f"{name}.weight" in state), "conv1_1")
     _check_names(state, [f"{name}.weight"])
@@ -156,19 +157,20 @@ def _check_names(state, names):
 
 
 def for_caffe_images(state: Mapping[str, np.ndarray], trained_on: str) -> Mapping[str, np.ndarray]:
-    """Rewrite conv1_1 of weights so that they take Caffe's images.
+    """Rewrite the weights of conv1_1 for the images that Caffe's networks see.
 
-    Caffe's network sees ``x - mean`` of blue, green, red from 0 to 255
-    (`fcn_numpy.data.subtract_mean`), torchvision's ``(x / 255 - mean) / std`` of red, green, blue.
-    Both are affine, so the difference folds into the first layer: its weights are reversed along
-    the channels and divided by ``255 std``, its bias takes the rest. In the padding both see
-    zeros, which stand for means that differ by less than 2 of 255.
+    Caffe's network sees ``x - mean``, with x blue, green, red from 0 to 255
+    (`fcn_numpy.data.subtract_mean`). torchvision's network sees ``(x / 255 - mean) / std``, with x
+    red, green, blue. Both are affine, so the first layer can absorb the difference: reverse its
+    weights along the channels and divide them by ``255 std``; its bias takes the rest. In the
+    padding both networks see zeros, which stand for means that differ by less than 2 of 255.
 
     Parameters
     ----------
     state : dict of str to ndarray
     trained_on : {"caffe", "torchvision"}
-        Which images they were trained on. Weights for Caffe's are returned unchanged.
+        The kind of images that the weights were trained on. Weights for Caffe's images are returned
+        unchanged.
 
     Returns
     -------

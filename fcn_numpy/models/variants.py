@@ -1,4 +1,4 @@
-"""The paper's networks: which feature maps each of them fuses."""
+"""The paper's networks, and the feature maps that each one fuses."""
 
 from fcn_numpy.models.fcn import FCN
 from fcn_numpy.models.skip import SkipNames
@@ -8,19 +8,19 @@ POOL3 = SkipNames("pool3", score="score_pool3", upscore="upscore_pool4")
 
 
 class FCN32s(FCN):
-    """FCN-32s: scores at stride 32, upsampled in one step."""
+    """FCN-32s: upsample the scores at stride 32 in one step."""
 
     skips, upscore_name = (), "upscore"
 
 
 class FCN16s(FCN):
-    """FCN-16s: the scores of pool4 are fused at stride 16."""
+    """FCN-16s: fuse the scores of pool4 at stride 16."""
 
     skips, upscore_name = (POOL4,), "upscore16"
 
 
 class FCN8s(FCN):
-    """FCN-8s: the scores of pool4 are fused at stride 16, then those of pool3 at stride 8."""
+    """FCN-8s: fuse the scores of pool4 at stride 16, then the scores of pool3 at stride 8."""
 
     skips, upscore_name = (POOL4, POOL3), "upscore8"
 

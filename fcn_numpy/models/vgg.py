@@ -17,14 +17,14 @@ LAYERS = (
 
 
 class VGG(StagedBackbone):
-    """Stages of 3x3 convolutions, each ending in a 2x2 pool. Subclasses set the numbers.
+    """Stages of 3x3 convolutions, each ending in a 2x2 pooling layer. Subclasses set the numbers.
 
     Attributes
     ----------
     widths, convs : tuple of int
         Channels and number of convolutions of each stage.
     pad : int
-        Padding of conv1_1 in an FCN, enough for the cropped scores to cover the image; then 1.
+        Padding of conv1_1 in an FCN, so that cropped scores cover the image; other layers have 1.
     """
 
     widths: tuple[int, ...]

@@ -1,16 +1,16 @@
-"""The sections of the paper between its title and its architecture, as code that shows them.
+"""Sections of the paper other than its architecture, as code that demonstrates them.
 
 =================  =================================================================
-`dense`            3.1, a classifier made into a network that gives a map of scores
-`rarefaction`      3.2, two ways to the same dense map
-`upsampling`       3.3, three ways to the same upsampled map, and what it is not
-`sampling_curves`  3.4 and figure 5, whole images against sampled losses
+`dense`            3.1, a classifier turned into a network that returns a score map
+`rarefaction`      3.2, two ways to compute the same dense map
+`upsampling`       3.3, three ways to upsample, and why none inverts a convolution
+`sampling_curves`  3.4 and figure 5, whole images compared with sampled losses
 `bounds`           appendix A, upper bounds on mean IU
-`scenes`           what an FCN misses, and a pyramid adds
+`scenes`           what an FCN misses, and what a pyramid adds
 `fusion`           two inputs and two heads, as for NYUDv2 and SIFT Flow
 =================  =================================================================
 
-All are written to be read; the layers and the models use none of it.
+This code is written to be read; the layers and the models do not use it.
 """
 
 from fcn_numpy.paper.bounds import upper_bound, upper_bounds

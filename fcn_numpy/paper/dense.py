@@ -1,8 +1,9 @@
 """Section 3.1, "Adapting classifiers for dense prediction".
 
 A fully connected layer over a map of h x w cells is a convolution with an h x w kernel that fits
-the map in one place. Written so, a classifier takes images of any size and gives a map of scores,
-one cell for each window that it could have been shown, and what windows share is computed once.
+into the map in exactly one place. A classifier of such convolutions takes images of any size and
+returns a map of scores, with one cell for each window that the classifier could have seen. What
+windows share is computed once.
 """
 
 from __future__ import annotations
@@ -18,35 +19,36 @@ from fcn_numpy.window import Window
 
 
 def convolutionalize_layers(layers: Sequential, map_size: int | Pair) -> Sequential:
-    """Write the fully connected layers of a classifier as convolutions.
+    """Convert the fully connected layers of a classifier to convolutions.
 
     Row f of the first Linear's weight, read as (C, h, w), becomes kernel f of a convolution; each
-    further Linear becomes a 1x1 convolution. Numbers are reshaped, none is changed.
+    later Linear becomes a 1x1 convolution. The numbers are reshaped, not changed.
 
-    On an image of the size that the classifier takes, the map has one cell: the classifier's
-    scores. On a larger image, cell (i, j) is what the classifier says of the window that begins
-    at pixel (i f, j f), with f the stride of the layers, if they have no padding and no
-    partly filled windows of a pool with ceil_mode. Otherwise it is not: the classifier sees zeros
-    beyond the rim of its window, the convolutions see the rest of the image there.
+    For an image of the size that the classifier takes, the map has one cell: the classifier's
+    scores. For a larger image, let f be the stride of the layers. Cell (i, j) then holds the
+    classifier's scores for the window that begins at pixel (i f, j f), if the layers have no
+    padding and no partly filled windows of a pool with ceil_mode. With either of these the scores
+    differ: beyond the edge of its window, the classifier sees zeros, but the convolutions see the
+    rest of the image.
 
     Parameters
     ----------
     layers : Sequential
-        Any layers that make a map, then Flatten, then Linear layers with such between them as
-        work on each feature by itself (ReLU, Dropout2d).
+        Any layers that compute a map, then Flatten, then Linear layers. Layers between these must
+        work on each feature separately (ReLU, Dropout2d).
     map_size : int or (int, int)
-        Height and width of the map that Flatten is given.
+        Height and width of the map that Flatten takes.
 
     Returns
     -------
     Sequential
-        Of copies, in eval mode. (N, C, H, W) becomes (N, n_class, rows, columns).
+        Copies of the layers, in eval mode. (N, C, H, W) becomes (N, n_class, rows, columns).
 
     Raises
     ------
     ValueError
-        If there is not one Flatten, with a Linear behind it and none before it, or if the first
-        Linear does not belong to maps of this size.
+        Unless there is exactly one Flatten, with a Linear after it and none before it, and the
+        first Linear fits maps of this size.
     """
     kernel, result = None, []
     for _, layer in layers.children():
@@ -86,14 +88,16 @@ def _as_convolution(linear, kernel):
 
 
 def dense_classifier(classifier: Classifier) -> Sequential:
-    """Return the classifier as a network that gives a map of scores for an image of any size.
+    """Convert a classifier to a network that returns a map of scores for an image of any size.
 
-    fc6, fc7 and fc8 are convolutions (fc6 as large as the classifier's last map, the others 1x1),
-    all else is as in the classifier. So conv1_1 is padded by 1, where the FCN has 100 or 17.
+    fc6, fc7 and fc8 become convolutions (fc6 as large as the classifier's last map, the others
+    1x1). Everything else is as in the classifier. In particular, conv1_1 has padding 1, while in
+    the FCN it has 100 or 17.
 
-    At the classifier's own size the map is the classifier's scores. On larger images a cell
-    resembles the classifier's scores for its window, and is not equal to them: each convolution
-    is padded by 1, and where the classifier saw these zeros a cell sees the image around it.
+    For an image of the classifier's own size, the map is the classifier's scores. For a larger
+    image, a cell is close to the classifier's scores for its window, but not equal to them. Each
+    convolution has padding 1: where the classifier sees these zeros, a cell sees the surrounding
+    image.
 
     Parameters
     ----------
@@ -102,7 +106,8 @@ def dense_classifier(classifier: Classifier) -> Sequential:
     Returns
     -------
     Sequential
-        Of copies, in eval mode. (N, 3, H, W) becomes (N, n_class, rows, columns), stride 32.
+        Copies of the layers, in eval mode. (N, 3, H, W) becomes (N, n_class, rows, columns), at
+        stride 32.
     """
     # A module's children come in the order of its attributes, which is the order they run in.
     layers = Sequential(*(layer for _, layer in classifier.children()))
@@ -112,19 +117,20 @@ def dense_classifier(classifier: Classifier) -> Sequential:
 def classify_windows(
     classifier: Module, image: np.ndarray, size: int | Pair, stride: int | Pair
 ) -> np.ndarray:
-    """Run a classifier on one window of the image after the other: the naive way to a map.
+    """Run a classifier on one window of the image after another: the naive way to compute a map.
 
-    With the stride of its layers, and windows as large as its receptive field, it is the map that
-    `convolutionalize_layers` gives at once, on the conditions named there. With larger windows
-    that map can have some cells more than there are windows.
+    If the stride is that of the classifier's layers and the windows are as large as its receptive
+    field, the result is the map that `convolutionalize_layers` computes in one pass, on the
+    conditions named there. With larger windows, that map can have a few more cells than there are
+    windows.
 
     Parameters
     ----------
     classifier : Module
-        Makes (N, n_class) of (N, C, h, w).
+        Turns (N, C, h, w) into (N, n_class).
     image : ndarray, shape (N, C, H, W)
     size, stride : int or pair of int
-        Of the windows, height first.
+        Size and stride of the windows, height first.
 
     Returns
     -------

@@ -17,7 +17,7 @@ HEADS = {"shade": len(SHADES), "distance": len(DISTANCES)}
 
 
 class SMALL(TINY):
-    """A TINY with one convolution a stage, which learns from scratch in a minute."""
+    """A TINY with one convolution per stage, which learns from scratch in a minute."""
 
     name, convs, fc_width = "SMALL", (1, 1, 1, 1, 1), 64
 
@@ -28,19 +28,20 @@ def train_with_depth(
 ) -> tuple[Segmenter, dict[str, float]]:
     """Train an FCN-32s on `fcn_numpy.data.toy_depths`, with or without the depth.
 
-    From scratch, batch 4. The background, most of each image, weighs a fifth in the loss.
+    Training starts from scratch, with batches of 4 images. The background, which covers most of
+    each image, has a weight of one fifth in the loss.
 
     Parameters
     ----------
     fusion : {"color", "early", "late"}
-        Whether the network sees colors alone; or depth as a fourth channel, like the authors'
-        nyud-fcn32s-color-d; or is made of two networks whose scores are averaged, one for colors
-        and one for depth, like nyud-fcn32s-color-hha.
+        What the network sees. "color": colors alone. "early": depth as a fourth channel, like the
+        authors' nyud-fcn32s-color-d. "late": two networks, one for colors and one for depth, with
+        their scores averaged, like nyud-fcn32s-color-hha.
     two_heads : bool
         Whether a second head also labels the shades, as the siftflow networks label two sets of
-        classes. Not with "late".
+        classes. Not possible with "late".
     seed : int
-        Of images and weights.
+        Seed of the images and weights.
     steps, n_train, n_test : int
     report : callable
         Called with each step's number and loss.
@@ -50,8 +51,8 @@ def train_with_depth(
     model : FCN32s or LateFusion
         In eval mode.
     shares : dict of str to float
-        The share of the discs' pixels that get the right distance (and, with two heads, the right
-        shade) of the two, on `n_test` images that it was not trained on. Guessing gives a half.
+        The share of the discs' pixels that get the right one of two distances (and, with two
+        heads, the right one of two shades), on `n_test` held-out images. Guessing gives one half.
     """
     if fusion not in ("color", "early", "late"):
         raise ValueError(f"expected fusion 'color', 'early' or 'late', got {fusion!r}")
@@ -92,7 +93,7 @@ def train_with_depth(
 
 
 def inputs_of(fusion: str, images: np.ndarray, depths: np.ndarray) -> list[np.ndarray]:
-    """Return what a network of `train_with_depth` is given.
+    """Return the inputs for a network of `train_with_depth`.
 
     Parameters
     ----------
@@ -103,10 +104,10 @@ def inputs_of(fusion: str, images: np.ndarray, depths: np.ndarray) -> list[np.nd
     Returns
     -------
     list of ndarray
-        The inputs of its forward.
+        The arguments of its forward.
     """
     color = (images - np.float32(0.5)) * 4
-    # As the authors do, less the mean of the logarithm; and times 4, as the colors.
+    # Subtract the mean of the logarithm, like the authors, and multiply by 4, like the colors.
     depth = log_depth(depths, float(np.log(DEPTHS).mean())) * np.float32(4)
     if fusion == "early":
         return [np.concatenate([color, depth], axis=1)]

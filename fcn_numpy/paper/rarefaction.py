@@ -1,14 +1,14 @@
 """Section 3.2, "Shift-and-stitch is filter rarefaction".
 
-A network of stride f gives a cell for every f-th pixel. There are two ways to a cell for every
-pixel with the same weights: run it on the f * f shifts of the image and interlace what comes out,
-or remove the strides and put holes into the filters behind them ("à trous"). Both give the same
-numbers.
+A network of stride f computes a cell for every f-th pixel. There are two ways to compute a cell for
+every pixel with the same weights. Shift-and-stitch runs the network on the f * f shifts of the
+image and interlaces the outputs. Filter rarefaction removes the strides and puts holes into the
+filters after them ("à trous"). Both give the same numbers.
 
-They do so if a shift of the image is nothing but a shift for each layer that is followed by a
-stride. Padding breaks that, since it stays where it is while the image moves under it; so does
-ceil_mode, which keeps partly filled windows. Behind the last stride padding does no harm. An image
-that is padded before, with a network that pads nothing, is always right.
+They agree if shifting the image only shifts the input of each layer that has a stride or comes
+before one. Padding breaks this condition, because it stays in place while the image moves under
+it. So does ceil_mode, which keeps partly filled windows. Padding after the last stride does no
+harm. It is always safe to pad the image first and use a network without padding.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from fcn_numpy.nn.windowed import Windowed
 def shift_and_stitch(net: Sequential, x: np.ndarray) -> np.ndarray:
     """Run a network of stride f on the f * f shifts of x, and interlace the outputs.
 
-    ``y[..., a::f, b::f] = net(x[..., a:, b:])`` for a and b from 0 to f - 1. A shift leaves out
-    the first rows and columns, so nothing has to be filled in.
+    ``y[..., a::f, b::f] = net(x[..., a:, b:])`` for a and b from 0 to f - 1. A shift drops the
+    first rows and columns, so nothing needs to be filled in.
 
     Parameters
     ----------
     net : Sequential
-        Of Conv2d, MaxPool2d and ReLU, such as `rarefy` takes.
+        A network of Conv2d, MaxPool2d and ReLU layers that `rarefy` takes.
     x : ndarray, shape (N, C, H, W)
 
     Returns
@@ -43,7 +43,7 @@ def shift_and_stitch(net: Sequential, x: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If `rarefy` would raise it, or if x is so small that one of the shifts gives no cell.
+        If `rarefy` would raise one, or if x is so small that one of its shifts gives no cell.
     """
     _check_layers(net)
     check_array(x, "x", ("N", "C", "H", "W"))
@@ -67,27 +67,27 @@ def shift_and_stitch(net: Sequential, x: np.ndarray) -> np.ndarray:
 
 
 def rarefy(net: Sequential) -> Sequential:
-    """Return a copy of a network without its strides, and with holes in the filters behind them.
+    """Return a copy of a network without its strides, and with holes in the filters after them.
 
-    A layer behind strides whose product is f has its dilation, and its padding, multiplied by f:
-    its filter meets the same cells as before, now f cells apart. Weights stay as they are. What
-    comes out has stride 1 and the same receptive field.
+    If the product of the strides before a layer is f, multiply the layer's dilation and padding by
+    f. Its filter then meets the same cells as before, now f cells apart. The weights do not
+    change. The output has stride 1 and the same receptive field.
 
     Parameters
     ----------
     net : Sequential
-        Of Conv2d, MaxPool2d and ReLU.
+        A network of Conv2d, MaxPool2d and ReLU layers.
 
     Returns
     -------
     Sequential
-        Of copies, in eval mode.
+        Copies of the layers, in eval mode.
 
     Raises
     ------
     ValueError
-        For another layer; for padding in a layer with a stride or before one; for a pool with
-        padding or with both a stride and ceil_mode.
+        If there is any other layer, padding in or before a layer with a stride, or a pooling layer
+        with padding or with both a stride and ceil_mode.
     """
     _check_layers(net)
     rate, result = (1, 1), []
@@ -104,7 +104,7 @@ def rarefy(net: Sequential) -> Sequential:
 def rarefied_kernel(w: np.ndarray, factor: int | Pair) -> np.ndarray:
     """Write out a filter with holes: ``w'[i, j] = w[i / f, j / f]`` where f divides i and j, or 0.
 
-    A convolution with it is the convolution with w and dilation f.
+    Convolving with this kernel is the same as convolving with w and dilation f.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def _times(a, b):
 
 
 def _check_layers(net):
-    """Raise ValueError unless shifts and holes are sure to give the same."""
+    """Raise ValueError unless shifts and holes are sure to give the same numbers."""
     padded = [False, False]
     for name, layer in net.children():
         kind = type(layer).__name__
@@ -142,12 +142,12 @@ def _check_layers(net):
             if layer.ceil_mode and layer.stride != (1, 1):
                 raise ValueError(
                     f"expected pools with ceil_mode=False, got ceil_mode=True ({name}): a partly "
-                    "filled window is another one in each shift"
+                    "filled window differs from shift to shift"
                 )
         padded = [before or p > 0 for before, p in zip(padded, layer.padding)]
         if any(p and s > 1 for p, s in zip(padded, layer.stride)):
             raise ValueError(
-                f"expected padding only behind the last stride, got some in or before {kind} "
+                f"expected padding only after the last stride, got some in or before {kind} "
                 f"({name}) of stride {layer.stride}: padding does not move with the image, so "
                 "pad the image instead"
             )

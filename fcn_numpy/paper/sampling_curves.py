@@ -1,4 +1,4 @@
-"""Figure 5 of the paper: whole images, or the losses of some of their pixels."""
+"""Figure 5 of the paper: train on whole images, or on the losses of some of their pixels."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from fcn_numpy.seeds import stream
 
 
 class Curve(NamedTuple):
-    """How a training got on.
+    """The progress of a training run.
 
     Attributes
     ----------
     steps, seconds, losses : ndarray
-        After so many steps and seconds of training, the loss on held-out images: of whole
-        images, whatever was trained on. What measuring it took is not in the seconds.
+        Numbers of steps, seconds of training, and the loss on held-out images after them. This is
+        the loss of whole images, even if training samples losses. The seconds do not include
+        measuring it.
     """
 
     steps: np.ndarray
@@ -45,18 +46,18 @@ def sampling_curves(
     every: int = 10,
     seed: int = 0,
 ) -> dict[float, Curve]:
-    """Train FCN-8s on toy shapes from the same start, with loss sampling of several probabilities.
+    """Train FCN-8s on toy shapes from the same start, for several loss sampling probabilities.
 
-    As in the paper, with probability p a batch has 1 / p times as many images, so that as many
-    pixels count in a step. The default takes about half a minute on one core.
+    As in the paper, a batch for probability p has 1 / p times as many images, so that the same
+    number of pixels counts in a step. The default takes about half a minute on one core.
 
     Parameters
     ----------
     probabilities : sequence of float
-        Of `fcn_numpy.nn.LossSampling`; 1 is whole-image training.
+        Probabilities of `fcn_numpy.nn.LossSampling`; 1 means whole-image training.
     steps : int
     batch : int
-        Images a step with p = 1.
+        Images per step with p = 1.
     lr : float
         Learning rate of SGD with momentum 0.9; gradients are clipped at norm 0.5.
     size : int
@@ -66,19 +67,19 @@ def sampling_curves(
     every : int
         Steps from one measurement to the next.
     seed : int
-        Same number, same losses (not seconds), on the same machine.
+        The same seed gives the same losses (not seconds) on the same machine.
 
     Returns
     -------
     dict of float to Curve
-        Each begins before the first step.
+        Each curve begins before the first step.
 
     Notes
     -----
-    Long et al., section 4.3 and figure 5: sampling hardly changes how far a number of steps
-    comes, and whole images are faster, for a step costs as much as the images in it. So it is
-    here with the default; with batches of two whole images, more images with fewer
-    losses of each do help a little, step by step.
+    Long et al., section 4.3 and figure 5: sampling hardly changes the progress per step. Whole
+    images are faster, because the cost of a step is the cost of its images. The defaults show the
+    same here. With batches of two whole images, more images with fewer losses each do help a
+    little, step by step.
     """
     whole_number(steps, "steps", 1)
     whole_number(every, "every", 1)
@@ -121,7 +122,7 @@ def _held_out_loss(model, loss_of, images, labels):
 
 
 def draw_sampling_curves(path: str | os.PathLike, **settings: Any) -> dict[float, Curve]:
-    """Draw figure 5 as a PNG file; settings are those of `sampling_curves`. Returns the curves."""
+    """Draw figure 5 as a PNG file, with settings of `sampling_curves`, and return the curves."""
     curves = sampling_curves(**settings)
     labels = {p: "whole images" if p == 1 else f"{p:.0%} of the losses" for p in curves}
     plot_convergence(path, {labels[p]: curve for p, curve in curves.items()})

@@ -1,4 +1,4 @@
-"""What an FCN misses: a class that only the other end of the image tells (Zhao et al., 2016)."""
+"""What an FCN misses: a class that only the other end of the image reveals (Zhao et al., 2016)."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def train_on_scenes(
     report: Callable[[int, float], None] = lambda step, loss: None,
     distance: int | None = None,
 ) -> tuple[FCN8s, Scores]:
-    """Train a tiny FCN-8s on `fcn_numpy.data.toy_scenes`, with or without a look at the whole.
+    """Train a tiny FCN-8s on `fcn_numpy.data.toy_scenes`, with or without pyramid pooling.
 
-    From scratch, batch 4, SGD with momentum 0.9 and a learning rate that falls from 0.1 to 0. The
-    background, 97 pixels of a hundred, weighs a tenth in the loss, so that what kind a disc is
-    counts for something. The two networks start from the same backbone and see the same images in
-    the same order.
+    Training starts from scratch, with batches of 4 images, SGD with momentum 0.9, and a learning
+    rate that falls from 0.1 to 0. The background, 97 percent of the pixels, has a weight of one
+    tenth in the loss, so that the class of a disc matters. The networks with and without pyramid
+    pooling start from the same backbone and see the same images in the same order.
 
     Parameters
     ----------
     context : bool
         Whether the network has a `fcn_numpy.models.PyramidPooling` before its coarsest scores.
     seed : int
-        Of images and weights.
+        Seed of the images and weights.
     steps, n_train, n_test : int
     report : callable
         Called with each step's number and loss.
@@ -46,7 +46,7 @@ def train_on_scenes(
     model : FCN8s
         In eval mode.
     scores : Scores
-        On `n_test` images that it was not trained on.
+        On `n_test` held-out images.
     """
     images, labels = toy_scenes(n_train, seed=2 * seed, distance=distance)
     order = np.random.default_rng((seed, 1))
@@ -71,5 +71,5 @@ def train_on_scenes(
 
 
 def _centered(images):
-    # Not each image's own mean, which would tell every pixel something of the whole image.
+    # Subtracting each image's own mean would tell every pixel something about the whole image.
     return (images - np.float32(0.5)) * 4

@@ -12,7 +12,7 @@ def train_from_scratch(
     model: Module, compute: Callable[[], float], steps: int,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
-    """Train with SGD, momentum 0.9 and a learning rate that falls from 0.1 to 0; then eval mode.
+    """Train with SGD, momentum 0.9 and a learning rate from 0.1 down to 0; end in eval mode.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 """Section 3.3, "Upsampling is backwards strided convolution".
 
-The convolution y = C x goes from many cells to few. Its transpose goes back: Cᵀ y has the size of
-x. It is called deconvolution, though nothing is inverted (`inversion_error`). `by_layer`,
-`by_matrix` and `by_zeros` are three ways to the same numbers; `overlap` counts how evenly the
-kernels' places cover what comes out.
+A convolution y = M x goes from many cells to few. Its transpose goes back: Mᵀ y has the size of x.
+The transpose is often called deconvolution, although it does not invert anything
+(`inversion_error`). `by_layer`, `by_matrix` and `by_zeros` compute the same numbers in three ways;
+`overlap` shows how evenly the kernels cover the output.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ def by_layer(
     padding: int | Pair = 0,
     output_padding: int | Pair = 0,
 ) -> np.ndarray:
-    """Upsample as ConvTranspose2d does, which is the gradient of a convolution by its input.
+    """Upsample as ConvTranspose2d does: the gradient of a convolution with respect to its input.
 
     Parameters
     ----------
     x : ndarray, shape (N, C, H, W), floating
     w : ndarray, shape (C, F, kh, kw), dtype of x
     stride, padding, output_padding : int or pair of int
-        As those of `fcn_numpy.nn.ConvTranspose2d`.
+        As in `fcn_numpy.nn.ConvTranspose2d`.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def by_matrix(
     padding: int | Pair = 0,
     output_padding: int | Pair = 0,
 ) -> np.ndarray:
-    """Upsample as Cᵀ x, with C the convolution from the upsampled map to x, written out.
+    """Upsample as Mᵀ x, where M is the matrix of the convolution from the upsampled map to x.
 
     Parameters and result as for `by_layer`.
     """
@@ -66,11 +66,11 @@ def by_zeros(
     padding: int | Pair = 0,
     output_padding: int | Pair = 0,
 ) -> np.ndarray:
-    """Upsample by s - 1 zeros between each cell and the next, and a convolution of stride 1.
+    """Upsample: insert s - 1 zeros between each cell and the next, and convolve with stride 1.
 
-    Its kernel is w turned by 180 degrees with the channel axes exchanged, its padding
-    ``k - 1 - p``. A convolution with "fractional stride" 1 / s: the kernel moves on by one cell of
-    the output, which is 1 / s of a cell of x. Most multiplications are with zeros.
+    The kernel is w rotated by 180 degrees with its channel axes exchanged, and the padding is
+    ``k - 1 - p``. This is a convolution with "fractional stride" 1 / s: the kernel moves by one
+    cell of the output, which is 1 / s of a cell of x. Most multiplications are by zero.
 
     Parameters and result as for `by_layer`.
     """
@@ -80,7 +80,7 @@ def by_zeros(
     spread = np.zeros((*x.shape[:2], h + eh, wd + ew), x.dtype)
     spread[:, :, :h:sh, :wd:sw] = x
     pads = [k - 1 - p for k, p in zip(layer.kernel_size, layer.padding)]
-    # Negative padding takes away what only the padding of C saw.
+    # Negative padding removes cells of x that saw only padding in M.
     top, left = (max(-p, 0) for p in pads)
     spread = spread[:, :, top : spread.shape[2] - top, left : spread.shape[3] - left]
     turned = np.ascontiguousarray(w[:, :, ::-1, ::-1].swapaxes(0, 1))
@@ -88,7 +88,7 @@ def by_zeros(
 
 
 def _layer(x, w, stride, padding, output_padding):
-    """Make the layer, which checks its arguments and knows them as pairs; its weight is not w."""
+    """Make the layer, which checks its arguments and stores them as pairs; its weight is not w."""
     check_array(w, "w", ("C", "F", "kh", "kw"))
     check_array(x, "x", ("N", w.shape[0], "H", "W"), dtype=w.dtype, owner="w")
     layer = ConvTranspose2d(
@@ -104,22 +104,22 @@ def inversion_error(
     stride: int | Pair = 1,
     padding: int | Pair = 0,
 ) -> float:
-    """Return how far Cᵀ C x is from x: "deconvolution" undoes no convolution.
+    """Return how far Mᵀ M x is from x: "deconvolution" does not undo a convolution.
 
-    The smallest ``|| a Cᵀ C - 1 || / || 1 ||`` over all factors a, in the Frobenius norm: the
-    root mean square of ``|| a Cᵀ C x - x || / || x ||`` over directions x. The factor makes it
-    independent of the size of the weights.
+    The error is the smallest ``|| a Mᵀ M - 1 || / || 1 ||`` over all factors a, in the Frobenius
+    norm. This is the root mean square of ``|| a Mᵀ M x - x || / || x ||`` over directions x. The
+    factor makes the error independent of the size of the weights.
 
-    It is 0 if the columns of C are orthogonal to each other and of one length, as they are not for
-    almost all kernels. If C has m rows and n columns it is at least ``sqrt(1 - m / n)``: what the
-    convolution has left out does not come back.
+    The error is 0 if the columns of M are orthogonal to each other and have the same length. For
+    almost all kernels, they are not. If M has m rows and n columns, the error is at least
+    ``sqrt(1 - m / n)``: what the convolution leaves out does not come back.
 
     Parameters
     ----------
     w : ndarray, shape (F, C, kh, kw)
         Kernel of the convolution.
     input_size : int or (int, int)
-        Height and width of x, small: C is written out.
+        Height and width of x. They must be small, because M is written out.
     stride, padding : int or pair of int
 
     Returns
@@ -143,21 +143,21 @@ def inversion_error(
 def overlap(kernel_size: int | Pair, stride: int | Pair, size: int | Pair) -> np.ndarray:
     """Count how many input cells reach each output cell of an upsampling.
 
-    Where the stride does not divide the kernel, cells inside get contributions of more input cells
-    than their neighbors do: with weights that are not made for it, the checkerboard in upsampled
-    maps. The bilinear kernel for an odd factor f is made for it: 2 f - 1 is no multiple of f, and
-    yet its weights add up to 1 in each cell.
+    If the stride does not divide the kernel size, some inner cells get contributions from more
+    input cells than their neighbors do. Unless the weights make up for it, upsampled maps show a
+    checkerboard. The bilinear kernel for an odd factor f does make up for it: 2 f - 1 is not a
+    multiple of f, and yet its weights add up to 1 in each cell.
 
     Parameters
     ----------
     kernel_size, stride : int or pair of int
     size : int or (int, int)
-        Height and width of the input. With (1, n), and 1 for the other heights, one axis.
+        Height and width of the input. For a single axis, pass (1, n), and 1 for the other heights.
 
     Returns
     -------
     ndarray of int, shape (Ho, Wo)
-        Nothing is cut off (padding 0).
+        The counts of the full output: nothing is cropped (padding 0).
     """
     kernel, strides = pair(kernel_size, "kernel_size", 1), pair(stride, "stride", 1)
     cells = pair(size, "size", 1)

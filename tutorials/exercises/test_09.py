@@ -63,8 +63,8 @@ def test_both_uses_count(mine):
 def test_gradient_of_the_weight(mine):
     grad, pool, weight = np.full((1, 2, 2), 1.0), np.arange(4.0).reshape(1, 2, 2), np.ones((1, 1))
     _, got = mine.skip_backward(grad, pool, weight, 0, lambda g: 0 * g)
-    same(got, [[6]], "The weight is used at every cell. Its gradient is the sum of grad times pool, "
-         "and grad arrives at the score layer unchanged.")
+    same(got, [[6]], "The weight is used at every cell. Its gradient is the sum of grad times "
+         "pool, and grad arrives at the score layer unchanged.")
 
 
 def test_crop_backward(mine):

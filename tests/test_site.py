@@ -67,7 +67,8 @@ def test_links_of_a_page_lead_to_the_site_or_to_the_repository():
 
 
 def test_figures_to_touch_have_a_place_and_a_text():
-    for page, _, figure, words in build.FIGURES:
+    for page, _, figure, still, words in build.FIGURES:
+        assert (ROOT / "tutorials" / "figures" / still).exists()
         path = Path("tutorials", f"{page}.md")
         text = build.with_site_links((ROOT / path).read_text("utf-8"), path, [path])
         assert text.count(f'data-figure="{figure}"') == 1 and words in text
@@ -381,5 +382,6 @@ def test_without_javascript_a_page_reads_as_in_the_repository(site, browser):
     page.goto(f"{site}tutorials/02_convolution_is_a_matrix/")
     assert page.locator(".run-bar").count() == 0
     assert "In a browser with JavaScript" in page.locator(".touch").inner_text()
+    assert page.locator(".touch img").bounding_box()["width"] > 100  # the still
     assert page.locator(".language-text.highlight").first.is_visible()
     page.close()

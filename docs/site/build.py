@@ -47,22 +47,22 @@ REFERENCE = {
 # Pages that make a network of 134 million weights, and what that takes.
 LARGE = {"00_ten_minutes": 1.3, "12_the_real_fcn8s": 2.5, "14_making_numpy_fast": 1.3}
 LINK = re.compile(r"(!?\[(?:[^\]\\]|\\.)*\]\()([^)\s]+)(\))|^(\[[^\]]+\]: )(\S+)()$", re.M)
-# The figures to touch: the page, the heading before which the figure goes, its name, and what it is
-# for those who cannot see it.
+# The figures to touch: the page, the heading before which the figure goes, its name, and what is
+# there without JavaScript: a still, and a text for those who cannot see it.
 FIGURES = [
-    ("00_ten_minutes", "## All of it in one file", "pixel",
+    ("00_ten_minutes", "## All of it in one file", "pixel", "00_outputs.png",
      "In a browser with JavaScript you can click a pixel of the image here, and see its receptive "
      "fields, the gradient of its largest score, and what each stream contributed."),
-    ("02_convolution_is_a_matrix", "## What a real layer would need", "window",
+    ("02_convolution_is_a_matrix", "## What a real layer would need", "window", "02_rows.png",
      "In a browser with JavaScript you can drag a window over x here. Its row of M, its column of "
      "im2col(x), and its cell of y light up together."),
-    ("07_upsampling", "## Exercises", "stamp",
+    ("07_upsampling", "## Exercises", "stamp", "07_checkerboard.png",
      "In a browser with JavaScript you can choose kernel and stride here, and watch the stamps add "
      "up to a flat map or a checkerboard."),
-    ("08_where_am_i", "## Exercises", "crop",
+    ("08_where_am_i", "## Exercises", "crop", "08_border.png",
      "In a browser with JavaScript you can change every layer here, and see where its cells lie on "
      "the image and where the crops must cut."),
-    ("09_skips", "## Exercises", "pixel",
+    ("09_skips", "## Exercises", "pixel", "00_outputs.png",
      "In a browser with JavaScript you can click a pixel of the image here, and see what each "
      "stream contributed to its scores."),
 ]
@@ -147,11 +147,14 @@ def with_site_links(text: str, page: Path, pages: list[Path]) -> str:
         return f"{before}{kind}{place.as_posix()}{after}"
 
     text = LINK.sub(site_link, text).replace("<details>", '<details markdown="1">')
-    for name, heading, figure, words in FIGURES:
+    for name, heading, figure, image, words in FIGURES:
         if page == Path("tutorials", f"{name}.md"):
             if text.count(f"\n{heading}\n") != 1:
                 raise SystemExit(f"{page}: expected one heading {heading!r}, for a figure to touch")
-            still = f'<div class="touch" data-figure="{figure}" markdown="0"><p>{words}</p></div>'
+            still = (
+                f'<div class="touch" data-figure="{figure}" markdown="0"><p>{words}</p>'
+                f'<img src="../figures/{image}" alt="A still: {words}"></div>'
+            )
             text = text.replace(f"\n{heading}\n", f"\n{still}\n\n{heading}\n")
     return text
 

@@ -290,8 +290,8 @@ def test_a_layer_without_blobs_may_have_any_name_once_or_twice(tmp_path):
     (layer("w", ONE, ONE, ONE, ONE), "at most a weight and a bias of w, got 4 blobs"),
     (layer("w", ONE) + layer("v", ONE) + layer("w", ONE), "one layer w with weights, got two"),
     (layer("w", ONE) + old_layer("w", ONE), "one layer w with weights, got two"),
-    (layer("", ONE), "a name of each layer with weights, got none"),
-    (of_bytes(100, of_bytes(7, ONE)), "a name of each layer with weights, got none"),
+    (layer("", ONE), "a name for each layer with weights, got none"),
+    (of_bytes(100, of_bytes(7, ONE)), "a name for each layer with weights, got none"),
     (layer("w" * 4097, ONE), "texts of at most 4096 bytes in it, got 4097"),
     (layer("w", ONE, kind="w" * 4097), "texts of at most 4096 bytes in it, got 4097"),
     (of_bytes(100, of_bytes(1, b"\xc3") + of_bytes(7, ONE)), r"in UTF-8 in it, got b'\\xc3'"),
@@ -300,8 +300,8 @@ def test_a_layer_without_blobs_may_have_any_name_once_or_twice(tmp_path):
     (of_bytes(2, of_bytes(5, b"")), "type of a layer as a varint, got bytes"),
     (of_bytes(100, whole(7, 1)), "blobs of a layer as bytes, got a varint"),
     (NET + whole(100, 1), r"layer of a \.caffemodel as bytes, got a varint"),
-    (NET, "got no layer that has any"),
-    (NET + layer("w") + of_bytes(2, b""), "got no layer that has any"),
+    (NET, "got no layer with weights"),
+    (NET + layer("w") + of_bytes(2, b""), "got no layer with weights"),
     (NET + b"\x53",
      "field 10 of a .caffemodel as a varint or 64 bits or bytes or 32 bits, got wire type 3"),
     (NET + b"\x54", "got wire type 4"),
@@ -332,7 +332,7 @@ def test_a_file_that_is_cut_off_is_an_error(tmp_path, data):
     for length in range(len(NET + data)):
         message = refusal(tmp_path, (NET + data)[:length])
         if length > len(NET):
-            assert "is it cut off, a download that did not finish?" in message
+            assert "is the file cut off, by a download that did not finish?" in message
 
 
 def test_a_file_cut_off_between_layers_has_those_before(tmp_path):
@@ -394,7 +394,7 @@ def test_gigabytes_that_the_file_has_are_checked_before_they_are_read(tmp_path):
     name = of_bytes(7, ONE) + of_bytes(1, b"", size)
     for start, words in (
         (of_bytes(100, outer, len(outer) + size), "expected 3 numbers .* got 268435456"),
-        (of_bytes(1, b"", size), "no layer that has any"),
+        (of_bytes(1, b"", size), "no layer with weights"),
         (of_bytes(100, name, len(name) + size), "at most 4096 bytes in it, got 1073741824"),
     ):
         with open(tmp_path / "w.caffemodel", "wb") as file:
@@ -434,7 +434,7 @@ def test_metadata_has_no_place(tmp_path):
     ({"a.running_mean": np.zeros(2)}, r"got a\.running_mean$"),
     ({"é" * 2049 + ".weight": np.zeros(2)}, "at most 4096 bytes as LAYER, got é"),
     ({"\ud800.weight": np.zeros(2)}, "surrogates"),
-    ({"b.weight": np.zeros(2), "a.b.bias": np.zeros(2)}, r"expected a\.b\.weight beside its bias"),
+    ({"b.weight": np.zeros(2), "a.b.bias": np.zeros(2)}, r"expected a\.b\.weight with its bias"),
     ({}, r"expected weights for a \.caffemodel, got none"),
 ])
 def test_what_has_no_place_is_not_saved(tmp_path, state, words):
@@ -445,7 +445,7 @@ def test_what_has_no_place_is_not_saved(tmp_path, state, words):
 
 @pytest.mark.parametrize("dtype", ["f2", "i4", "i8", "u1", "?"])
 def test_a_dtype_that_the_format_has_not_is_not_saved(tmp_path, dtype):
-    words = f"can hold, float32 or float64, got bad.weight of dtype {np.dtype(dtype)}"
+    words = f"float32 or float64 for a .caffemodel, got bad.weight of dtype {np.dtype(dtype)}"
     with pytest.raises(ValueError, match=words):
         saved(tmp_path, {"good.weight": np.zeros(2), "bad.weight": np.zeros(2, dtype)})
     assert list(tmp_path.iterdir()) == []

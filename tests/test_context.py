@@ -107,7 +107,7 @@ def test_a_cell_of_concatenated_maps_sees_what_either_sees():
         (lambda x: Concat()(x, x.astype(np.float32)), "Concat: map 1 of float64.*got float32"),
         (
             lambda x: Concat()(FeatureMap(1, (4, 4)), FeatureMap(2, (4, 3))),
-            r"Concat expected maps of one size, got \[\(4, 4\), \(4, 3\)\]",
+            r"Concat expected maps of the same size, got \[\(4, 4\), \(4, 3\)\]",
         ),
         (lambda x: AdaptiveAvgPool2d(0), "expected output_size.*got 0"),
         (lambda x: AdaptiveAvgPool2d(2)(x[0]), r"AdaptiveAvgPool2d: x.*got.*\(2, 4, 4\)"),

@@ -228,9 +228,9 @@ def test_what_this_program_has_not_written_stays(pets, image, tmp_path, capsys):
     assert main([*command, "--scores"]) == 0  # now they are its own
     assert main([*command, "--scores"]) == 0
     np.save(out / "x_scores.npy", np.zeros((64, 64)))  # an array of somebody else
-    assert "x_scores.npy is there" in failed(capsys, *command, "--scores", status=1)
+    assert "x_scores.npy exists" in failed(capsys, *command, "--scores", status=1)
     (out / "x_scores.npy").write_text("mine")
-    assert "x_scores.npy is there" in failed(capsys, *command, "--scores", status=1)
+    assert "x_scores.npy exists" in failed(capsys, *command, "--scores", status=1)
 
 
 def test_export_replaces_nothing_in_silence(pets, tmp_path, capsys):

@@ -391,7 +391,7 @@ def test_classes_that_no_pixel_has_have_scores_that_come_back(run):
     (lambda c: c.update(step=np.array(0)), "step: expected weights and velocities for step 0"),
     (lambda c: c.update(step=np.array(2)), "history: expected float64 of shape (20, 4)"),
     (lambda c: c.update(history=c["history"][:-1]), "history: expected float64 of shape (21, 4)"),
-    (lambda c: c.update(history=c["history"] * np.nan), "history: expected finite numbers of"),
+    (lambda c: c.update(history=c["history"] * np.nan), "history: expected finite numbers for"),
     (lambda c: c["history"].__setitem__((3, 1), 9), "classifier, step 4, in row 3, got [0.0, 9.0,"),
     (lambda c: c.pop("velocity.3"), "velocity.3 is missing"),
     (lambda c: c.update({"velocity.3": np.zeros(2, np.float32)}), "velocity: expected"),

@@ -47,7 +47,7 @@ def test_a_named_pipe_is_refused_without_waiting_for_a_writer(tmp_path, read):
     thread.start()
     thread.join(5)
     (message,) = errors
-    assert message.endswith("pipe is no file of weights: expected a file, got a named pipe")
+    assert message.endswith("pipe is not a file of weights: expected a file, got a named pipe")
 
 
 def test_a_file_that_is_too_large_is_refused_unread(tmp_path, monkeypatch):
@@ -71,7 +71,7 @@ def test_a_long_and_hostile_path_is_shown_escaped(tmp_path, read):
     folder = tmp_path / EVIL / EVIL / EVIL
     folder.mkdir(parents=True)
     (folder / "w.npz").write_bytes(b"words" * 200)
-    with pytest.raises(ValueError, match="is no file of weights: expected") as caught:
+    with pytest.raises(ValueError, match="is not a file of weights: expected") as caught:
         read(folder / "w.npz")
     message = str(caught.value)
     assert message.isprintable() and len(message) < 500
@@ -96,7 +96,7 @@ def test_too_little_memory_is_said(tmp_path, monkeypatch):
 
     weights.save(tmp_path / "w.npz", STATE)
     monkeypatch.setattr(weights.npz, "read", fail)
-    with pytest.raises(ValueError, match=r"w\.npz is no file of weights: it needs more memory"):
+    with pytest.raises(ValueError, match=r"w\.npz is not a file of weights: it needs more memory"):
         weights.load(tmp_path / "w.npz")
 
 
@@ -258,7 +258,7 @@ def test_a_zip_without_its_end_is_a_download_that_did_not_finish(tmp_path, name)
     data = bytes_of(tmp_path, name)
     for length in (4, 100, len(data) // 2, data.index(b"PK\x05\x06")):
         assert refusal(tmp_path, data[:length]).endswith(
-            "is no file of weights: it is cut off: a download that did not finish?"
+            "is not a file of weights: it is cut off: a download that did not finish?"
         )
 
 

@@ -115,8 +115,8 @@ def test_the_weights_are_not_read_for_it(tmp_path, name):
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("texts, words", [
-    ({"epoch": 3}, "as str by str, got int at epoch"),
-    ({"a": "b", 3: "c"}, "as str by str, got int at 3"),
+    ({"epoch": 3}, "to be str by str, got int at epoch"),
+    ({"a": "b", 3: "c"}, "to be str by str, got int at 3"),
     ({"a": {"b": "c"}}, "got dict at a"),
     ({"a\x1b": None}, r"got NoneType at a\\x1b"),
     ([("a", "b")], "a dict of str as metadata, got list"),
@@ -151,7 +151,7 @@ def refusal(folder, data):
     """Return why metadata is refused; the weights beside it are read all the same."""
     (folder / "some.file").write_bytes(data)
     assert list(weights.load(folder / "some.file")) == ["w"]
-    with pytest.raises(ValueError, match=r"some\.file is no file of weights: ") as caught:
+    with pytest.raises(ValueError, match=r"some\.file is not a file of weights: ") as caught:
         weights.read_metadata(folder / "some.file")
     assert str(caught.value).isprintable() and len(str(caught.value)) < 500
     return str(caught.value)
@@ -201,8 +201,8 @@ def test_metadata_that_is_no_table_is_an_error(tmp_path, text):
     (as_bytes(b'{"a": "\xff"}'), "utf-8"),
     (as_bytes(b'{"a":' * 100_000), "nested"),
     (as_bytes(b'{"a": ' + b"9" * 5000 + b"}"), ""),  # in words of Python's version
-    (as_bytes(b'{"a":"b"}').astype(np.int8), "as bytes in a row, got int8"),
-    (as_bytes(b'{"a":"b"}').astype(np.float32), "as bytes in a row, got float32"),
+    (as_bytes(b'{"a":"b"}').astype(np.int8), "as a 1-d array of bytes, got int8"),
+    (as_bytes(b'{"a":"b"}').astype(np.float32), "as a 1-d array of bytes, got float32"),
     (as_bytes(b'{"a":"b"}')[None], "got uint8 of shape (1, 9)"),
     (as_bytes(b"3").reshape(()), "got uint8 of shape ()"),
     (np.array('{"a":"b"}'), "expected numbers"),
@@ -231,7 +231,7 @@ def test_metadata_twice_is_an_error(tmp_path):
     buffer = io.BytesIO(npz_of(as_bytes(b'{"a":"b"}')))
     with zipfile.ZipFile(buffer, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
         archive.writestr("__metadata__.npy", b"")
-    assert "its metadata is there twice" in refusal(tmp_path, buffer.getvalue())
+    assert "it contains its metadata twice" in refusal(tmp_path, buffer.getvalue())
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -452,7 +452,7 @@ def test_a_header_as_python_2_wrote_it_is_read_without_a_warning(tmp_path):
 def test_a_header_that_is_no_python_is_an_error_without_a_warning(tmp_path, header):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # those that the settings let through as well
-        with pytest.raises(ValueError, match=r"damaged\.npz is no file of weights"):
+        with pytest.raises(ValueError, match=r"damaged\.npz is not a file of weights"):
             load_bytes(tmp_path, headed(header))
 
 

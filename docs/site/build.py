@@ -153,7 +153,7 @@ def with_site_links(text: str, page: Path, pages: list[Path]) -> str:
                 raise SystemExit(f"{page}: expected one heading {heading!r}, for a figure to touch")
             still = (
                 f'<div class="touch" data-figure="{figure}" markdown="0"><p>{words}</p>'
-                f'<img src="../figures/{image}" alt="A still: {words}"></div>'
+                f'<img src="figures/{image}" alt="A still: {words}"></div>'
             )
             text = text.replace(f"\n{heading}\n", f"\n{still}\n\n{heading}\n")
     return text

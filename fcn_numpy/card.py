@@ -323,7 +323,7 @@ def save_network(path: str | os.PathLike, model: Segmenter, card: Card) -> Path 
     if plain is not None and beside.exists() and read_classes(beside)[0] != plain:
         # It belongs to other weights, or is the list of a folder of masks.
         raise ValueError(
-            f"{shown(beside)} is there, and is not the list of this network's classes: choose "
+            f"{shown(beside)} exists, and is not the list of this network's classes: choose "
             "another folder"
         )
     weights.save(path, state)

@@ -148,7 +148,7 @@ def read_text(path: str | os.PathLike, limit: int) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(
-            f"line {line}: expected a text in UTF-8, got the byte {data[error.start]:#04x}"
+            f"line {line}: expected UTF-8 text, got the byte {data[error.start]:#04x}"
         ) from error
 
 

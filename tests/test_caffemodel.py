@@ -315,10 +315,10 @@ def test_a_layer_without_blobs_may_have_any_name_once_or_twice(tmp_path):
     (layer("w", whole(1, 1)[:1]) + NET, "expected a field to end with its message at"),
     (layer("w", of_bytes(7, of_bytes(1, b"\x82")) + ONE), "a field to end with its message at"),
     (layer("w", b"\x4d\0\0\0", ONE), "expected a field to end with its message at byte"),
-    (NET + of_bytes(100, b"", 10), "ends at byte 24 of 14: is it cut off, a download"),
-    (NET + of_bytes(9, b"", 2**64 - 1), "is it cut off"),
-    (NET + varint(9 * 8 + 1) + bytes(7), "is it cut off"),
-    (NET + varint(9 * 8 + 5) + bytes(3), "is it cut off"),
+    (NET + of_bytes(100, b"", 10), "ends at byte 24 of 14: is the file cut off, by a download"),
+    (NET + of_bytes(9, b"", 2**64 - 1), "is the file cut off"),
+    (NET + varint(9 * 8 + 1) + bytes(7), "is the file cut off"),
+    (NET + varint(9 * 8 + 5) + bytes(3), "is the file cut off"),
 ])
 def test_what_is_damaged_or_unknown_is_an_error(tmp_path, data, words):
     assert re.search(words, refusal(tmp_path, data))
@@ -544,8 +544,8 @@ def test_other_words_are_not_taken_for_a_prototxt(tmp_path, text):
     (b" <html>", "a web page"),
     (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
     (b"\x08\x07\x12\x07pytorch", "what seems to be ONNX"),
-    (b"\n", "is it cut off"),
-    (b"\xa2\x06", "is it cut off"),
+    (b"\n", "is the file cut off"),
+    (b"\xa2\x06", "is the file cut off"),
     (b"\xa2\x07", "got a file that begins with"),
     (b"  words", "of a .caffemodel as "),
 ])

@@ -46,7 +46,7 @@ def test_classes_of_pytorch_s_files_lie_beside_them(tmp_path, ending):
     assert card_of(path, network(3)) == Card(PETS)
     save_network(tmp_path / f"again{ending}", network(3), Card(PETS))
     other = Card(Classes.named(["a", "b", "c"]))
-    with pytest.raises(ValueError, match=r"classes\.csv is there, and is not the list of this"):
+    with pytest.raises(ValueError, match=r"classes\.csv exists, and is not the list of this"):
         save_network(tmp_path / f"other{ending}", network(3), other)
     assert not (tmp_path / f"other{ending}").exists()
     assert card_of(path, network(3)) == Card(PETS)

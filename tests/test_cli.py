@@ -232,7 +232,7 @@ def test_predict_segments_the_others_if_one_image_is_broken(tmp_path, capsys):
     assert "good.png: class 1 100%" in words
     lines = complaints.splitlines()
     assert len(lines) == 2
-    assert "bad.png: it is no image" in lines[0]
+    assert "bad.png: it is not an image" in lines[0]
     assert lines[1] == f"fcn-numpy predict: error: No such file or directory: {names[1]}"
     assert sorted(p.name for p in out.iterdir()) == [
         "good_labels.png", "good_legend.png", "good_overlay.png"

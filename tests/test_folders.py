@@ -112,7 +112,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path):
     faults = faults_of(own_folder(tmp_path, TWO))
     expected = (
         "f.png and f.jpg have the same name", "notes.txt: expected a file with the extension .png",
-        "a.png has no mask", "b.png has no image", f"expected {masks / 'c.png'} to be of the "
+        "a.png has no mask", "b.png has no image", f"expected {masks / 'c.png'} to have the "
         "size of its image, 8 x 6, got 8 x 7",
         "d.png: expected class numbers from 0 to 1 or 255 (ignored), got 2 in row 4, column 3",
         f"cannot read {images / 'e.png'}", f"{masks / 'e.png'}: expected class numbers",
@@ -175,7 +175,7 @@ def test_a_list_of_voc_that_is_not_there(tmp_path):
     with pytest.raises(ValueError, match=r"val\.txt: expected names of images, got an empty list"):
         voc_folder(tmp_path, "val")
     (tmp_path / "ImageSets" / "Segmentation" / "val.txt").write_bytes(b"\xff\x00")
-    with pytest.raises(ValueError, match=r"val\.txt: line 1: expected a text in UTF-8"):
+    with pytest.raises(ValueError, match=r"val\.txt: line 1: expected UTF-8 text"):
         voc_folder(tmp_path, "val")
 
 

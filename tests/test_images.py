@@ -176,8 +176,8 @@ def test_a_tiff_is_read_right_or_refused(tmp_path, order, planar, deflate, dtype
 @pytest.mark.parametrize(("values", "options", "words"), [
     (np.zeros((4, 4, 3), np.uint16), {"planar": 2}, r"interleaved channels \(Plan.*, or as PNG$"),
     (np.zeros((4, 4), np.uint8), {"planar": 2, "white_is_zero": True}, "interleaved channels"),
-    (np.zeros((4, 4), np.uint16), {"white_is_zero": True}, r"black as 0 \(BlackIsZero\), or as"),
-    (np.zeros((4, 4, 4), np.uint16), {"extra": (0,)}, "8 would be lost: save it as 16-bit"),
+    (np.zeros((4, 4), np.uint16), {"white_is_zero": True}, r"0 as black \(BlackIsZero\), or as"),
+    (np.zeros((4, 4, 4), np.uint16), {"extra": (0,)}, "only 8 bits: save it as 16-bit"),
     (np.zeros((4, 4, 4), np.uint16), {"extra": (1,)}, "of which Pillow reads only 8 bits"),
     (np.zeros((4, 4, 2), np.uint16), {"extra": (2,)}, "layout that Pillow does not read: save"),
     (np.zeros((4, 4), np.uint16), {"white_is_zero": True, "order": ">"}, "does not read: save it"),

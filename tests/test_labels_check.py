@@ -417,7 +417,7 @@ def test_a_folder_that_has_moved_from_behind_a_link(tmp_path):
 def test_without_a_list_the_values_of_a_mask_are_named(tmp_path, mask, words):
     """They say what the list must have."""
     root = write(tmp_path, [mask, mask])
-    with pytest.raises(ValueError, match=r"no .*classes\.csv; write it, or give --cl") as caught:
+    with pytest.raises(ValueError, match=r"no .*classes\.csv; write it, or use --cl") as caught:
         open_folder(root)
     assert str(caught.value).endswith(f"{root / 'masks' / '0.png'} has {words}")
     Image.fromarray(np.array([[(9, 8, 7), (0, 0, 1)]], np.uint8)).save(root / "masks" / "0.png")

@@ -178,7 +178,7 @@ def test_what_is_missing_is_named_with_its_line(layout):
 
 @pytest.mark.parametrize(("data", "words"), [
     (b"", "expected names of images, got an empty list"), (b"\n \n", ".*an empty list"),
-    (b"a\nb\xff\n", "line 2: expected a text in UTF-8"),
+    (b"a\nb\xff\n", "line 2: expected UTF-8 text"),
 ])
 def test_a_list_that_is_none_is_named(layout, data, words):
     layout.pair("a.jpg")
@@ -484,7 +484,7 @@ def test_an_ending_in_a_list_means_the_file(layout):
 @pytest.mark.parametrize(("lines", "words"), [
     ("photo\nphoto 1\nb\n", "line 2: .*photo 1.jpg is missing"),
     ("cam1/b.jpg\ncam2/b.jpg\n", "line 2: .*b.jpg is already on line 1"),
-    ("photo 1\nphoto 0\n", "line 2: .*photo.jpg is that of line 1 already"),
+    ("photo 1\nphoto 0\n", "line 2: .*photo.jpg is already on line 1"),
 ])
 def test_two_lines_do_not_mean_one_image(layout, lines, words):
     for name in ("photo", "b"):

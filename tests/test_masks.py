@@ -84,7 +84,7 @@ def test_channels_that_differ_are_colors(tmp_path, bits, channel):
 
 def test_gray_and_alpha_of_16_bits_is_refused_in_words(tmp_path):
     path = write_png(tmp_path / "m.png", channels(LABELS, 1, 65535), 16, GRAY_ALPHA)
-    with pytest.raises(ValueError, match="16 bits .* save it as 16-bit gray or RGB, in PNG"):
+    with pytest.raises(ValueError, match="16-bit PNG .* save it as 16-bit gray or RGB, in PNG"):
         read_mask(path, PLAIN)
 
 

@@ -72,7 +72,7 @@ def test_a_classes_csv_with_other_classes_stays(pets, tmp_path, capsys):
     (tmp_path / "classes.csv").write_text("name,number\nground,0\nthing,255\n")
     for options in ([], ["--overwrite"]):
         words = failed(capsys, "export", "--weights", pets, tmp_path / "w.pth", *options)
-        assert "classes.csv is there, and is not the list of this network's classes" in words
+        assert "classes.csv exists, and is not the list of this network's classes" in words
     assert (tmp_path / "classes.csv").read_text().endswith("thing,255\n")
     assert not (tmp_path / "w.pth").exists()
 

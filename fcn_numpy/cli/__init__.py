@@ -1,6 +1,6 @@
 """The command line: fcn-numpy train, evaluate, predict, explain, export, gradcheck, summary.
 
-Each command is a module with two functions: `add_arguments` describes the command to a parser,
+Each command is a module with two functions: `add_arguments` describes the command to a parser, and
 `run` executes it and returns the exit status.
 """
 
@@ -23,10 +23,10 @@ from fcn_numpy.cli.output import (
 
 COMMANDS = {
     "train": "train an FCN on toy shapes, or on your own images",
-    "evaluate": "score networks on images whose labels are known",
+    "evaluate": "score networks on labeled images",
     "predict": "segment image files",
-    "explain": "show what each stream of a network contributed to a score",
-    "export": "write weights in the format of another library",
+    "explain": "show what each stream of a network contributes to a score",
+    "export": "convert weights to the format of another library",
     "gradcheck": "check every backward pass against finite differences",
     "summary": "list the layers of a model",
 }
@@ -38,12 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        The arguments without the program's name. By default, those of the process.
+        The arguments without the program name. By default, the arguments of the process.
 
     Returns
     -------
     int
-        The exit status, as `run` returns it.
+        The exit status that `run` returns.
     """
     return run(parse(sys.argv[1:] if arguments is None else arguments))
 
@@ -54,14 +54,14 @@ def run(options: argparse.Namespace) -> int:
     Parameters
     ----------
     options : Namespace
-        What `parse` returned.
+        The result of `parse`.
 
     Returns
     -------
     int
         Exit status: 0 for success; 1 if a check failed, an image could not be segmented, a run
-        was interrupted, a worker process ended, or the output was closed; 2 for a mistake in the
-        request; 130 if Ctrl-C stopped the command.
+        was interrupted, a worker process ended, or the output was closed; 2 if there is a mistake
+        in the request; 130 if Ctrl-C stopped the command.
     """
     try:
         with warnings_in_lines(options.command):
@@ -71,17 +71,17 @@ def run(options: argparse.Namespace) -> int:
         except OSError:
             if status == 0:
                 raise
-            close_streams()  # the command has said so itself
+            close_streams()  # the command has reported its failure itself
         return status
     except BrokenPipeError:
-        # The reader of our output has gone (as in `| head`): nobody is left to write to.
+        # The reader of the output is gone (as in `| head`).
         close_streams()
         return 1
     except (ValueError, OSError, MemoryError) as error:
         with contextlib.suppress(OSError):
             complain(options.command, error)
         if isinstance(error, OSError) and error.filename is None:
-            close_streams()  # it may be the output that cannot be written
+            close_streams()  # the output itself may have failed
         return 1 if isinstance(error, ChildProcessError) else 2
     except KeyboardInterrupt:
         print(f"fcn-numpy {options.command}: stopped", file=sys.stderr)
@@ -89,17 +89,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options in a command line.
+    """Parse a command line.
 
     Parameters
     ----------
     arguments : sequence of str
-        The arguments without the program's name.
+        The arguments without the program name.
 
     Returns
     -------
     Namespace
-        The options, with the name of the command and its function `run`.
+        The options, including the name of the command and its function `run`.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         command = commands.add_parser(
             name, help=purpose, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        # Imports take most of the time of a short command, so only the chosen one is imported.
+        # Imports take most of the time of a short command, so import only the chosen command.
         if name in arguments:
             module = importlib.import_module(f"fcn_numpy.cli.{name}")
             module.add_arguments(command)

@@ -1,4 +1,4 @@
-"""fcn-numpy evaluate: score networks on images whose labels are known."""
+"""fcn-numpy evaluate: score networks on labeled images."""
 
 from __future__ import annotations
 
@@ -30,14 +30,16 @@ from fcn_numpy.metrics import Scores, score_table, segmentation_scores
 from fcn_numpy.models import MODELS, Frozen, from_file
 
 DESCRIPTION = """\
-Score FCN-32s, FCN-16s and FCN-8s of a run on images that it was not trained on; or, with
---weights and --data, score any FCN on a folder of images and masks (laid out as for
-`train --data`). Prints pixel accuracy, mean accuracy, mean IU, frequency weighted IU, and
-the IU (intersection over union) of each class. If the folder has a list or folders named
-val, these images are scored, otherwise all, even those that the weights were trained on.
+Score the FCN-32s, FCN-16s and FCN-8s of a run on images that the run was not trained on.
+With --weights and --data, score any FCN on a folder of images and masks (laid out as for
+`train --data`). The command prints pixel accuracy, mean accuracy, mean IU (intersection
+over union), frequency weighted IU, and the IU of each class.
 
-Classes are compared by name. If the weights name the same classes in another order, the
-order of the folder is used; if they name others, that is an error.
+If the folder has a list or folders named val, the command scores these images. Otherwise
+it scores all images, even those that the weights were trained on.
+
+Classes are matched by name. If the weights have the same classes in a different order,
+the order of the folder is used. If the weights have different classes, this is an error.
 """
 
 
@@ -45,15 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command to its parser."""
     parser.description = DESCRIPTION
     parser.add_argument(
-        "run_folder", nargs="?", type=Path, metavar="RUN", help="folder of `train --out`"
+        "run_folder", nargs="?", type=Path, metavar="RUN", help="folder of a run (`train --out`)"
     )
     parser.add_argument(
         "--images", type=whole_number(1), metavar="N",
-        help="number of images (default: as many as the run was scored on, or all of --data)",
+        help="number of images to score (default: as many as `train` scored, or all of --data)",
     )
     parser.add_argument(
         "--seed", type=whole_number(0), metavar="N",
-        help="which toy images (default: 0, those that `train` scores on)",
+        help="seed of the toy images (default: 0, the images that `train` scores)",
     )
     group = parser.add_argument_group("a folder of images and masks")
     folder_options = [
@@ -61,13 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         group.add_argument("--data", type=Path, metavar="DIR", help="folder of images and masks"),
         group.add_argument(
             "--split", metavar="NAME",
-            help="a list (DIR/NAME.txt, for PASCAL VOC ImageSets/Segmentation/NAME.txt, or the "
-            "path of a list), or a folder in images and masks (default: val, if there is one)",
+            help="the images to score: a list (DIR/NAME.txt, ImageSets/Segmentation/NAME.txt for "
+            "PASCAL VOC, or the path of a list), or the name of a folder inside images and masks "
+            "(default: val, if it exists)",
         ),
-        add_classes(group, "DIR/classes.csv; for PASCAL VOC without one, its 21"),
+        add_classes(group, "DIR/classes.csv; without it, a PASCAL VOC folder has its 21"),
         add_dataset(group),
         add_mask_suffix(group),
-        add_stretch(group, " (default: as the weights say)"),
+        add_stretch(group, " (default: as recorded in the weights)"),
     ]
     parser.set_defaults(folder_options=folder_options)
 
@@ -91,7 +94,7 @@ def _scores_of_run(
         raise ValueError(f"expected a RUN, or --weights and --data, got a RUN and {of_folder[0]}")
 
     def report(what: str, done: int) -> None:
-        if line.live:  # a file needs the table alone
+        if line.live:  # a file gets only the table
             line.write(f"{what}: {done} images", finished=False)
 
     scores = training.evaluate(options.run_folder, options.images, options.seed, report)
@@ -108,8 +111,8 @@ def _scores_on_folder(
     model = from_file(options.weights)
     if model.heads or list(model.inputs.values()) != [3]:
         raise ValueError(
-            f"expected a network with one head that sees one image of three channels, got "
-            f"{describe(model)}, which sees {' and '.join(model.inputs)}"
+            f"expected a network with one head that takes one image of three channels, got "
+            f"{describe(model)}, which takes {' and '.join(model.inputs)}"
         )
     card = card_of(options.weights, model, dataset=options.dataset)
     classes, colored = parse_classes(options.classes)
@@ -122,12 +125,12 @@ def _scores_on_folder(
     order = card.matched(folder.classes, model.n_class, options.weights)
     if card.classes is None:
         print(
-            f"{shown(options.weights)} names no classes: taken in the order of the folder",
+            f"{shown(options.weights)} names no classes: using the order of the folder",
             flush=True,
         )
     elif (order != np.arange(len(order))).any():
         print(
-            f"{shown(options.weights)} has the classes in another order: matched by name",
+            f"{shown(options.weights)} has the classes in a different order: matching by name",
             flush=True,
         )
     folder.check(Counter(line, len(folder), lambda done: "checked"))

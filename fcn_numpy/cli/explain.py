@@ -1,4 +1,4 @@
-"""fcn-numpy explain: what each stream of a network contributed to the scores of a pixel."""
+"""fcn-numpy explain: show what each stream of a network contributes to a pixel's scores."""
 
 from __future__ import annotations
 
@@ -31,12 +31,16 @@ from fcn_numpy.plotting import draw_explanation, use_defaults
 from fcn_numpy.prediction import network_inputs
 
 DESCRIPTION = """\
-Show why a network gave one pixel the scores it did. The scores of FCN-8s are the sum of
-three streams: what score_fr, score_pool4 and score_pool3 contributed. The command prints
-them for every class, and writes two files to --out: NAME_streams.csv, the same table, and
-NAME_explained.png, which shows every stream, their running sum, the receptive field of
-the pixel, and the gradient of its largest score. A network with several heads gives two
-files for each head: NAME_sem_streams.csv and so on. Files of these names are replaced.
+Show how a network arrives at the scores of one pixel. The scores of FCN-8s are the sum of
+three streams: the contributions of score_fr, score_pool4 and score_pool3. The command
+prints the contributions for every class, and writes two files to --out:
+
+  NAME_streams.csv    the same table
+  NAME_explained.png  the streams, their running sum, the receptive field of the pixel,
+                      and the gradient of the pixel's largest score
+
+For a network with several heads, it writes two files for each head: NAME_sem_streams.csv
+and so on. Existing files with these names are replaced.
 """
 BOXES = (16, 32, 64, 128, 256, 512)
 
@@ -47,27 +51,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", type=Path, metavar="IMAGE", help="an image file")
     parser.add_argument(
         "--weights", type=Path, required=True, metavar="FILE",
-        help="weights of an FCN, as `fcn-numpy predict` takes them",
+        help="weights of an FCN, as for `fcn-numpy predict`",
     )
     parser.add_argument(
         "--at", type=whole_number(0), nargs=2, required=True, metavar=("ROW", "COLUMN"),
-        help="the pixel, counted from 0 at the top left",
+        help="row and column of the pixel, counted from 0 at the top left",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("explained"), metavar="DIR",
         help="folder for the results, created if missing (default: %(default)s)",
     )
     add_classes(
-        parser, "those that the weights name, or classes.csv beside them; for the published "
-        "networks those of their data set"
+        parser, "the names in the weights, or classes.csv next to them; for published networks, "
+        "the classes of their data set"
     )
     add_dataset(parser)
     add_second(parser)
-    add_stretch(parser, " (default: as the weights say)")
+    add_stretch(parser, " (default: as recorded in the weights)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Explain the scores of a pixel, print the table, and write it and the figure."""
+    """Explain the scores of a pixel: print the table, and write the table and the figure."""
     model = from_file(options.weights)
     classes, _ = parse_classes(options.classes)
     card = card_of(options.weights, model, beside=classes is None, dataset=options.dataset)
@@ -97,8 +101,8 @@ def run(options: argparse.Namespace) -> int:
         name = "_".join(filter(None, (options.image.stem, head)))
         names = card.of_heads(model)[head]
         if not np.isfinite(explanation.scores).all():
-            raise ValueError("the scores are not finite: are these the weights of a broken "
-                             "training?")
+            raise ValueError("the scores are not finite: do these weights come from a training "
+                             "that diverged?")
         table = table_of(explanation, names)
         print(f"\n{head + ': ' if head else ''}row {row}, column {column}")
         print(text_of(table))
@@ -113,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def table_of(explanation: Explanation, classes: Classes) -> list[list[str]]:
-    """Return a row for each class: what each stream contributed, and the score, largest first."""
+    """Return a row for each class: each stream's contribution, and the score; largest first."""
     rows = [["class", *explanation.contributions, "score"]]
     for k in np.argsort(-explanation.scores, kind="stable"):
         values = [c[k] for c in explanation.contributions.values()]
@@ -122,7 +126,7 @@ def table_of(explanation: Explanation, classes: Classes) -> list[list[str]]:
 
 
 def text_of(table: list[list[str]]) -> str:
-    """Return a table with its columns aligned."""
+    """Return a table as text with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*table)]
     return "\n".join(
         "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths)))
@@ -131,7 +135,7 @@ def text_of(table: list[list[str]]) -> str:
 
 
 def sentences_about(explanation: Explanation, classes: Classes, size: tuple[int, int]) -> str:
-    """Say what decided between the two best classes, and how far the pixel looks."""
+    """Describe the margin between the two best classes, and the receptive field of the pixel."""
     lines = []
     if explanation.winner != explanation.runner_up:
         first, second = (
@@ -150,5 +154,6 @@ def sentences_about(explanation: Explanation, classes: Classes, size: tuple[int,
         if box < max(size)
     )
     if shares:
-        lines.append(f"of the gradient of {classes.names[explanation.winner]}'s score: {shares}")
+        winner = classes.names[explanation.winner]
+        lines.append(f"share of the gradient of {winner}'s score: {shares}")
     return "\n".join(lines)

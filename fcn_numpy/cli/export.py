@@ -1,4 +1,4 @@
-"""fcn-numpy export: write weights in the format of another library."""
+"""fcn-numpy export: convert weights to the format of another library."""
 
 from __future__ import annotations
 
@@ -21,11 +21,17 @@ from fcn_numpy.onnx_export import export_onnx
 from fcn_numpy.prediction import means_for
 
 DESCRIPTION = """\
-Write the weights of an FCN in the format that the extension of OUT names: .pth or .pt
-(PyTorch, with the names of pytorch-fcn), .safetensors, .caffemodel (Caffe), .npz (our own),
-or .onnx (the whole network; needs the package onnx). The names and colors of the classes,
-and what the input must be like, are written into the file; beside a .pth or a .caffemodel,
-classes.csv has the classes.
+Convert the weights of an FCN. The extension of OUT selects the format:
+
+  .npz          NumPy, the format of this program
+  .pth, .pt     PyTorch, with the layer names of pytorch-fcn
+  .safetensors  safetensors
+  .caffemodel   Caffe
+  .onnx         ONNX, the whole network (needs the package onnx)
+
+The file also records the names and colors of the classes and the input that the network
+expects. Files for PyTorch and Caffe have no room for these; a file classes.csv next to
+them lists the classes.
 """
 EXTENSIONS = (".pth", ".pt", ".safetensors", ".caffemodel", ".npz", ".onnx")
 
@@ -37,21 +43,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", type=Path, required=True, metavar="FILE", help="weights of an FCN"
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="file to write")
-    add_classes(parser, "those that the weights name")
+    add_classes(parser, "the names in the weights")
     add_dataset(parser)
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace OUT, if it is there already"
+        "--overwrite", action="store_true", help="replace OUT if it exists"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the weights, and print what network they are for."""
+    """Write the weights, and print which network they belong to."""
     out = options.out
     extension = out.suffix.lower()
     if extension not in EXTENSIONS:
         raise ValueError(f"expected OUT to end in one of {', '.join(EXTENSIONS)}, got {out}")
     if out.exists() and not options.overwrite:
-        raise ValueError(f"{out} is there already: choose another name, or --overwrite")
+        raise ValueError(f"{out} already exists: choose another name, or use --overwrite")
     if out.parent.is_dir():
         remove_leftovers(out.parent, AN_HOUR)
     model = from_file(options.weights)
@@ -78,14 +84,14 @@ def run(options: argparse.Namespace) -> int:
     if extension == ".onnx":
         print(f"It takes images whose height and width are {model.sizes}.")
     if classes_file is not None:
-        print(f"The classes are in {classes_file}: keep it beside the weights.")
+        print(f"The classes are in {classes_file}: keep it next to the weights.")
     print_unnamed(card, model)
     if extension in PLAIN and (card.heads or card.means not in (None, means_for(model))):
         print(
-            f"A {extension} cannot say which data set it is for: predict from it with --dataset."
+            f"A {extension} file cannot record its data set: use --dataset to predict from it."
         )
     if card.percentiles is not None and extension in PLAIN:
         print(
-            f"A {extension} cannot say that images were stretched: predict from it with --stretch."
+            f"A {extension} file cannot record --stretch: use --stretch to predict from it."
         )
     return 0

@@ -1,4 +1,4 @@
-"""What `fcn-numpy gradcheck` checks: the layers and models by name, each with inputs."""
+"""The layers and models that `fcn-numpy gradcheck` checks, by name, each with its inputs."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ LAYERS: dict[str, Case] = {
 
 
 class Thin(TINY):
-    """TINY's layers, one convolution a stage, with few channels."""
+    """The layers of TINY with few channels and one convolution per stage."""
 
     name, widths, convs, fc_width = "Thin", (4, 4, 6, 6, 8), (1, 1, 1, 1, 1), 16
 
 
 class ThinAlexNet(ALEXNET):
-    """AlexNet's layers, with few channels."""
+    """The layers of AlexNet with few channels."""
 
     name, widths, fc_width = "ThinAlexNet", (8, 12, 16, 16, 12), 16
 

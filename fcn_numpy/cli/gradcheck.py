@@ -13,9 +13,9 @@ from fcn_numpy.gradcheck import GradientError, gradcheck
 
 NAMES = ", ".join(CASES)
 DESCRIPTION = f"""\
-Check the backward pass of layers and models against central differences in float64. The
-relative error must be at most 1e-6; points at a kink of a ReLU or a max-pool are left out
-and counted. The exit status is 1 if any check fails.
+Check the backward passes of layers and models against central differences in float64.
+The relative error must be at most 1e-6. Points at a kink of a ReLU or a max pooling layer
+are left out; the table counts them. The exit status is 1 if any check fails.
 
 {textwrap.fill(f"Names: {NAMES}.", 88, break_on_hyphens=False)}
 """
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seed", type=whole_number(0), default=0, metavar="N",
-        help="draws inputs and weights (default: %(default)s)",
+        help="seed of the inputs and weights (default: %(default)s)",
     )
 
 
@@ -55,5 +55,5 @@ def run(options: argparse.Namespace) -> int:
             f"{name:20}  {report.max_error:22.1e}  {report.checked:7}  {report.left_out:8}  {unit}",
             flush=True,
         )
-    print(f"{len(names) - failed} right, {failed} wrong.")
+    print(f"{len(names) - failed} passed, {failed} failed.")
     return 1 if failed else 0

@@ -1,4 +1,4 @@
-"""Reading the images that a command was given."""
+"""Read the images that a command is given."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def add_second(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{kind}", type=Path, metavar="PATH",
             help=f"for a network that takes {kind} as well as color: {words}; for several images, "
-            "a folder in which it has the same name as IMAGE",
+            f"a folder with {words} of the same name as each IMAGE",
         )
 
 
 def seconds_of(
     model: Segmenter, images: Sequence[Path], options: argparse.Namespace
 ) -> dict[Path, Path]:
-    """Return the depth or HHA image that belongs to each image, for a network that takes both."""
+    """Return the depth or HHA image for each image, if the network takes both."""
     kinds = list(means_for(model) or {})[1:]
     for kind in ("depth", "hha"):
         given = getattr(options, kind)
@@ -43,7 +43,7 @@ def seconds_of(
                 f"{describe(model)}, takes {kind} as well as color: expected --{kind} PATH"
             )
         if given is not None and kind not in kinds:
-            raise ValueError(f"--{kind} is for a network that takes it, got {describe(model)}")
+            raise ValueError(f"--{kind} is for a network that takes {kind}, got {describe(model)}")
     if not kinds:
         return {}
     place = getattr(options, kinds[0])
@@ -63,7 +63,7 @@ def seconds_of(
 
 
 def read(path: Path, card: Card) -> np.ndarray:
-    """Read an image, stretched if the card says so, and warn of what may be wrong with it."""
+    """Read an image, stretch it if the card says so, and warn about possible mistakes."""
     read = inspect_image(path)
     if read.orientation != 1:
         warnings.warn(
@@ -72,14 +72,14 @@ def read(path: Path, card: Card) -> np.ndarray:
         )
     if read.has_more:
         warnings.warn(
-            f"{path}: only the first of the images in it is read", DataWarning, stacklevel=2
+            f"{path}: only the first image in this file is read", DataWarning, stacklevel=2
         )
     if card.percentiles is not None:
         return stretch(read.image, card.percentiles)
     if read.bits == 16 and is_narrow(read.image):
         warnings.warn(
-            f"{path}: less than a tenth of the 16-bit range is used, and the weights were trained "
-            "without --stretch", DataWarning, stacklevel=2,
+            f"{path}: the image uses less than a tenth of the 16-bit range, and the weights were "
+            "trained without --stretch", DataWarning, stacklevel=2,
         )
     return read.image
 

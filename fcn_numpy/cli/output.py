@@ -1,6 +1,6 @@
-"""What the command line writes: to any terminal, in lines, without a traceback.
+"""Write output and errors to any terminal, in lines, without a traceback.
 
-Nothing here imports NumPy: it takes part before anything else is loaded.
+Nothing here imports NumPy, because this module runs before anything else is loaded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LONGEST_LINE = 500
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that reports a mistake in one line."""
+    """An argument parser that reports a mistake in one line."""
 
     def error(self, message: str) -> NoReturn:
         """Write the message to stderr and exit with status 2."""
@@ -30,10 +30,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def open_streams() -> None:
-    """Make stdout and stderr take any character, and be there.
+    """Make sure that stdout and stderr exist and accept any character.
 
-    A character that the terminal's encoding lacks is escaped. A stream that was closed before the
-    program began takes everything and shows nothing.
+    Characters that the encoding of the terminal lacks are escaped. If a stream was closed before
+    the program started, its output is discarded.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -44,7 +44,7 @@ def open_streams() -> None:
 
 
 def close_streams() -> None:
-    """Send to nowhere what is still to be written, when nobody takes it."""
+    """Discard the output that is still buffered, when nobody reads it."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -53,26 +53,26 @@ def close_streams() -> None:
 
 
 def complain(command: str, error: BaseException, hint: str = "") -> None:
-    """Write an error to stderr in one line; the faults of a folder follow in a line each.
+    """Write an error to stderr in one line; the faults of a folder take one line each.
 
     Parameters
     ----------
     command : str
     error : BaseException
     hint : str
-        What to do, after the message.
+        What the user can do; follows the message.
     """
     faults = getattr(error, "faults", None)
-    # The hint is to be typed, so the message makes room for it.
+    # The user may copy the hint, so shorten the message instead.
     message = shown(message_of(error), max(200, LONGEST_LINE - len(hint)))
     if isinstance(faults, list):
-        message = str(error)  # its lines are escaped already
+        message = str(error)  # its lines are already escaped
     print(f"fcn-numpy {command}: error: {message}{hint}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def warnings_in_lines(command: str) -> Iterator[None]:
-    """Write the warnings of this package to stderr, in one line each."""
+    """Write the warnings of this package to stderr, one line each."""
     from fcn_numpy.data.faults import DataWarning
 
     show = warnings.showwarning
@@ -91,5 +91,5 @@ def warnings_in_lines(command: str) -> Iterator[None]:
 
 
 def typed(arguments: Sequence[str]) -> str:
-    """Return a command line as one types it: what needs quotes has them."""
+    """Return a command line as a user would type it, with quotes where needed."""
     return subprocess.list2cmdline(arguments) if os.name == "nt" else shlex.join(arguments)

@@ -39,15 +39,21 @@ from fcn_numpy.plotting import draw_legend, overlay, use_defaults
 from fcn_numpy.prediction import means_for, score_heads
 
 DESCRIPTION = """\
-Segment image files. For each IMAGE, three files are written to --out: NAME_labels.png,
-whose pixels are class numbers, shown in colors; NAME_overlay.png, the same colors over
-the image; NAME_legend.png, the color of each class. A network with several heads gives
-three for each head: NAME_sem_labels.png, NAME_geo_labels.png and so on. An IMAGE can be a
-folder, for all images in it, or a pattern such as 'photos/*.jpg'. An image that cannot be
-read, or whose results cannot be written, is reported, and the others are segmented; the
-exit status is then 1. Files that this program has not written are not overwritten.
+Segment image files. For each IMAGE, the command writes three files to --out:
 
-With VGG16 an image takes 0.7 GB of memory for each million of its pixels, plus 1 GB.
+  NAME_labels.png   the class number of each pixel, shown in color
+  NAME_overlay.png  the same colors on top of the image
+  NAME_legend.png   the color of each class
+
+A network with several heads gets three files for each head: NAME_sem_labels.png,
+NAME_geo_labels.png and so on.
+
+An IMAGE can also be a folder (all images in it are segmented) or a pattern such as
+'photos/*.jpg'. If an image cannot be read, or its results cannot be written, the command
+reports it, continues with the other images, and ends with exit status 1. It does not
+overwrite files that another program wrote.
+
+With VGG16, an image takes 0.7 GB of memory per million pixels, plus 1 GB.
 """
 KINDS = ("labels.png", "overlay.png", "legend.png")
 SCORES = "scores.npy"
@@ -58,12 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command to its parser."""
     parser.description = DESCRIPTION
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="image files, folders of them, or patterns"
+        "images", nargs="+", metavar="IMAGE", help="image file, folder of images, or pattern"
     )
     parser.add_argument(
         "--weights", type=Path, required=True, metavar="FILE",
-        help="weights of an FCN: your own, such as runs/shapes/fcn8s.npz, or published ones, such "
-        "as fcn8s-heavy-pascal.caffemodel (.npz, .pth, .safetensors, .caffemodel)",
+        help="weights of an FCN (.npz, .pth, .safetensors or .caffemodel): your own, such as "
+        "runs/shapes/fcn8s.npz, or published ones, such as fcn8s-heavy-pascal.caffemodel",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("predictions"), metavar="DIR",
@@ -71,23 +77,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scores", action="store_true",
-        help="also write NAME_scores.npy, the scores of each class at each pixel (K, H, W)",
+        help="also write NAME_scores.npy, the score of every class at every pixel, (K, H, W)",
     )
     parser.add_argument(
         "--overwrite", action="store_true",
-        help="replace files in --out that this program has not written, too",
+        help="replace files in --out even if another program wrote them",
     )
     add_classes(
-        parser, "those that the weights name, or classes.csv beside them; for the published "
-        "networks those of their data set"
+        parser, "the names in the weights, or classes.csv next to them; for published networks, "
+        "the classes of their data set"
     )
     add_dataset(parser)
     add_second(parser)
-    add_stretch(parser, " (default: as the weights say)")
+    add_stretch(parser, " (default: as recorded in the weights)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Segment the images, and print which classes each of them shows."""
+    """Segment the images, and print the classes that each image shows."""
     images, failures = _found(options.images, options.command)
     _check_names(images)
     model = from_file(options.weights)
@@ -103,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
     print(describe(model), flush=True)
     print_unnamed(card, model)
     if card.means is None and means_for(model) is not None:
-        print("The default means are subtracted from images; --dataset selects others.", flush=True)
+        print("Subtracting the default means from images; --dataset selects others.", flush=True)
     if images:
         options.out.mkdir(parents=True, exist_ok=True)
         remove_leftovers(options.out, AN_HOUR)
@@ -127,7 +133,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _found(arguments: Sequence[str], command: str) -> tuple[list[Path], int]:
-    """Return the images that arguments mean, and how many arguments mean none."""
+    """Return the images that the arguments name, and the number of arguments without images."""
     images: list[Path] = []
     failures = 0
     for text in arguments:
@@ -135,7 +141,7 @@ def _found(arguments: Sequence[str], command: str) -> tuple[list[Path], int]:
         if os.path.isdir(path):
             found = _images_among(path.iterdir(), text)
         elif not os.path.exists(path) and glob.has_magic(text):
-            # A folder may have brackets in its name.
+            # The name of a folder may contain brackets.
             pattern = text
             if os.path.isdir(path.parent):
                 pattern = os.path.join(glob.escape(str(path.parent)), path.name)
@@ -150,7 +156,7 @@ def _found(arguments: Sequence[str], command: str) -> tuple[list[Path], int]:
 
 
 def _images_among(paths: Iterable[Path], text: str) -> list[Path]:
-    """Return the images among files, but not those that this program has written."""
+    """Return the images among `paths`, except those that this program wrote."""
     images = sorted(
         p for p in paths
         if p.suffix.lower() in IMAGES and not p.name.startswith(".") and not p.is_dir()
@@ -159,7 +165,7 @@ def _images_among(paths: Iterable[Path], text: str) -> list[Path]:
     if len(foreign) < len(images):
         warnings.warn(
             f"{len(images) - len(foreign)} of {len(images)} images in {text} were written by this "
-            "program and are left out", DataWarning, stacklevel=2,
+            "program and are skipped", DataWarning, stacklevel=2,
         )
     return foreign
 
@@ -176,7 +182,7 @@ def _segment(
     path: Path, second: Path | None, network: Frozen, card: Card, order: np.ndarray | None,
     options: argparse.Namespace,
 ) -> str:
-    """Write the results for an image; return which classes it shows, in words."""
+    """Write the results for an image; return the classes that it shows, in words."""
     out = options.out
     results = {}
     for head in network.heads or [""]:
@@ -204,17 +210,17 @@ def _segment(
 
 
 def _check_ours(results: dict[tuple[str, str], Path]) -> None:
-    """Raise ValueError if a file would be replaced that this program has not written."""
+    """Raise ValueError if a result would replace a file that this program did not write."""
     for (_, kind), path in results.items():
         if path.exists() and not (_is_scores(path) if kind == SCORES else is_ours(path)):
             raise ValueError(
-                f"{path} is there, and was not written by this program: choose another --out, or "
+                f"{path} exists, and was not written by this program: choose another --out, or use "
                 "--overwrite"
             )
 
 
 def _is_scores(path: Path) -> bool:
-    """Return whether a file holds an array such as this program writes, in which is no note."""
+    """Return whether a file contains scores as this program writes them, judging by its header."""
     try:
         with open_file(path, 1 << 40) as file:
             np.lib.format.read_magic(file)
@@ -231,11 +237,11 @@ def _scores(
     try:
         return score_heads(network, image, other, means=card.means)
     except MemoryError as error:
-        raise ValueError(f"there is not enough memory for an image of {w} x {h}") from error
+        raise ValueError(f"not enough memory for an image of {w} x {h}") from error
 
 
 def _shares(labels: np.ndarray, classes: Classes) -> str:
-    """Return the share of the pixels that each class has, largest first: "cat 70%, dog 30%"."""
+    """Return the percentage of pixels in each class, largest first: "cat 70%, dog 30%"."""
     shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
     largest_first = np.argsort(-shares, kind="stable")
     return ", ".join(f"{classes.names[n]} {shares[n]:.0%}" for n in largest_first if shares[n])

@@ -1,4 +1,4 @@
-"""How far a command is: one line that updates, or plain lines when piped."""
+"""Show the progress of a command: one line that updates, or plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from fcn_numpy.training import StepReport
 
 
 class LiveLine:
-    """A line that says how far something is.
+    """A line that shows progress.
 
-    On a terminal one line updates in place. Elsewhere a line is written when it is `due`, after
-    half a minute without one, and at the end.
+    On a terminal, one line updates in place. Elsewhere, a new line is written when it is `due`,
+    after half a minute without a line, and at the end.
 
     Parameters
     ----------
@@ -27,21 +27,21 @@ class LiveLine:
         self.unfinished = False
 
     def is_time(self, due: bool, finished: bool) -> bool:
-        """Return whether the line is to be written."""
+        """Return whether it is time to write the line."""
         waited = time.monotonic() - self.shown
         return finished or waited > (0.1 if self.live else 30) or (due and not self.live)
 
     def write(self, line: str, finished: bool) -> None:
-        """Write the line; after the last time, other text can follow."""
+        """Write the line; if `finished`, other text can follow it."""
         self.shown = time.monotonic()
         if self.live:
-            line = f"\r{line}\033[K"  # over the line before, and clear what is left of that
+            line = f"\r{line}\033[K"  # overwrite the previous line, then clear its rest
         self.unfinished = self.live and not finished
         self.stream.write(line + ("" if self.unfinished else "\n"))
         self.stream.flush()
 
     def close(self) -> None:
-        """End a line that is being updated, so that other text can follow."""
+        """End the line that is being updated, so that other text can follow."""
         if self.unfinished:
             self.unfinished = False
             self.stream.write("\n")
@@ -49,16 +49,16 @@ class LiveLine:
 
 
 class Counter:
-    """Write how many of a known number of images are done.
+    """Write how many images are done, out of a known total.
 
     Parameters
     ----------
     line : LiveLine
     total : int
     name : callable
-        Returns what to write after the numbers of an image, counted from 1.
+        Returns the text to write after the numbers. Its argument is the number of images done.
     every : int
-        Where lines do not update, how often one is written.
+        Number of images between lines, where lines do not update.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Counter:
         self.written = 0
 
     def __call__(self, done: int) -> None:
-        """Take note of the number of images done, and show it if it is time to."""
+        """Record the number of images done, and show it if it is time to."""
         finished = done == self.total
         if self.line.is_time(done // self.every > self.written // self.every, finished):
             self.written = done
@@ -79,13 +79,13 @@ class Counter:
 
 
 class TrainingProgress:
-    """Write the progress of a training. The loss shown is a running mean.
+    """Write the progress of a training run. The loss shown is a running mean.
 
     Parameters
     ----------
     line : LiveLine
     every : int
-        Where lines do not update, how often one is written, in steps.
+        Number of steps between lines, where lines do not update.
     """
 
     def __init__(self, line: LiveLine, every: int = 50):
@@ -98,10 +98,10 @@ class TrainingProgress:
         self.work_before: float | None = None
 
     def __call__(self, progress: StepReport) -> None:
-        """Take note of a step, and show it if it is time to."""
+        """Record a step, and show it if it is time to."""
         now = time.monotonic()
         if self.work_before is None:
-            # Steps are reported after they are done: this one began when the run did.
+            # Steps are reported when they end, so the first one started when the run did.
             self.work_before = progress.work_done - progress.step_work
         if progress.stage != self.stage:
             self.stage, self.loss = progress.stage, progress.loss

@@ -10,10 +10,10 @@ from fcn_numpy.nn import skip_init
 from fcn_numpy.summary import summary
 
 DESCRIPTION = """\
-List the layers of a model: the shape of each output, its stride (image pixels from one
-cell to the next), its receptive field (image pixels along a side that one cell depends
-on), the parameters, and the multiply-adds for one image. The totals and the offsets of
-the crops follow below.
+List the layers of a model. For each layer, the table shows the shape of the output, its
+stride (image pixels from one cell to the next), its receptive field (side of the square
+of image pixels that one cell depends on), the parameters, and the multiply-adds for one
+image. The totals and the offsets of the crops follow the table.
 """
 
 
@@ -23,11 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="fcn32s, fcn16s, fcn8s or fcn8satonce")
     parser.add_argument(
         "--size", nargs=2, type=whole_number(1), metavar=("H", "W"),
-        help="size of the image (default: 224 224, with --backbone alexnet 227 227, with tiny "
-        "128 128)",
+        help="height and width of the image (default: 224 224; 227 227 for alexnet; 128 128 for "
+        "tiny)",
     )
     parser.add_argument(
-        "--backbone", choices=tuple(BACKBONES), default="vgg16", help="(default: %(default)s)"
+        "--backbone", choices=tuple(BACKBONES), default="vgg16",
+        help="network that the FCN is built on (default: %(default)s)",
     )
     parser.add_argument(
         "--classes", type=whole_number(1), default=21, metavar="N",

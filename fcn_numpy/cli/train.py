@@ -30,30 +30,37 @@ from fcn_numpy.models import BACKBONES, Backbone
 from fcn_numpy.training import SEGMENTERS, OwnData, Settings, balanced_class_weights
 
 DESCRIPTION = """\
-Train a tiny FCN on toy shapes, as the paper does on photographs: first a classifier of
-single shapes; its layers, made convolutional, become FCN-32s; FCN-16s starts from that,
-and FCN-8s from FCN-16s. This takes about two minutes on two cores.
+Train a small FCN on toy shapes, in the stages of the paper. First, a classifier learns
+single shapes. Its layers, made convolutional, then become FCN-32s. FCN-16s starts from
+FCN-32s, and FCN-8s from FCN-16s. This takes about two minutes on two cores.
 
-With --data DIR, train on your own images: DIR/images/NAME.jpg (or .png ...), each with
-DIR/masks/NAME.png; or on a folder of PASCAL VOC (JPEGImages, SegmentationClass,
-ImageSets/Segmentation). DIR/classes.csv lists the classes, and what stands for them in
-masks: `name`, one class per line, for masks of class numbers from 0; `name,number` for
-other numbers; `name,red,green,blue` for colors. Several lines of one name are one class,
-and lines named `ignore` are pixels that do not count. Lists DIR/train.txt and DIR/val.txt,
-or folders images/train, masks/train, images/val and masks/val, say which images are held
-out; without them a fifth is drawn. All files are checked before training starts.
+With --data DIR, train on your own images instead. DIR contains
 
-The folder --out receives predictions.png (look at this first), curves.png, history.csv
-(the loss of each step), the weights of every stage (.npz), scores.json and config.json.
-Ctrl-C stops and saves; --resume continues.
+  images/NAME.jpg  an image (.jpg, .png ...)
+  masks/NAME.png   its mask, with the class of each pixel
+  classes.csv      the classes, one per line: `name` if masks contain class numbers from 0,
+                   `name,number` for other numbers, `name,red,green,blue` for colors
+
+or it is a PASCAL VOC folder (JPEGImages, SegmentationClass, ImageSets/Segmentation).
+Several lines of classes.csv with the same name are one class. Lines named `ignore` mark
+pixels that do not count.
+
+To choose which images are held out for scoring, add the lists DIR/train.txt and
+DIR/val.txt, or the folders images/train, masks/train, images/val and masks/val. Without
+them, a random fifth of the images is held out. All files are checked before training
+starts.
+
+Training writes these files to --out: predictions.png (look at it first), curves.png,
+history.csv (the loss of each step), the weights of each stage (.npz), scores.json and
+config.json. Ctrl-C stops and saves; --resume continues.
 """
 REGROUPING = """\
-By default FCN-32s learns from batches of 8, FCN-16s and FCN-8s from batches of 4, with
-momentum 0.9 and the mean of the loss over pixels (with --backbone vgg16 as with --heavy;
-with alexnet, FCN-32s alone learns, from batches of 20).
+By default, FCN-32s learns from batches of 8, and FCN-16s and FCN-8s from batches of 4,
+with momentum 0.9 and the mean of the loss over pixels. With --backbone vgg16, the
+defaults are those of --heavy. With alexnet, only FCN-32s learns, from batches of 20.
 Other values also change the number of steps and the learning rates, so that the FCNs see
-the same number of images and each image counts the same. The training of the classifier
-does not change.
+the same number of images and every image has the same effect. The training of the
+classifier does not change.
 """
 
 POSITIVE = number("above 0", lambda value: 0 < value < float("inf"))
@@ -67,11 +74,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.add_argument(
         "--out", type=Path, metavar="DIR",
-        help="folder for the results (default: runs/shapes, with --data runs/NAME)",
+        help="folder for the results (default: runs/shapes, or runs/NAME for --data NAME)",
     )
     parser.add_argument(
         "--resume", action="store_true",
-        help="continue the run in --out; the result is the same as without the stop",
+        help="continue the run in --out; the result is the same as without interruption",
     )
     general = _add_general(parser)
     group = parser.add_argument_group("your own images")
@@ -89,7 +96,8 @@ def _add_general(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     return [
         parser.add_argument(
             "--seed", type=whole_number(0), metavar="N",
-            help="the same number gives the same result on the same machine (default: 0)",
+            help="random seed; the same seed gives the same result on the same machine "
+            "(default: 0)",
         ),
         parser.add_argument(
             "--lr-factor", type=POSITIVE, metavar="X",
@@ -101,60 +109,63 @@ def _add_general(parser: argparse.ArgumentParser) -> list[argparse.Action]:
         ),
         parser.add_argument(
             "--control", action="store_true",
-            help="train FCN-32s alone, on as many images as the three FCNs together: what longer "
-            "training gives, without the skips",
+            help="train only FCN-32s, on as many images as the three FCNs together, to measure the "
+            "effect of longer training without skips",
         ),
         parser.add_argument(
             "--quick", action="store_true",
-            help="only a few steps, to see that everything works; the networks learn nothing",
+            help="train for only a few steps, to see that everything works; the networks learn "
+            "nothing",
         ),
     ]
 
 
 def _add_own_images(group: argparse._ArgumentGroup) -> list[argparse.Action]:
     return [
-        add_classes(group, "DIR/classes.csv; for PASCAL VOC without one, its 21"),
+        add_classes(group, "DIR/classes.csv; without it, a PASCAL VOC folder has its 21"),
         add_mask_suffix(group),
         group.add_argument(
             "--split", metavar="NAME",
-            help="the images to train on: a list (DIR/NAME.txt, for PASCAL VOC "
-            "ImageSets/Segmentation/NAME.txt, or the path of a list), or a folder in images and "
-            "masks (default: train, with val to score on, if there are such; or else all)",
+            help="the images to train on: a list (DIR/NAME.txt, ImageSets/Segmentation/NAME.txt "
+            "for PASCAL VOC, or the path of a list), or the name of a folder inside images and "
+            "masks (default: train, with val for scoring, if these exist; otherwise all)",
         ),
         group.add_argument(
             "--validation", type=SHARE, metavar="X",
-            help="share of images to hold out for scoring, drawn by --seed (default: 0.2, or the "
-            "split val)",
+            help="fraction of the images to hold out for scoring, drawn at random with --seed "
+            "(default: the split val, if it exists; otherwise 0.2)",
         ),
         add_stretch(group),
         group.add_argument(
             "--crop", type=whole_number(0), metavar="N",
-            help="cut out squares of N pixels at random places; 0: whole images (default: 128, "
-            "with --backbone vgg16 or alexnet whole images)",
+            help="train on random crops of N x N pixels, or on whole images if N is 0 (default: "
+            "128; 0 for --backbone vgg16 and alexnet)",
         ),
         group.add_argument(
             "--no-flip", action="store_true",
-            help="do not mirror a random half of the images",
+            help="do not mirror images at random",
         ),
         group.add_argument(
             "--class-weights", metavar="W",
-            help="'balanced' (median frequency balancing: rare classes count more), or a number "
-            "for each class, separated by commas (default: all classes count the same)",
+            help="weights of the classes in the loss: 'balanced' (median frequency balancing, rare "
+            "classes count more), or one number per class, separated by commas (default: all "
+            "classes count the same)",
         ),
         group.add_argument(
             "--backbone", choices=tuple(BACKBONES),
-            help="vgg16 is the paper's; it needs --pretrained, about 5 GB of memory, and hours. "
-            "alexnet, for FCN-32s alone, needs --pretrained too (default: tiny)",
+            help="network that the FCNs are built on. vgg16, the paper's, needs --pretrained, "
+            "about 5 GB of memory, and hours; alexnet, only for FCN-32s, needs --pretrained too "
+            "(default: tiny)",
         ),
         group.add_argument(
             "--pretrained", type=Path, metavar="FILE",
-            help="weights to start from, of a classifier or an FCN on the same backbone, instead "
-            "of training a classifier first",
+            help="weights to start from, instead of training a classifier first: those of a "
+            "classifier or an FCN on the same backbone",
         ),
         group.add_argument(
             "--pretrained-on", choices=("caffe", "torchvision"),
-            help="input that the pretrained VGG16 expects: BGR from 0 to 255 minus the mean, or "
-            "torchvision's normalized RGB (default: caffe)",
+            help="input that the pretrained VGG16 expects: BGR from 0 to 255 minus the mean "
+            "(caffe), or normalized RGB (torchvision) (default: caffe)",
         ),
     ]
 
@@ -162,25 +173,25 @@ def _add_own_images(group: argparse._ArgumentGroup) -> list[argparse.Action]:
 def _add_regrouping(group: argparse._ArgumentGroup) -> list[argparse.Action]:
     return [
         group.add_argument("--batch", type=whole_number(1), metavar="N", help="images per step"),
-        group.add_argument("--momentum", type=MOMENTUM, metavar="X", help="from 0 to below 1"),
+        group.add_argument("--momentum", type=MOMENTUM, metavar="X", help="at least 0 and below 1"),
         group.add_argument(
             "--reduction", choices=("mean", "sum"),
-            help="of the loss over pixels; with the sum, gradients are not clipped",
+            help="how the loss combines pixels; with sum, gradients are not clipped",
         ),
         group.add_argument(
             "--heavy", action="store_true",
-            help="the paper's heavy learning: --batch 1 --momentum 0.99 --reduction sum",
+            help="the paper's heavy learning: short for --batch 1 --momentum 0.99 --reduction sum",
         ),
         group.add_argument(
             "--loss-sampling", type=PROBABILITY, metavar="P",
-            help="in each step keep the loss of a pixel with probability P (default: 1, whole "
-            "images)",
+            help="in each step, keep the loss of a pixel with probability P (default: 1, "
+            "whole-image training)",
         ),
     ]
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train, draw what the networks predict, and print their scores."""
+    """Train, draw the predictions of the networks, and print their scores."""
     out = options.out
     if out is None:
         out = Path("runs", "shapes" if options.data is None else options.data.resolve().name)
@@ -217,12 +228,12 @@ def run(options: argparse.Namespace) -> int:
         complain(options.command, error, saved)
         return 1
     print(score_table(scores, classes.names))
-    print(f"\nImages and weights are in {out}; look at {out / 'predictions.png'} first.")
+    print(f"\nThe results are in {out}; look at {out / 'predictions.png'} first.")
     return 0
 
 
 def _other_work(line: LiveLine) -> Callable[[str, int], None]:
-    """Return what writes how far checking and scoring are; in a file, now and then."""
+    """Return a function that shows the progress of checking and scoring."""
 
     def report(what: str, done: int) -> None:
         if line.is_time(due=False, finished=False):
@@ -236,13 +247,13 @@ def own_data(options: argparse.Namespace) -> OwnData | None:
     if options.data is None:
         of_images = given(options, options.own_image_options)
         if of_images:
-            raise ValueError(f"{of_images[0]} is for your own images: expected --data DIR too")
+            raise ValueError(f"{of_images[0]} is for your own images: add --data DIR")
         return None
     backbone = _backbone(options)
     if options.pretrained is None and not backbone.learns_from_scratch:
         raise ValueError(
-            f"--backbone {backbone.name.lower()} needs --pretrained FILE: from scratch it would "
-            "need a million images"
+            f"--backbone {backbone.name.lower()} needs --pretrained FILE: training it from scratch "
+            "takes a million images"
         )
     if options.pretrained_on is not None and options.backbone != "vgg16":
         raise ValueError("--pretrained-on is for --backbone vgg16")
@@ -261,9 +272,10 @@ def _backbone(options: argparse.Namespace) -> type[Backbone]:
 
 
 def _read_all(data: OwnData) -> None:
-    """Print how frequent each class is; this reads, and so checks, every file."""
+    """Read and check every file, then print the frequency of each class."""
     print(
-        f"Reading {len(data.train)} images to train on, {len(data.test)} to score on.", flush=True
+        f"Reading {len(data.train)} images to train on and {len(data.test)} to score on.",
+        flush=True,
     )
     total = len(data.train) + len(data.test)
     with contextlib.closing(LiveLine(sys.stdout)) as line:
@@ -271,7 +283,7 @@ def _read_all(data: OwnData) -> None:
     train, test = (counts / max(counts.sum(), 1) for counts in both)
     print(f"{'share of the pixels':22} {'to train':>9} {'to score':>9}")
     for name, *shares in zip(data.classes.names, train, test):
-        if any(shares):  # a warning has named the others
+        if any(shares):  # a warning names the others
             print(f"  {name:20} " + " ".join(f"{share:9.2%}" for share in shares))
 
 
@@ -282,7 +294,7 @@ def settings_from(options: argparse.Namespace, data: OwnData | None = None) -> S
     ----------
     options : Namespace
     data : OwnData, optional
-        The images in the folder --data, if that is given.
+        The images in the folder --data, if given.
 
     Returns
     -------
@@ -312,7 +324,7 @@ def settings_from(options: argparse.Namespace, data: OwnData | None = None) -> S
 
 
 def _class_weights(text: str, data: OwnData) -> tuple[float, ...]:
-    """Return the numbers that --class-weights asks for."""
+    """Return the class weights that --class-weights asks for."""
     if text == "balanced":
         return balanced_class_weights(data.counts[0])
     try:
@@ -355,11 +367,11 @@ def _stop_on_ctrl_c() -> Iterator[Callable[[], bool]]:
         if pressed:
             raise KeyboardInterrupt
         pressed = True
-        print("\nStopping after this step; Ctrl-C again stops at once.", flush=True)
+        print("\nStopping after this step; press Ctrl-C again to stop at once.", flush=True)
 
     try:
         before = signal.signal(signal.SIGINT, note)
-    except ValueError:  # a place that Ctrl-C does not reach
+    except ValueError:  # Ctrl-C does not reach this code
         yield lambda: False
         return
     try:
@@ -378,7 +390,7 @@ def _draw(out: Path, scores: Mapping[str, Scores], classes: Classes) -> None:
     )
     try:
         history = training.read_history(out)
-    except ValueError as error:  # the run is finished, and its scores are known
+    except ValueError as error:  # the run is finished and has its scores
         warnings.warn(f"curves.png is not drawn: {error}", DataWarning, stacklevel=2)
     else:
         plotting.draw_curves(out / "curves.png", history, mean_iu)

@@ -1,4 +1,4 @@
-"""Images with a label for each pixel: drawn, or read from files."""
+"""Images with a label for each pixel, drawn or read from files."""
 
 from fcn_numpy.data.class_files import read_classes, write_classes
 from fcn_numpy.data.classes import TOY_CLASSES, VOC_CLASSES, Classes, voc_palette

@@ -1,4 +1,4 @@
-"""Lists of classes in files: our classes.csv, and those of labeling tools."""
+"""Read and write lists of classes: classes.csv, and the files of labeling tools."""
 
 from __future__ import annotations
 
@@ -27,33 +27,34 @@ LARGEST_FILE = 100_000
 def read_classes(path: str | os.PathLike) -> tuple[Classes, bool]:
     """Read a list of classes from a CSV file.
 
-    The first row names the columns: ``name``, then optionally ``number`` (what stands for the
-    class in masks) or ``red,green,blue`` (its color), or both. Each further row is a class, in the
-    order of the class numbers from 0. Several rows of one name are one class. Pixels of rows named
-    ``ignore`` do not count.
+    The first row names the columns: ``name``, then optionally ``number`` (which represents the
+    class in masks), ``red,green,blue`` (its color), or both. Every other row is a class, in the
+    order of the class numbers, starting from 0. Several rows with the same name are one class. Rows
+    named ``ignore`` mark pixels that do not count.
 
-    Without the column ``number``, masks are read by their colors; without colors, the number in
-    masks is that of the row, from 0. With both, masks hold numbers, and colors are for display.
+    If there are only colors, masks are read by color. If there are neither colors nor numbers, the
+    number in masks is that of the row, starting from 0. If there are both, masks contain numbers,
+    and the colors are for display.
 
     Parameters
     ----------
     path : path-like
-        Also read, if it ends in .txt: CVAT's labelmap.txt (``name:red,green,blue::``), and a list
-        with one name per line, as labelme writes class_names.txt.
+        A file ending in .txt may also be CVAT's labelmap.txt (``name:red,green,blue::``) or a list
+        with one name per line, such as labelme's class_names.txt.
 
     Returns
     -------
     classes : Classes
-        In VOC's colors if the file has none.
+        The classes. If the file has no colors, they have the colors of VOC.
     colored : bool
-        Whether masks are read by their colors.
+        Whether masks are read by color.
 
     Raises
     ------
     OSError
-        If there is no such file, or it may not be read.
+        If the file does not exist or cannot be opened.
     ValueError
-        For anything else than the above, with the number of the line.
+        If the file has any other content. The message names the line.
 
     Examples
     --------
@@ -72,11 +73,11 @@ def read_classes(path: str | os.PathLike) -> tuple[Classes, bool]:
             return _classes_of(*_text_rows(text))
         return parse_classes(text)
     except ValueError as error:
-        raise ValueError(f"{shown(path)} is no list of classes: {reason_of(error)}") from error
+        raise ValueError(f"{shown(path)} is not a list of classes: {reason_of(error)}") from error
 
 
 def parse_classes(text: str) -> tuple[Classes, bool]:
-    """Return the classes in the text of a CSV file, as `read_classes` does, or raise ValueError."""
+    """Return the classes in the text of a CSV file, like `read_classes`, or raise ValueError."""
     try:
         return _classes_of(*_csv_rows(text))
     except csv.Error as error:
@@ -84,8 +85,8 @@ def parse_classes(text: str) -> tuple[Classes, bool]:
 
 
 def _csv_rows(text):
-    """Return the columns of a CSV file, and its other rows: (line, cells)."""
-    text = "\n".join(text.splitlines())  # of any system
+    """Return the columns of a CSV file, and its other rows as (line, cells)."""
+    text = "\n".join(text.splitlines())  # line ends of any system
     first = text.lstrip().split("\n", 1)[0]
     delimiter = next((d for d in ",;\t" if d in first), ",")
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
@@ -120,11 +121,11 @@ def _text_rows(text):
         if line.strip() and not line.lstrip().startswith("#")
     ]
     if any(":" not in line for _, line in rows):
-        # labelme lists its name for ignored pixels too, which has no number: they are 255.
+        # labelme also lists its name for ignored pixels. It has no number: these pixels are 255.
         names = [(number, [line]) for number, line in rows if line != "__ignore__"]
         for place, (number, name) in enumerate(names):
-            if name in [other for _, other in names[:place]]:  # a list of this kind is one-to-one
-                raise ValueError(f"line {number}: {name[0]!r:.80} is there already")
+            if name in [other for _, other in names[:place]]:  # lists like this have no duplicates
+                raise ValueError(f"line {number}: {name[0]!r:.80} is listed twice")
         return ["name"], names
     table = []
     for number, line in rows:
@@ -161,13 +162,13 @@ def _classes_of(columns, rows):
         code = color if colored else number
         if code in codes:
             what = "color" if colored else "number"
-            raise ValueError(f"line {line}: the {what} {code} is there already")
+            raise ValueError(f"line {line}: the {what} {code} is listed twice")
         codes[code] = kind
     own = voc_palette()[: len(names)].tolist()
     shades = tuple(tuple(own[n]) if c is None else c for n, c in enumerate(colors))
     ignore_color = ignored[0] if ignored else None
     if colored:
-        # What is said already by the colors of the classes.
+        # Leave out what the colors of the classes already say.
         rest = {c: n for c, n in codes.items() if c != ignore_color and c not in shades}
     else:
         plain = "number" not in columns and all(code == n for code, n in codes.items())
@@ -193,18 +194,18 @@ def _whole(text, line, what, largest):
 
 
 def write_classes(path: str | os.PathLike, classes: Classes) -> None:
-    """Write a list of classes as a CSV file that `read_classes` takes."""
+    """Write a list of classes as a CSV file for `read_classes`."""
     with atomic_write(Path(path)) as file:
         file.write(classes_text(classes).encode())
 
 
 def classes_text(classes: Classes) -> str:
-    """Return the text of a CSV file that `read_classes` takes."""
+    """Return the text of a CSV file for `read_classes`."""
     rows: list[tuple] = []
     colors = [*classes.colors, *([classes.ignore_color] if classes.ignore_color else [])]
     numbers = classes.number_codes
     if len(set(colors)) < len(colors) and not classes.codes:
-        # Colors that classes share say nothing; with numbers they are for display.
+        # Shared colors cannot tell classes apart; with numbers, colors are only for display.
         numbers = tuple((n, n) for n in (*range(len(classes)), IGNORE)[: len(colors)])
     if numbers:
         columns: tuple[str, ...] = ("name", "number", *COLOR_COLUMNS)
@@ -220,7 +221,7 @@ def classes_text(classes: Classes) -> str:
             rows.append((IGNORE_NAME, *classes.ignore_color))
         for code, number in classes.codes:
             name = IGNORE_NAME if number == IGNORE else classes.names[number]
-            assert isinstance(code, tuple)  # a color, as there are no numbers
+            assert isinstance(code, tuple)  # a color, because there are no numbers
             rows.append((name, *code))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([columns, *rows])

@@ -1,4 +1,4 @@
-"""Classes: their names, their colors, and what stands for them in masks."""
+"""Classes: their names, their colors, and the values that represent them in masks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from fcn_numpy.data.shapes import CLASSES, IGNORE
 from fcn_numpy.files import shown
 
-# A row of this name is no class: its pixels are labeled 255.
+# A row with this name is not a class: its pixels are labeled 255.
 IGNORE_NAME = "ignore"
 LONGEST_NAME = 100
-# Masks have at most 16 bits.
+# Largest number in a mask, which has at most 16 bits.
 LARGEST_NUMBER = 65_535
 
 Color = tuple[int, int, int]
@@ -23,8 +23,8 @@ Color = tuple[int, int, int]
 def voc_palette() -> np.ndarray:
     """Return the 256 colors of PASCAL VOC's labels.
 
-    The bits of a class number go to red, green and blue in turn, and within a color to its
-    highest bit first, so that neighboring numbers look far apart.
+    The bits of a class number go to red, green and blue in turn, to the highest free bit of the
+    color, so neighboring numbers get very different colors.
 
     Returns
     -------
@@ -39,20 +39,21 @@ def voc_palette() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Classes:
-    """What the class numbers of labels mean, and what stands for them in masks.
+    """The meaning of the class numbers in labels, and the values that represent them in masks.
 
     Attributes
     ----------
     names : tuple of str
-        Number 0 first, usually the background.
+        Names in the order of the class numbers from 0; number 0 is usually the background.
     colors : tuple of (int, int, int)
         Red, green and blue of each class, from 0 to 255.
     ignore_color : (int, int, int), optional
-        Color of pixels that do not count; they are labeled 255.
+        Color of pixels that do not count, which are labeled 255.
     codes : tuple of (int or (int, int, int), int)
-        What else stands for a class in masks: a number in the mask or a color, and the class
-        number or 255. Colors are additional. With numbers, only those listed stand for a class;
-        without any, each class has its own number. 255 is ignored unless it is listed.
+        Other values that represent classes in masks. Each entry is a number or a color in the
+        mask, followed by the class number or 255. Colors are in addition to `colors`. If there are
+        numbers, they replace the class numbers; otherwise, class numbers represent their classes.
+        255 is ignored unless it is listed.
     """
 
     names: tuple[str, ...]
@@ -73,7 +74,7 @@ class Classes:
                 )
             if name.lower() == IGNORE_NAME:
                 raise ValueError(
-                    f"expected no class named {name!r}: the name is for pixels that do not count"
+                    f"expected no class named {name!r}: this name is for pixels that do not count"
                 )
         plain = [same_name(name) for name in self.names]
         for number, name in enumerate(plain):
@@ -90,7 +91,7 @@ class Classes:
 
     @classmethod
     def named(cls, names: Sequence[str]) -> Classes:
-        """Return classes of these names in the colors of PASCAL VOC."""
+        """Return classes with these names and the colors of PASCAL VOC."""
         colors = voc_palette()[: len(names)].tolist()
         return cls(tuple(names), tuple((red, green, blue) for red, green, blue in colors))
 
@@ -98,7 +99,7 @@ class Classes:
         return len(self.names)
 
     def palette(self) -> np.ndarray:
-        """Return 256 colors, shape (256, 3), uint8: of the classes, and of VOC for the rest."""
+        """Return 256 colors, shape (256, 3), uint8: those of the classes, then VOC's."""
         palette = voc_palette()
         palette[: len(self)] = self.colors
         if self.ignore_color is not None:
@@ -116,7 +117,7 @@ class Classes:
         Returns
         -------
         ndarray, shape (H, W), int64
-            255 for an ignored color or number, -1 for one that stands for no class.
+            255 for an ignored color or number, -1 for one that represents no class.
         """
         if pixels.ndim == 2:
             numbers = np.full(LARGEST_NUMBER + 1, -1)
@@ -142,7 +143,7 @@ class Classes:
 
     @property
     def wanted_numbers(self) -> str:
-        """The numbers that a mask may have, in words."""
+        """The numbers that a mask may contain, in words."""
         if not self.number_codes:
             return f"class numbers from 0 to {len(self) - 1} or 255 (ignored)"
         listed = sorted(code for code, _ in self.number_codes)
@@ -150,7 +151,7 @@ class Classes:
         return f"one of the {len(listed)} numbers of the list of classes ({some}) or 255"
 
     def numbers_in(self, other: Classes) -> np.ndarray:
-        """Return the number that each of these classes has in another list of the same names.
+        """Return the number of each class in another list with the same names.
 
         Parameters
         ----------
@@ -163,7 +164,7 @@ class Classes:
         Raises
         ------
         ValueError
-            If the two lists do not have the same names. Their order may differ.
+            If the two lists do not have the same names. The order may differ.
 
         Examples
         --------
@@ -188,7 +189,7 @@ class Classes:
 
 
 def same_name(name: str) -> str:
-    """Return a name as it is compared: systems write the same letters in different code points."""
+    """Normalize a name for comparison: systems encode the same letters differently."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -201,7 +202,7 @@ def _code(color):
     return (red * 256 + green) * 256 + blue
 
 
-# Colors that differ in brightness too, for all kinds of color blindness (after Okabe and Ito).
+# Okabe and Ito's colors also differ in brightness, for people with any kind of color blindness.
 TOY_CLASSES = Classes(
     CLASSES, ((33, 33, 33), (240, 227, 66), (87, 181, 232), (214, 94, 0)), (255, 255, 255)
 )

@@ -1,4 +1,4 @@
-"""The data sets that the paper's networks were trained on: classes, and means of their images."""
+"""The data sets of the paper's networks: their classes, and the means of their images."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ NYUD_CLASSES = Classes.named((
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a network trained on a data set tells apart, and what is subtracted from its images.
+    """The classes of a data set, and the means that networks subtract from its images.
 
     Attributes
     ----------
     classes : dict of str to Classes
-        By the name of the head; "" if there is only one.
+        Classes of each head, by the name of the head; "" if there is only one head.
     means : dict of str to tuple of float
-        The mean of each channel, in the order in which networks see them: "color" (blue, green,
-        red), "hha", and "depth" (of its natural logarithm).
+        Mean of each channel, in the order that networks expect: "color" (blue, green, red),
+        "hha", and "depth" (mean of its natural logarithm).
     files : str
         A regular expression for the file names of published networks.
     """
@@ -54,12 +54,12 @@ class Dataset:
     files: str
 
     def names(self, filename: str) -> bool:
-        """Return whether a file's name is that of a network published for this data set."""
+        """Return whether a file name is that of a network published for this data set."""
         return bool(re.search(self.files, filename, re.IGNORECASE))
 
 
 _HHA = (132.431, 94.076, 118.477)
-# The file names are those of pytorch-fcn, Chainer's fcn and the paper's authors.
+# The file names are from pytorch-fcn, Chainer's fcn and the paper's authors.
 DATASETS: dict[str, Dataset] = {
     "voc": Dataset(
         {"": VOC_CLASSES}, {"color": CAFFE_MEAN},

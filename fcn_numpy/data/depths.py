@@ -1,4 +1,4 @@
-"""Toy depths: discs with two labels each, of which one shows in color, the other in depth."""
+"""Toy depths: discs with two labels, one visible in the color, the other in the depth."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from fcn_numpy.checks import whole_number
 
 SHADES = ("background", "light", "dark")
 DISTANCES = ("background", "near", "far")
-# Of each distance, in meters.
+# Depth of each of `DISTANCES`, in meters.
 DEPTHS = (5.0, 1.5, 3.5)
 
 
 def toy_depths(
     n: int, size: int = 96, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Draw images with a near disc and a far one, and the depth of each pixel.
+    """Draw images with a near and a far disc, and the depth of each pixel.
 
     The image shows whether a disc is lighter or darker than the background. Near and far discs
-    have the same sizes, places and colors, so only the depth shows which of the two is near.
+    have the same range of sizes, positions and colors, so only the depth shows which disc is near.
 
     Parameters
     ----------
     n : int
-        How many.
+        Number of images.
     size : int
         Height and width.
     seed : int
@@ -33,9 +33,9 @@ def toy_depths(
     images : ndarray, shape (n, 3, size, size), float32
         RGB from 0 to 1.
     depths : ndarray, shape (n, 1, size, size), float32
-        In meters, with noise.
+        Depths in meters, with noise.
     labels : dict of str to ndarray, shape (n, size, size), uint8
-        Two maps, "shade" with numbers in `SHADES`, "distance" with numbers in `DISTANCES`.
+        Two maps: "shade" with indices into `SHADES`, "distance" with indices into `DISTANCES`.
     """
     n, size = whole_number(n, "n", 0), whole_number(size, "size", 16)
     images = np.empty((n, 3, size, size), np.float32)

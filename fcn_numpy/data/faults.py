@@ -1,4 +1,4 @@
-"""What is wrong, or odd, with images and masks."""
+"""Errors and warnings about images and masks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ LONGEST_FAULT = 500
 
 
 class DataFaults(ValueError):
-    """What is wrong with a folder of images and masks.
+    """The faults of a folder of images and masks.
 
     Parameters
     ----------
     faults : list of str
-        Everything that was found, one file or pair in each.
+        All faults found. Each one is about one file or one pair.
     """
 
     def __init__(self, faults: list[str]):
@@ -32,11 +32,11 @@ class DataFaults(ValueError):
 
 
 class DataWarning(UserWarning):
-    """What may be meant so, but often is not."""
+    """Something that may be intended, but often is a mistake."""
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names in a few words: "a.png", "a.png and b.png", "a.png and 3 more"."""
+    """Summarize a list of names: "a.png", "a.png and b.png", "a.png and 3 more"."""
     first = shown(names[0])
     if len(names) < 3:
         return " and ".join(map(shown, names))

@@ -1,4 +1,4 @@
-"""Folders of images with a mask each: your own, and those of PASCAL VOC."""
+"""Folders of images with masks: your own, and PASCAL VOC folders."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from fcn_numpy.seeds import stream
 
 @dataclass(frozen=True)
 class Folder:
-    """Images, each with a mask of its labels, read when they are asked for.
+    """Images with masks of their labels, read on demand.
 
     Attributes
     ----------
     pairs : tuple of (path, path)
-        Image and mask.
+        Paths of each image and its mask.
     classes : Classes
     colored : bool
-        Whether masks are read by their colors.
+        Whether masks are read by color.
     faults : tuple of str
-        What was found wrong when the folder was listed; `check` raises it.
+        Faults found when the folder was listed; `check` raises them.
     percentiles : (float, float), optional
-        What `fcn_numpy.data.stretch` does to each image; by default nothing.
+        Percentiles for `fcn_numpy.data.stretch`. By default, images are not stretched.
     """
 
     pairs: tuple[Pair, ...]
@@ -48,7 +48,7 @@ class Folder:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return an image, RGB from 0 to 1, (3, H, W), and its labels, (H, W), uint8."""
+        """Return an RGB image from 0 to 1, (3, H, W), and its labels, (H, W), uint8."""
         survey = Survey()
         read, labels = self._read(index, survey)
         if survey.faults:
@@ -56,7 +56,7 @@ class Folder:
         return read.image, labels
 
     def _read(self, index, survey):
-        """Return an image and its labels; add what is wrong or odd to the survey."""
+        """Return an image and its labels; add faults and oddities to the survey."""
         path, mask = self.pairs[index]
         read = mask_read = None
         try:
@@ -79,10 +79,10 @@ class Folder:
             if read.size == labels.shape:
                 why = (
                     f"; the image was turned upright by its EXIF orientation {read.orientation}, "
-                    "the mask was drawn on the image as it was before: turn the mask too"
+                    "but the mask was drawn on the unturned image: turn the mask too"
                 )
             survey.faults.append(
-                f"expected {shown(mask)} to be of the size of its image, "
+                f"expected {shown(mask)} to have the size of its image, "
                 f"{_size(read.image.shape[1:])}, got {_size(labels.shape)}{why}"
             )
             return None, None
@@ -92,27 +92,28 @@ class Folder:
 
     @property
     def names(self) -> list[str]:
-        """Names of the images, without folder and ending."""
+        """Names of the images, without folder and extension."""
         return [image.stem for image, _ in self.pairs]
 
     def subset(self, indices: Iterable[int]) -> Folder:
-        """Return some of the images."""
+        """Return the images with these indices."""
         return replace(self, pairs=tuple(self.pairs[i] for i in indices))
 
     def split(self, share: float, seed: int) -> tuple[Folder, Folder]:
-        """Draw a share of the images to be held out.
+        """Split off a random share of the images, to be held out.
 
-        Which ones depends only on the number of images and the seed.
+        The choice depends only on the number of images and the seed.
 
         Parameters
         ----------
         share : float
-            Above 0 and below 1; rounded so that each part has at least one image.
+            Share above 0 and below 1, rounded so that each part has at least one image.
         seed : int
 
         Returns
         -------
         others : Folder
+            The images that are not held out.
         held_out : Folder
         """
         if not 0 < share < 1:
@@ -125,7 +126,7 @@ class Folder:
         return self.subset(sorted(drawn[held_out:])), self.subset(sorted(drawn[:held_out]))
 
     def survey(self, report: Callable[[int], None] = lambda done: None) -> Survey:
-        """Read everything once, and note what is found.
+        """Read all images and masks once, and record what they contain.
 
         Parameters
         ----------
@@ -163,7 +164,7 @@ class Folder:
     def check(
         self, report: Callable[[int], None] = lambda done: None
     ) -> tuple[np.ndarray, int]:
-        """Read everything once, and count pixels.
+        """Read and check all images and masks once, and count pixels.
 
         Parameters
         ----------
@@ -173,14 +174,14 @@ class Folder:
         Returns
         -------
         counts : ndarray, shape (n_class,), int64
-            Pixels of each class.
+            Number of pixels of each class.
         ignored : int
-            Pixels that are labeled 255.
+            Number of pixels labeled 255.
 
         Raises
         ------
         DataFaults
-            With everything that is wrong (`judge`).
+            If there are faults (`judge`); lists all of them.
         """
         survey = self.survey(report)
         judge({"images": survey}, self.classes, self.colored)
@@ -203,14 +204,14 @@ def _size(size):
 def voc_folder(
     root: str | os.PathLike, split: str, classes: Classes = VOC_CLASSES, colored: bool = False
 ) -> Folder:
-    """Return the images of a list of PASCAL VOC. Parameters and result as for `open_folder`."""
+    """Return the images of a PASCAL VOC list; takes and returns the same as `open_folder`."""
     return open_folder(root, split, classes, colored)
 
 
 def own_folder(
     root: str | os.PathLike, classes: Classes | None = None, colored: bool = False
 ) -> Folder:
-    """Return all images of a folder of your own. Parameters and result as for `open_folder`."""
+    """Return all images of your own folder; takes and returns the same as `open_folder`."""
     faults: list[str] = []
     pairs = layout_of(root).pairs(None, faults)
     return _folder(root, pairs, faults, classes, colored)
@@ -221,37 +222,37 @@ def open_folder(
     colored: bool = False, *, mask_suffix: str = "",
     percentiles: tuple[float, float] | None = None,
 ) -> Folder:
-    """Return the images of a folder, or those of one of its splits.
+    """Return the images of a folder, or of one of its splits.
 
     Parameters
     ----------
     root : path-like
-        Holds images/NAME.jpg (or another ending) and masks/NAME.png; or, as PASCAL VOC,
-        JPEGImages and SegmentationClass.
+        Folder that contains images/NAME.jpg (or another image format) and masks/NAME.png; or, like
+        PASCAL VOC, JPEGImages and SegmentationClass.
     split : str, optional
-        The name of a list (ROOT/train.txt, for PASCAL VOC ImageSets/Segmentation/train.txt) or of
-        folders (images/train and masks/train), or the path of a list. By default train if there
-        is one, and everything in a folder without splits.
+        Name of a list (ROOT/train.txt; ImageSets/Segmentation/train.txt for PASCAL VOC), name of
+        folders (images/train and masks/train), or path of a list. By default, train if it exists;
+        in a folder without splits, all images.
     classes : Classes, optional
-        By default those that classes.csv lists (or CVAT's labelmap.txt, labelme's
-        class_names.txt); without a list, PASCAL VOC's for its layout.
+        By default, the classes in classes.csv (or in CVAT's labelmap.txt or labelme's
+        class_names.txt). Without a list, a PASCAL VOC folder has PASCAL VOC's classes.
     colored : bool
-        With `classes`: whether masks are read by their colors. A list in the folder says it by
-        having colors or not.
+        Whether masks are read by color. This applies only to `classes`; if the list of classes is
+        in the folder, its columns decide.
     mask_suffix : str
-        What the names of masks have after those of the images.
+        Suffix that mask names add to image names.
     percentiles : (float, float), optional
-        What `fcn_numpy.data.stretch` does to each image; by default nothing.
+        Percentiles for `fcn_numpy.data.stretch`. By default, images are not stretched.
 
     Returns
     -------
     Folder
-        Its `faults` name each image and mask that has no partner.
+        The folder. Its `faults` name every image and mask without a partner.
 
     Raises
     ------
     ValueError
-        If a folder, the list of images or the list of classes is missing, or damaged.
+        If a folder, the list of images or the list of classes is missing or damaged.
     """
     layout = layout_of(root, mask_suffix)
     faults: list[str] = []
@@ -264,7 +265,7 @@ def _folder(root, pairs, faults, classes, colored, percentiles=None):
         try:
             classes, colored = classes_for(root)
         except ValueError as error:
-            # What else there is to say, so that one more try is enough.
+            # Report everything else too, so that the user needs only one more try.
             values = values_in(pairs[0][1]) if pairs else ""
             words = f"{error}. {shown(pairs[0][1])} has {values}" if values else str(error)
             raise (DataFaults([words, *faults]) if faults else ValueError(words)) from error

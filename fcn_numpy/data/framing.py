@@ -1,4 +1,4 @@
-"""Images and their labels cut, mirrored, and continued to a size."""
+"""Crop images and labels, and extend them to a size."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from fcn_numpy.data.shapes import IGNORE
 
 
 def extend(image: np.ndarray, size: Pair) -> np.ndarray:
-    """Continue an image at the bottom and the right with its last row and column.
+    """Extend an image at the bottom and the right by repeating its last row and column.
 
     Parameters
     ----------
     image : ndarray, shape (3, H, W)
     size : (int, int)
-        At least (H, W).
+        New height and width, at least (H, W).
 
     Returns
     -------
@@ -28,7 +28,7 @@ def extend(image: np.ndarray, size: Pair) -> np.ndarray:
 
 
 def extend_labels(labels: np.ndarray, size: Pair) -> np.ndarray:
-    """Continue labels at the bottom and the right with 255: what was added counts for nothing."""
+    """Extend labels at the bottom and the right with 255, so the added pixels do not count."""
     extra = [(0, wanted - n) for wanted, n in zip(size, labels.shape)]
     return np.pad(labels, extra, constant_values=IGNORE)
 
@@ -36,7 +36,7 @@ def extend_labels(labels: np.ndarray, size: Pair) -> np.ndarray:
 def random_crop(
     image: np.ndarray, labels: np.ndarray, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a square out at a random place; where the image is smaller, continue it."""
+    """Crop a square at a random place, and extend it if the image is smaller."""
     h, w = labels.shape
     top, left = (int(rng.integers(max(n, size) - size + 1)) for n in (h, w))
     box = slice(top, top + size), slice(left, left + size)
@@ -46,9 +46,9 @@ def random_crop(
 def random_window(
     image: np.ndarray, labels: np.ndarray, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, int]:
-    """Cut out a square whose middle pixel is of a class drawn among those of the image.
+    """Crop a square whose center pixel has a class drawn at random from those in the image.
 
-    Each class that is there is as likely as any other, and each of its pixels.
+    All classes in the image are equally likely, and so are all pixels of a class.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ def random_window(
     Returns
     -------
     window : ndarray, shape (3, size, size)
-        Continued with the image's rim where it reaches beyond.
+        Window of the image. Outside the image, the border pixels are repeated.
     label : int
-        255 if no pixel has a class.
+        Class of the center pixel, or 255 if no pixel has a class.
     """
     there = np.unique(labels[labels != IGNORE])
     label = int(rng.choice(there)) if there.size else IGNORE

@@ -1,4 +1,4 @@
-"""What image files hold, as Pillow reads them, and where Pillow must not be trusted."""
+"""Read image files with Pillow, and reject files that Pillow decodes incorrectly."""
 
 from __future__ import annotations
 
@@ -13,60 +13,60 @@ import numpy as np
 
 from fcn_numpy.files import open_file, reason_of, shown
 
-# With VGG16 a million pixels takes 0.65 GB of memory: more than these nobody can segment.
+# VGG16 takes 0.65 GB of memory per million pixels, so larger images cannot be segmented.
 MAX_PIXELS = 50_000_000
-# Of all that Pillow reads, those that hold images; others start programs or fetch files.
+# The formats of Pillow that contain images; other formats start programs or fetch files.
 FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 LARGEST_FILE = 1 << 30
 
 ORIENTATION = 0x0112
-# What turns an image upright, by the orientation in its EXIF data.
+# Functions that turn an image upright, by the orientation in its EXIF data.
 TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
     5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1),
     7: lambda a: a[::-1, ::-1].swapaxes(0, 1), 8: lambda a: np.rot90(a, 1),
 }
-# Pillow keeps the upper 8 of a color's 16 bits. Read in the other byte order, the same file
-# gives the lower 8.
+# Pillow keeps only the upper 8 of a color's 16 bits. Reading the same file in the other byte
+# order gives the lower 8.
 _NATIVE, _OTHER = ("16L", "16B") if sys.byteorder == "little" else ("16B", "16L")
 _SWAPPED = {
     f"{mode};{order}": f"{mode};{other}" for mode in ("RGB", "RGBA")
     for order, other in (("16L", "16B"), ("16B", "16L"), ("16N", _OTHER))
 }
-# Tags of TIFF.
+# TIFF tags.
 BITS, PHOTOMETRIC, CHANNELS, PLANAR, EXTRA, SAMPLE_FORMAT = 258, 262, 277, 284, 338, 339
-# Photometric interpretation, channels and what extra ones mean: gray, RGB and RGBA of 8 bits are
-# read right also where the channels follow one another.
+# Photometric interpretation, channels and meaning of extra channels of the planar TIFFs that
+# Pillow reads correctly: gray, RGB and RGBA with 8 bits.
 _PLANES = ((1, 1, ()), (2, 3, ()), (2, 4, (2,)))
 
 
 @contextlib.contextmanager
 def open_image(path: str | os.PathLike, formats: tuple[str, ...] = FORMATS) -> Iterator[Any]:
-    """Open an image file with Pillow; whatever is wrong with it becomes a ValueError.
+    """Open an image file with Pillow, and turn any of its errors into a ValueError.
 
     Parameters
     ----------
     path : path-like
     formats : tuple of str
-        Pillow's names of the formats to take.
+        Pillow's names of the accepted formats.
 
     Yields
     ------
     PIL.Image.Image
-        As it is in the file, not turned.
+        The image as stored in the file, not turned upright.
 
     Raises
     ------
     OSError
-        If there is no such file, or it may not be read.
+        If the file does not exist or cannot be opened.
     ValueError
-        If it cannot be read as an image, or has more than 50 million pixels.
+        If the file cannot be read as an image, or has more than 50 million pixels.
     """
     from PIL import Image, UnidentifiedImageError
 
     try:
         with open_file(path, LARGEST_FILE) as file, warnings.catch_warnings():
-            # Of doubtful metadata; what matters of them is an error as well.
+            # Pillow warns about odd metadata. Anything important is also an error.
             warnings.simplefilter("ignore")
             Image.init()
             with Image.open(file, formats=[f for f in formats if f in Image.OPEN]) as image:
@@ -80,18 +80,18 @@ def open_image(path: str | os.PathLike, formats: tuple[str, ...] = FORMATS) -> I
     except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:
-        # A decoder that meets a damaged file raises whatever it stumbles upon.
+        # Decoders raise all kinds of exceptions on damaged files.
         reason = reason_of(error)
         if "MAX_TEXT" in reason:
-            reason = "it has more than 1 MB of text beside its pixels: save it without metadata"
+            reason = "it has more than 1 MB of text metadata: save it without metadata"
         if isinstance(error, UnidentifiedImageError):
-            reason = f"it is no image of a format taken ({', '.join(formats)})"
+            reason = f"it is not an image in an accepted format ({', '.join(formats)})"
             if _begins(path, b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"\xff\xd8\xff\xdb"):
-                reason += ", but a JPEG"
+                reason += " but a JPEG"
             if "TIFF" in formats and _begins(path, b"II*\0", b"MM\0*"):
                 reason = (
-                    "it is a TIFF in a layout that Pillow does not read: save it as gray or RGB of "
-                    "8 or 16 bits, or as PNG"
+                    "it is a TIFF in a layout that Pillow does not read: save it as gray or RGB "
+                    "with 8 or 16 bits, or as PNG"
                 )
         raise ValueError(f"cannot read {shown(path)}: {reason}") from error
 
@@ -102,24 +102,24 @@ def _begins(path, *starts):
 
 
 def _check_layout(image):
-    """Refuse the layouts that Pillow decodes wrongly without an error."""
+    """Reject layouts that Pillow decodes incorrectly without an error."""
     if image.format == "TIFF":
         bits, kind = image.tag_v2.get(BITS, (1,)), image.tag_v2.get(PHOTOMETRIC, 0)
         if image.tag_v2.get(PLANAR, 1) == 2:
             planes = (kind, image.tag_v2.get(CHANNELS, 1), image.tag_v2.get(EXTRA, ()))
             if planes not in _PLANES or set(bits) != {8}:
                 raise ValueError(
-                    "it is a TIFF whose channels follow one another, and not RGB of 8 bits: save "
-                    "it with interleaved channels (PlanarConfiguration 1), or as PNG"
+                    "it is a TIFF with separate channels, but not 8-bit RGB: save it with "
+                    "interleaved channels (PlanarConfiguration 1), or as PNG"
                 )
         if max(bits) > 8 and kind == 0:
             raise ValueError(
-                "it is a TIFF of more than 8 bits in which 0 is white: save it with black as 0 "
+                "it is a TIFF with more than 8 bits in which 0 is white: save it with 0 as black "
                 "(BlackIsZero), or as PNG"
             )
         if max(bits) <= 8 and 2 in image.tag_v2.get(SAMPLE_FORMAT, (1,)):
             raise ValueError(
-                "it is a TIFF of signed values: save it with values from 0 to 255, or as PNG"
+                "it is a TIFF with signed values: save it with values from 0 to 255, or as PNG"
             )
     arguments = _arguments(image.tile[0]) if image.tile else ()
     deep_ppm = image.format == "PPM" and any(isinstance(a, int) and a > 255 for a in arguments)
@@ -129,7 +129,7 @@ def _check_layout(image):
     )
     if halved or (deep_ppm and image.mode == "RGB"):
         raise ValueError(
-            f"it has 16 bits in a layout of {image.format} of which 8 would be lost: save it as "
+            f"it is a 16-bit {image.format} of which Pillow reads only 8 bits: save it as "
             "16-bit gray or RGB, in PNG"
         )
 
@@ -139,28 +139,28 @@ def _arguments(tile):
 
 
 def values_of(image: Any) -> np.ndarray:
-    """Return the values in an image file, with all their bits, not turned.
+    """Return the values in an image file with all their bits, not turned upright.
 
     Parameters
     ----------
     image : PIL.Image.Image
-        From `open_image`, and not used before.
+        Image from `open_image` whose pixels were not read before.
 
     Returns
     -------
     ndarray, shape (H, W) or (H, W, channels), uint8 or uint16
-        Of 16 bits for gray and color that have them, with alpha where one color is transparent;
-        of other modes what Pillow gives.
+        16-bit gray and color images keep their 16 bits, and get an alpha channel if one color is
+        transparent. Other modes are as Pillow reads them.
 
     Raises
     ------
     ValueError
-        For values of more than 16 bits.
+        If values have more than 16 bits.
     """
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image)
         if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 65535:
-            raise ValueError(f"expected 8 or 16 bits a channel, got mode {image.mode}")
+            raise ValueError(f"expected 8 or 16 bits per channel, got mode {image.mode}")
         return _with_alpha(values.astype(np.uint16), image.info.get("transparency"))
     if not image.tile or not all(map(_with_other_order, image.tile)):
         return np.asarray(image)
@@ -176,7 +176,7 @@ def values_of(image: Any) -> np.ndarray:
 
 
 def _with_alpha(values, transparent):
-    """Return values of 16 bits as RGBA if one color, or gray, is transparent."""
+    """Return 16-bit values as RGBA if one color or gray value is transparent."""
     if transparent is None or values.shape[2:] == (4,):
         return values
     colors = values if values.ndim == 3 else np.stack([values] * 3, axis=-1)
@@ -185,7 +185,7 @@ def _with_alpha(values, transparent):
 
 
 def _with_other_order(tile):
-    """Return how to read a part of an image in the other byte order; None without 16 bits."""
+    """Return the tile with the other byte order, or None if it does not have 16 bits."""
     arguments = _arguments(tile)
     if not arguments or arguments[0] not in _SWAPPED:
         return None
@@ -194,7 +194,7 @@ def _with_other_order(tile):
 
 
 def orientation_of(image: Any) -> int:
-    """Return the orientation that a camera noted, after the pixels were read; 1 is upright.
+    """Return the orientation in the EXIF data, to be called after reading the pixels.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ def orientation_of(image: Any) -> int:
     Returns
     -------
     int
-        From 1 to 8. Notes that cannot be read are no note: the pixels do not depend on them.
+        From 1 (upright) to 8. Unreadable EXIF data counts as 1: the pixels do not depend on it.
     """
     try:
         orientation = image.getexif().get(ORIENTATION, 1)
@@ -213,14 +213,14 @@ def orientation_of(image: Any) -> int:
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Return pixels of shape (H, W) or (H, W, channels), turned as `orientation_of` says."""
+    """Turn pixels of shape (H, W) or (H, W, channels) upright, given their `orientation_of`."""
     return TURNS[orientation](pixels) if orientation in TURNS else pixels
 
 
 def has_further(image: Any) -> bool:
-    """Return whether a file holds further images after the one that was read.
+    """Return whether a file contains more images after the first one.
 
-    Those of cameras are left aside: they are of the same scene, such as a thumbnail.
+    Additional images of cameras do not count: they show the same scene, such as thumbnails.
 
     Parameters
     ----------
@@ -229,12 +229,12 @@ def has_further(image: Any) -> bool:
     Returns
     -------
     bool
-        Whether there is a second one; counting them all can take for ever.
+        Whether there is a second image; counting all of them can take forever.
     """
     if image.format in ("JPEG", "MPO"):
         return False
     try:
         image.seek(1)
-    except Exception:  # the first image was read, whatever the others are
+    except Exception:  # the first image was read; the others do not matter
         return False
     return True

@@ -1,4 +1,4 @@
-"""Images and masks in and out of files, and how the networks want to see them."""
+"""Read and write images and masks, and preprocess images for the networks."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from fcn_numpy.data.image_files import (
 )
 from fcn_numpy.files import atomic_write, open_file
 
-# Means of blue, green and red over ImageNet's images, as Caffe's VGG16 was trained with them.
+# Means of blue, green and red over the images of ImageNet, which Caffe's VGG16 was trained with.
 CAFFE_MEAN = (104.00699, 116.66877, 122.67892)
-# Rounding may take a value that far out of its range.
+# Rounding may move a value this far out of its range.
 ROUNDING = 1e-3
-# Stands in the images that this package writes, so that it knows them as its own.
+# Written into the images of this package, so that it recognizes them.
 SOFTWARE = f"fcn_numpy {__version__}"
-# The percentiles that `stretch` takes to 0 and 1 unless told otherwise.
+# The percentiles that `stretch` maps to 0 and 1 by default.
 PERCENTILES = (1.0, 99.0)
 
 
@@ -35,10 +35,10 @@ PERCENTILES = (1.0, 99.0)
 
 
 def normalize(images: np.ndarray) -> np.ndarray:
-    """Bring images from [0, 1] to mean 0 and about standard deviation 1, for TINY.
+    """Normalize images from [0, 1] to mean 0 and a standard deviation of about 1, for TINY.
 
-    ``(x - mean) * 4`` with the mean of each color in each image. The colors of a toy image say
-    nothing of its shapes; without their mean the network has less to unlearn.
+    Computes ``(x - mean) * 4``, with the mean of each color in each image. The colors of a toy
+    image say nothing about its shapes; without their mean the network has less to unlearn.
 
     Parameters
     ----------
@@ -64,18 +64,18 @@ normalise = normalize  # its name in version 0.1
 def subtract_mean(
     images: np.ndarray, mean: Sequence[float] = CAFFE_MEAN, reverse: bool = True
 ) -> np.ndarray:
-    """Bring images to what the published VGG16 and FCN weights expect.
+    """Convert images to the input that the published VGG16 and FCN weights expect.
 
-    Blue, green, red; 0 to 255; less a mean; no scaling.
+    This is blue, green, red from 0 to 255, minus a mean, without scaling.
 
     Parameters
     ----------
     images : ndarray, shape (N, 3, H, W), floating
         RGB from 0 to 1.
     mean : sequence of 3 floats
-        Of the channels of the result, from 0 to 255.
+        Mean of each channel of the result, from 0 to 255.
     reverse : bool
-        Whether to reverse the channels, from RGB to BGR. Those of HHA keep their order.
+        Whether to reverse the channels, from RGB to BGR. HHA images keep their order.
 
     Returns
     -------
@@ -88,8 +88,8 @@ def subtract_mean(
 
     Notes
     -----
-    As Caffe's VGG16 and the reference implementation of the paper; pytorch-fcn does the same in
-    `transform`.
+    Caffe's VGG16 and the reference implementation do the same, and so does `transform` of
+    pytorch-fcn.
     """
     _check_range(images)
     pixels = np.ascontiguousarray(images[:, ::-1] if reverse else images) * images.dtype.type(255)
@@ -98,14 +98,14 @@ def subtract_mean(
 
 
 def log_depth(depths: np.ndarray, mean: float) -> np.ndarray:
-    """Bring depths to what the authors' color-depth network expects: ``log(depth) - mean``.
+    """Convert depths to the input of the authors' color-depth network: ``log(depth) - mean``.
 
     Parameters
     ----------
     depths : ndarray, shape (N, 1, H, W), floating
-        As stored in the file, above 0. In another unit, the logarithm differs by a constant.
+        Depths as stored in the file, above 0. A different unit adds a constant to the logarithm.
     mean : float
-        Of the natural logarithm.
+        Mean of the natural logarithm.
 
     Returns
     -------
@@ -136,21 +136,22 @@ def _check_range(images):
 
 
 def stretch(image: np.ndarray, percentiles: tuple[float, float] = PERCENTILES) -> np.ndarray:
-    """Spread the values of an image over [0, 1].
+    """Stretch the values of an image to [0, 1].
 
-    ``clip((x - a) / (b - a), 0, 1)``, where a and b are percentiles of all values of the image.
-    For images that use a small part of their range, as those of cameras with 12 or 16 bits.
+    Computes ``clip((x - a) / (b - a), 0, 1)``, where a and b are percentiles of all values of the
+    image. Use this for images that use a small part of their range, such as those of cameras with
+    12 or 16 bits.
 
     Parameters
     ----------
     image : ndarray, shape (3, H, W), floating
     percentiles : (float, float)
-        From 0 to 100.
+        Two percentiles, from 0 to 100.
 
     Returns
     -------
     ndarray, shape and dtype of image
-        Zeros, if a and b are the same.
+        The stretched image; zeros if a and b are equal.
 
     Raises
     ------
@@ -170,19 +171,19 @@ def stretch(image: np.ndarray, percentiles: tuple[float, float] = PERCENTILES) -
 
 
 class ImageRead(NamedTuple):
-    """An image, and what its file says of it.
+    """An image, and properties of its file.
 
     Attributes
     ----------
     image : ndarray, shape (3, H, W), float32
     orientation : int
-        By EXIF: the image was turned upright unless it is 1.
+        EXIF orientation. If it is not 1, the image was turned upright.
     size : (int, int)
         Height and width in the file, before it was turned.
     bits : int
-        Of each channel: 8 or 16.
+        Bits per channel, 8 or 16.
     has_more : bool
-        Whether the file holds further images after this one.
+        Whether the file contains more images after this one.
     """
 
     image: np.ndarray
@@ -198,10 +199,10 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     Parameters
     ----------
     path : path-like
-        PNG, JPEG, TIFF, WebP, BMP, GIF or PPM, of 8 or 16 bits a channel; of several images in a
-        file, the first. Gray becomes RGB; transparent pixels are blended with white; the image is
-        turned upright by the orientation in its EXIF data. Metadata that cannot be read is
-        ignored, but a PNG with more than 1 MB of it is refused.
+        PNG, JPEG, TIFF, WebP, BMP, GIF or PPM file with 8 or 16 bits per channel. If a file has
+        several images, the first is read. Gray becomes RGB; transparent pixels are blended with
+        white; the image is turned upright by the orientation in its EXIF data. Unreadable metadata
+        is ignored, but a PNG with more than 1 MB of metadata is rejected.
 
     Returns
     -------
@@ -210,20 +211,20 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     Raises
     ------
     OSError
-        If there is no such file, or it may not be read.
+        If the file does not exist or cannot be opened.
     ValueError
-        If it cannot be read as an image, or has more than 50 million pixels.
+        If the file cannot be read as an image, or has more than 50 million pixels.
     """
     return inspect_image(path).image
 
 
 def inspect_image(path: str | os.PathLike) -> ImageRead:
-    """Read an image file as `read_image` does, and say what was found in it."""
+    """Read an image file like `read_image`, and report the properties of the file."""
     from PIL import Image
 
     with open_image(path) as opened:
         picture = opened
-        # Pillow turns a TIFF when it reads the pixels, and forgets the note.
+        # Pillow turns a TIFF when it reads the pixels, and then forgets the orientation.
         turned = orientation_of(picture) if picture.format == "TIFF" else 1
         values = values_of(picture)
         orientation = orientation_of(picture)
@@ -238,7 +239,7 @@ def inspect_image(path: str | os.PathLike) -> ImageRead:
     bits = 8 * values.dtype.itemsize
     if values.ndim == 2:
         values = np.broadcast_to(values[..., None], (*values.shape, 3))
-    # Laid out for the network before it becomes larger.
+    # Rearrange the channels before the conversion to float32 makes the array larger.
     channels = np.ascontiguousarray(upright(values, orientation).transpose(2, 0, 1))
     image = channels / np.float32(2**bits - 1)
     if len(image) == 4:
@@ -249,12 +250,12 @@ def inspect_image(path: str | os.PathLike) -> ImageRead:
 
 
 def read_depth(path: str | os.PathLike) -> np.ndarray:
-    """Read a depth image: one channel, its values as they are stored.
+    """Read a depth image: one channel, with the values as stored.
 
     Parameters
     ----------
     path : path-like
-        Gray, PNG or TIFF of 8 or 16 bits; not turned by EXIF.
+        Gray PNG or TIFF file with 8 or 16 bits. Its EXIF orientation is ignored.
 
     Returns
     -------
@@ -263,9 +264,9 @@ def read_depth(path: str | os.PathLike) -> np.ndarray:
     Raises
     ------
     OSError
-        If there is no such file, or it may not be read.
+        If the file does not exist or cannot be opened.
     ValueError
-        If it cannot be read as an image, or has colors.
+        If the file cannot be read as an image, or has colors.
     """
     with open_image(path) as picture:
         if picture.mode in ("P", "1"):
@@ -287,14 +288,14 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
 
 
 def write_labels(path: str | os.PathLike, labels: np.ndarray, classes: Classes) -> None:
-    """Write labels as a PNG file with a palette: its pixels are class numbers, as in VOC.
+    """Write labels as a PNG file with a palette; its pixels are class numbers, as in VOC.
 
     Parameters
     ----------
     path : path-like
     labels : ndarray, shape (H, W), uint8
     classes : Classes
-        Whose colors the numbers are shown in.
+        Classes that define the colors.
     """
     from PIL import Image
 
@@ -316,7 +317,7 @@ def _write_png(path: str | os.PathLike, picture: Any) -> None:
 
 
 def is_ours(path: str | os.PathLike) -> bool:
-    """Return whether a file is a PNG that this package wrote, by the note in it."""
+    """Return whether a file is a PNG that this package wrote, according to its metadata."""
     try:
         with open_file(path, 1 << 30) as file:
             start = file.read(4096)

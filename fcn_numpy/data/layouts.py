@@ -1,7 +1,7 @@
-"""Where images, masks and lists are in a folder, and which belong together.
+"""Find images, masks and lists in a folder, and match them.
 
-There are two layouts, with the same rules: images/ and masks/, with lists DIR/NAME.txt; and
-PASCAL VOC's JPEGImages/ and SegmentationClass/, with lists ImageSets/Segmentation/NAME.txt.
+There are two layouts with the same rules: images/ and masks/, with lists DIR/NAME.txt; and PASCAL
+VOC's JPEGImages/ and SegmentationClass/, with lists ImageSets/Segmentation/NAME.txt.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from fcn_numpy.data.classes import VOC_CLASSES, Classes, same_name
 from fcn_numpy.data.lists import IMAGES, MASKS, Entry, read_list
 from fcn_numpy.files import shown
 
-# Lists of classes that a folder may have: ours, CVAT's, labelme's.
+# Lists of classes that a folder may contain: our own, CVAT's, labelme's.
 CLASS_FILES = ("classes.csv", "labelmap.txt", "class_names.txt")
-# Folders of images, and of masks beside them.
+# Names of folders of images, and of folders of masks next to them.
 IMAGE_FOLDERS = ("images", "img")
 MASK_FOLDERS = ("masks", "annotations", "labels")
-# What splits are called, those of ADE20K last.
+# Usual names of splits.
 TRAIN, VAL, TEST = ("train", "training"), ("val", "validation", "valid"), ("test", "testing")
-# What file managers and maps leave beside images.
+# Files that file managers and maps leave next to images.
 HIDDEN = (".", "@", "__MACOSX")
 BESIDE = ("thumbs.db", "desktop.ini", ".aux.xml", ".jgw", ".pgw", ".tfw", ".wld")
-# Of more images than these without a mask, the first says what the matter is.
+# If more images than this have no mask, one fault describes the mismatch.
 FEW = 5
 
 Pair = tuple[Path, Path]
@@ -35,16 +35,16 @@ Pair = tuple[Path, Path]
 
 @dataclass(frozen=True)
 class Layout:
-    """Where images, masks and lists are in a folder.
+    """The location of images, masks and lists in a folder.
 
     Attributes
     ----------
     root, images, masks, lists : path
-        The folder, and those in it.
+        The folder, and the folders inside it.
     is_voc : bool
-        Whether it is PASCAL VOC's layout.
+        Whether this is the layout of PASCAL VOC.
     mask_suffix : str
-        What the names of masks have after those of the images: "_L" for a.jpg and a_L.png.
+        Suffix that mask names add to image names: "_L" if the mask of a.jpg is a_L.png.
     """
 
     root: Path
@@ -56,37 +56,37 @@ class Layout:
 
     @property
     def splits(self) -> list[str]:
-        """Names of the splits that there are: of folders in images/ and masks/, or of lists."""
+        """Names of the existing splits: folders in images/ and masks/, or lists."""
         inside = [path for path in sorted(self.images.iterdir()) if path.name[0] != "."]
         folders = [path.name for path in inside if path.is_dir()]
         if any(path.suffix.lower() in IMAGES for path in inside if path.name not in folders):
-            folders = []  # a folder beside images is no split
+            folders = []  # a folder next to images is not a split
         lists = sorted(path.stem for path in self.lists.glob("*.txt"))
-        # Beside images/ and masks/ there may be any other text.
+        # Next to images/ and masks/ there may be unrelated text files.
         return folders or [n for n in lists if self.is_voc or n.lower() in (*TRAIN, *VAL)]
 
     def split_named(self, names: Sequence[str]) -> str | None:
-        """Return the first split that has one of some names, in small or capital letters."""
+        """Return the first split with one of these names, ignoring case."""
         return next((own for name in names for own in self.splits if own.lower() == name), None)
 
     def usual(self, names: Sequence[str]) -> str | None:
-        """Return the split to take where the user names none.
+        """Return the split to use if the user names none.
 
         Parameters
         ----------
         names : sequence of str
-            What it is called: `TRAIN` or `VAL`.
+            Names of the split: `TRAIN` or `VAL`.
 
         Returns
         -------
         str or None
-            None for all images of a folder without splits.
+            The split, or None for all images of a folder without splits.
 
         Raises
         ------
         ValueError
-            If the folder has several splits but none of these names, or only one to score on.
-            A single one of another name is taken.
+            If the folder has splits but none with these names. (A single split with a different
+            name is used, unless it is meant for scoring.)
         """
         splits = self.splits
         named = self.split_named(names)
@@ -105,9 +105,9 @@ class Layout:
         Parameters
         ----------
         split : str or None
-            The name of a list or of a folder, or the path of a list; None for everything.
+            Name of a list or a folder, or path of a list; None for all images.
         faults : list of str
-            What is wrong is added to it.
+            Faults are appended to this list.
 
         Returns
         -------
@@ -116,7 +116,7 @@ class Layout:
         Raises
         ------
         ValueError
-            If there is no such split, or it is empty.
+            If the split does not exist or is empty.
         """
         if split is None:
             return self._everything(self.images, self.masks, faults)
@@ -131,7 +131,7 @@ class Layout:
         return self._listed(path, read_list(path), faults)
 
     def _everything(self, images, masks, faults):
-        """Return all images of a folder and their masks; each must have the other."""
+        """Return all images of a folder with their masks; neither may lack the other."""
         for folder in (images, masks):
             if not folder.is_dir():
                 raise ValueError(f"there is no folder {shown(folder)}")
@@ -146,9 +146,9 @@ class Layout:
         hint = None if pairs else _hint_of_suffix(masks, pictures, lonely)
         if hint is None and not pairs and len(pictures) > FEW and lonely:
             hint = (
-                f"no image has a mask of its own name in {shown(masks)}: the first image is "
+                f"no image has a mask with the same name in {shown(masks)}: the first image is "
                 f"{shown(min(pictures), 80)}, the first mask {shown(min(lonely), 80)}. Rename "
-                "them, or write lists with the paths of an image and its mask in each line"
+                "them, or write lists with the paths of an image and its mask on each line"
             )
         if hint is not None:
             found.append(hint)
@@ -190,19 +190,19 @@ class Layout:
             if other is entry:
                 pairs.append((image, mask))
             elif self._is_elsewhere(entry) or same_name(entry.stem) != same_name(other.stem):
-                found.append(f"{where}: {shown(image)} is that of line {other.line} already")
+                found.append(f"{where}: {shown(image)} is already on line {other.line}")
         hint = None if pairs else _hint_of_suffix(self.masks, images, masks)
         faults += found if hint is None else [hint]
         return tuple(pairs)
 
     def _image_of(self, entry: Entry, files: dict[str, Path], images: dict[str, Path]) -> Path:
-        """Return the image that a line means: a path, a file, or a name without ending."""
+        """Return the image on a line: a path, a file name, or a name without extension."""
         if entry.mask or "/" in entry.image:
             image = self._at(entry.image, self.images)
             if entry.mask or os.path.isfile(image):
                 return image
         file, stem = same_name(entry.file), same_name(entry.stem)
-        # A name with an ending means that file, or where there is none, one of another ending.
+        # A name with an extension means that file or, if it is missing, one of any extension.
         for found in (files.get(file), images.get(stem), images.get(file)):
             if found is not None:
                 return found
@@ -211,13 +211,13 @@ class Layout:
         return self.images / f"{stem}.jpg"
 
     def _is_elsewhere(self, entry: Entry) -> bool:
-        """Return whether a line has a path at which there is nothing."""
+        """Return whether a line has a path where no file exists."""
         return "/" in entry.image and not os.path.isfile(self._at(entry.image, self.images))
 
     def _at(self, path: str, folder: Path) -> Path:
-        """Return the path in a list: of a file below the root, anywhere, or in a folder."""
+        """Return the file that a listed path means: below the root, anywhere, or in `folder`."""
         below = self.root / path.lstrip("/")
-        # The list's path may not be in the form in which the system writes the same letters.
+        # The list and the file system may encode the same letters differently.
         forms = (path, *(unicodedata.normalize(form, path) for form in ("NFC", "NFD")))
         places = [
             place for f in forms
@@ -233,15 +233,15 @@ def _hint_of_suffix(
     if suffix is None:
         return None
     return (
-        f"no image has a mask of its own name, but all masks in {shown(folder)} are named like an "
-        f"image with {shown(suffix)!r} after it: give --mask-suffix={shown(suffix)}"
+        f"no image has a mask with the same name, but all masks in {shown(folder)} are named like "
+        f"an image followed by {shown(suffix)!r}: use --mask-suffix={shown(suffix)}"
     )
 
 
 def _common_suffix(images: Collection[str], masks: Collection[str]) -> str | None:
-    """Return what all names of masks have after the name of an image, if it is the same."""
+    """Return the suffix that all mask names add to image names, if it is the same for all."""
     first = min(masks)
-    # Only with the right image is what follows the same for all: try those of one mask.
+    # Only the right image gives the same suffix for all masks: try all images for one mask.
     for image in sorted(images, key=len, reverse=True):
         if first.startswith(image) and first != image:
             suffix = first[len(image) :]
@@ -254,14 +254,14 @@ def _common_suffix(images: Collection[str], masks: Collection[str]) -> str | Non
 def files_by_name(
     folder: Path, endings: tuple[str, ...], faults: list[str] | None = None
 ) -> dict[str, Path]:
-    """Return the files of a folder by name, without ending, as names are compared.
+    """Return the files of a folder by normalized name, without extension.
 
     Parameters
     ----------
     folder : path
     endings : tuple of str
     faults : list of str, optional
-        What should not be there is added to it; by default it is passed over.
+        Unexpected files are appended to this list. By default, they are skipped.
 
     Returns
     -------
@@ -279,7 +279,7 @@ def files_by_name(
             jpeg = endings == MASKS and path.suffix.lower() in (".jpg", ".jpeg")
             hint = " (a JPEG changes the class numbers)" if jpeg else ""
             wrong.append(
-                f"{shown(path)}: expected a file with the ending {', '.join(endings)}{hint}"
+                f"{shown(path)}: expected a file with the extension {', '.join(endings)}{hint}"
             )
         elif name in files:
             wrong.append(f"{shown(path)} and {shown(files[name].name)} have the same name")
@@ -310,14 +310,14 @@ def layout_of(root: str | os.PathLike, mask_suffix: str = "") -> Layout:
     Raises
     ------
     ValueError
-        If it has none of the two.
+        If the folder has neither layout.
     """
     root = Path(root)
     if not root.is_dir():
         raise ValueError(f"there is no folder {shown(root)}")
     if is_voc(root):
         masks = root / "SegmentationClass"
-        older = root / "SegmentationClassPNG"  # labelme's, which had .npy in the other
+        older = root / "SegmentationClassPNG"  # old labelme: the other has .npy files
         if older.is_dir() and not any(masks.glob("*.png")):
             masks = older
         layout = Layout(
@@ -325,22 +325,22 @@ def layout_of(root: str | os.PathLike, mask_suffix: str = "") -> Layout:
         )
     else:
         there = (root / n for n in MASK_FOLDERS if any((root / n).rglob("*.png")))
-        masks = next(there, root / "masks")  # in labels/ YOLO has text
+        masks = next(there, root / "masks")  # YOLO has text files in labels/
         images = next((root / n for n in IMAGE_FOLDERS if (root / n).is_dir()), root / "images")
         layout = Layout(root, images, masks, root, False, mask_suffix)
     for part in (layout.images, layout.masks):
         if not part.is_dir():
             names = sorted(path.name for path in root.iterdir() if path.is_dir())
             raise ValueError(
-                f"expected {shown(root)} to hold the folders images and masks (or, as PASCAL VOC, "
-                f"JPEGImages and SegmentationClass); there is no {part.name}, there are "
+                f"expected {shown(root)} to contain the folders images and masks (or, like PASCAL "
+                f"VOC, JPEGImages and SegmentationClass); there is no {part.name}, there are "
                 f"{shown(', '.join(names), 120) or 'no folders'}"
             )
     return layout
 
 
 def classes_in(root: str | os.PathLike) -> tuple[Classes, bool] | None:
-    """Return the list of classes that a folder has.
+    """Return the list of classes in a folder.
 
     Parameters
     ----------
@@ -349,8 +349,8 @@ def classes_in(root: str | os.PathLike) -> tuple[Classes, bool] | None:
     Returns
     -------
     (Classes, bool) or None
-        Of classes.csv, or of a list that CVAT or labelme wrote, and whether masks are read by
-        their colors.
+        The classes in classes.csv, or in a list by CVAT or labelme, and whether masks are read by
+        color. None if there is no list.
     """
     for name in CLASS_FILES:
         if (Path(root) / name).is_file():
@@ -359,7 +359,7 @@ def classes_in(root: str | os.PathLike) -> tuple[Classes, bool] | None:
 
 
 def classes_for(root: str | os.PathLike) -> tuple[Classes, bool]:
-    """Return the list of classes that a folder has; those of PASCAL VOC for its layout.
+    """Return the list of classes in a folder, or PASCAL VOC's classes if it has that layout.
 
     Parameters
     ----------
@@ -368,12 +368,12 @@ def classes_for(root: str | os.PathLike) -> tuple[Classes, bool]:
     Returns
     -------
     (Classes, bool)
-        The list, and whether masks are read by its colors.
+        The classes, and whether masks are read by color.
 
     Raises
     ------
     ValueError
-        If the folder has no list, and is not of PASCAL VOC's layout.
+        If the folder has no list, and does not have the layout of PASCAL VOC.
     """
     found = classes_in(root)
     if found is not None:
@@ -384,5 +384,5 @@ def classes_for(root: str | os.PathLike) -> tuple[Classes, bool]:
     raise ValueError(
         f"expected the names of the classes: there is no {shown(Path(root) / CLASS_FILES[0])}"
         + (f" (there are {shown(', '.join(others), 120)})" if others else "")
-        + "; write it, or give --classes FILE or --classes background,cat"
+        + "; write it, or use --classes FILE or --classes background,cat"
     )

@@ -1,4 +1,4 @@
-"""Lists of images in text files, as programs write them."""
+"""Read lists of images in text files, as different programs write them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Entry:
     Attributes
     ----------
     line : int
-        Its number, from 1.
+        Line number, counted from 1.
     image : str
-        A name, or a path.
+        Name or path of the image.
     mask : str, optional
-        A path, if the line has two.
+        Path of the mask, if the line has two paths.
     short : str, optional
-        The name without a number at its end, if all lines of the list have one.
+        Name without the number at its end, if all lines of the list end in a number.
     """
 
     line: int
@@ -40,12 +40,12 @@ class Entry:
 
     @property
     def file(self) -> str:
-        """The name in the line, without folder."""
+        """The name on the line, without folder."""
         return self.image.rsplit("/", 1)[-1]
 
     @property
     def stem(self) -> str:
-        """The name in the line, without folder and ending."""
+        """The name on the line, without folder and extension."""
         ending = _ending(self.file)
         return self.file[: -len(ending)] if ending else self.file
 
@@ -55,9 +55,9 @@ def _ending(name):
 
 
 def read_list(path: Path) -> list[Entry]:
-    """Read a list: one image per line, by its name, with or without folder and ending.
+    """Read a list of image names, one per line, with or without folder and extension.
 
-    A line with the paths of an image and of a mask means these two files.
+    A line with the paths of an image and a mask means these two files.
 
     Parameters
     ----------
@@ -66,20 +66,20 @@ def read_list(path: Path) -> list[Entry]:
     Returns
     -------
     list of Entry
-        Each image once.
+        The lines, without duplicates.
 
     Raises
     ------
     OSError
-        If there is no such file, or it may not be read.
+        If the file does not exist or cannot be opened.
     ValueError
-        If it is not a text, or empty.
+        If the file is not text, or is empty.
     """
     with errors_name(path):
         text = read_text(path, LARGEST_FILE)
         entries: dict[tuple[str, str | None], Entry] = {}
         lines = [line.strip().replace("\\", "/") for line in text.splitlines()]
-        # Lists of PASCAL VOC for one class say with 1, 0 or -1 whether it is in the image.
+        # PASCAL VOC lists for one class mark with 1, 0 or -1 whether the image shows the class.
         numbered = all(NUMBER.search(line) for line in lines if line)
         for number, line in enumerate(lines, 1):
             if line:
@@ -92,7 +92,7 @@ def read_list(path: Path) -> list[Entry]:
 
 
 def _both(line):
-    """Return the image and the mask of a line; the blank between them is not one within a name."""
+    """Return the image and the mask on a line; names may contain the separators too."""
     for blank in re.finditer(r"[\s,;]+", line):
         image, mask = line[: blank.start()].strip('"'), line[blank.end() :].strip('"')
         if image.lower().endswith(IMAGES) and mask.lower().endswith(MASKS):

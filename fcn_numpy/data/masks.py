@@ -1,4 +1,4 @@
-"""Masks: the class of each pixel, read from a file."""
+"""Read masks, which contain the class of each pixel."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def read_mask(path: str | os.PathLike, classes: Classes, colored: bool = False) 
     Parameters
     ----------
     path : path-like
-        PNG alone: a JPEG changes the colors, and so the labels.
+        PNG file. A JPEG would change the colors, and with them the labels.
     classes : Classes
     colored : bool
-        Whether the mask's colors are those of `classes`; if not, its pixels are numbers: gray
-        values (also as RGB of three equal values), or places in a palette as in PASCAL VOC. If
-        all colors of a palette are those of `classes`, or of VOC's, in another order, its colors
-        count.
+        Whether to read the mask by the colors of `classes`. Otherwise, its pixels are numbers: gray
+        values (RGB with three equal values also works), or palette indices as in PASCAL VOC. But
+        if a palette contains the colors of `classes`, or those of VOC, in a different order, the
+        mask is read by color.
 
     Returns
     -------
@@ -35,28 +35,29 @@ def read_mask(path: str | os.PathLike, classes: Classes, colored: bool = False) 
     Raises
     ------
     OSError
-        If there is no such file, or it may not be read.
+        If the file does not exist or cannot be opened.
     ValueError
-        If it cannot be read; for a pixel of another color or number, with its place.
+        If the file cannot be read, or a pixel has an unknown color or number. The message gives
+        the position of the pixel.
     """
     return inspect_mask(path, classes, colored).labels
 
 
-# Of the values of a mask, so many are named.
+# Maximum number of mask values in a message.
 MOST_VALUES = 6
 
 
 class MaskRead(NamedTuple):
-    """A mask, and what was found in its palette.
+    """A mask, and findings about its palette.
 
     Attributes
     ----------
     labels : ndarray, shape (H, W), uint8
     reordered : bool
-        Whether numbers were expected, and the colors of the palette were taken instead.
+        Whether the mask was read by the colors of its palette, although numbers were expected.
     doubtful : bool
-        Whether the numbers were taken, though the colors that the mask uses are those of the list
-        in another order: the palette has further colors that the list lacks.
+        Whether the mask was read by number, although the colors it uses are those of the list in a
+        different order. (Its palette also has colors that the list lacks.)
     """
 
     labels: np.ndarray
@@ -67,7 +68,7 @@ class MaskRead(NamedTuple):
 def inspect_mask(
     path: str | os.PathLike, classes: Classes, colored: bool = False
 ) -> MaskRead:
-    """Read a mask as `read_mask` does, and say what was found in its palette."""
+    """Read a mask like `read_mask`, and report findings about its palette."""
     reordered = doubtful = False
     with open_image(path, ("PNG",)) as image:
         values = values_of(image)
@@ -91,7 +92,7 @@ def inspect_mask(
 
 
 def values_in(path: str | os.PathLike) -> str:
-    """Return which numbers or colors a mask holds, in words; nothing if it cannot be read."""
+    """Describe the numbers or colors in a mask; return "" if the mask cannot be read."""
     try:
         with open_image(path, ("PNG",)) as image:
             values = values_of(image)
@@ -111,7 +112,7 @@ def values_in(path: str | os.PathLike) -> str:
 def _colors(image, values):
     """Return the colors of a mask, (H, W, 3), 8 bits."""
     if values.dtype == np.uint16:
-        _expect(values % 257 == 0, values, "colors of 8 bits", "values of 16 bits ")
+        _expect(values % 257 == 0, values, "8-bit colors", "16-bit values ")
         values = (values // 257).astype(np.uint8)
         values = values if values.ndim == 3 else np.stack([values] * 3, axis=-1)
         alpha = values[..., 3:]
@@ -125,42 +126,42 @@ def _colors(image, values):
 
 def _numbers(path, image, values):
     """Return the numbers in a mask, (H, W)."""
-    if values.ndim == 3:  # the same number in each channel, and perhaps opaque alpha
+    if values.ndim == 3:  # equal channels, and perhaps an opaque alpha channel
         n_colors = 3 if values.shape[2] >= 3 else 1
         _expect_opaque(values[..., n_colors:], np.iinfo(values.dtype).max)
         colors = values[..., :n_colors]
         if (colors != colors[..., :1]).any():
             raise ValueError(
                 f"expected class numbers (gray or with a palette), got mode {image.mode}: masks "
-                "of colors need a list of classes with their colors (classes.csv with the columns "
+                "of colors need a list of classes with colors (classes.csv with the columns "
                 "name,red,green,blue)"
             )
         values = colors[..., 0]
     values = values.astype(np.int32)
     if image.mode == "L":
-        # Pillow stretches gray of 2 and 4 bits to 255: undo it.
+        # Pillow scales 2-bit and 4-bit gray values to 255: undo this.
         values //= 255 // (2 ** _bits(path) - 1)
     return values
 
 
 def _bits(path):
-    """Return the bits a channel of a PNG file, which are its 25th byte."""
+    """Return the bits per channel of a PNG file, which is its 25th byte."""
     with open(path, "rb") as file:
         return file.read(25)[24]
 
 
 def _by_palette(pixels, palette, classes):
-    """Return the labels by the palette's colors, if those used are known in another order.
+    """Return the labels by color if the used colors are known but in a different order.
 
-    Programs that save a mask anew may reorder its palette: the numbers change, the colors stay.
-    Returned as well is whether all colors of the palette are known.
+    Programs that save a mask again may reorder its palette: the numbers change, the colors do not.
+    Also return whether all colors of the palette are known.
     """
     used = np.unique(pixels)
     if used[-1] >= len(palette):
         return None, False
     shown = palette[: used[-1] + 1]
     if len(np.unique(shown, axis=0)) < len(shown):
-        return None, False  # colors that do not tell the numbers apart say nothing
+        return None, False  # ambiguous: numbers share a color
     colors = palette[used]
     if any((own[used] == colors).all() for own in (classes.palette(), voc_palette())):
         return None, False
@@ -168,8 +169,8 @@ def _by_palette(pixels, palette, classes):
     of_voc = replace(Classes.named(classes.names), ignore_color=(red, green, blue))
     doubtful = None
     for known in (classes, of_voc):
-        # Not only the colors used: else some masks of a folder with a palette of its own, which
-        # has a few of these colors, would be read by color and others by number.
+        # Checking only the used colors is not enough: if a folder has its own palette, with a few
+        # of these colors, some of its masks would be read by color and others by number.
         table = known.numbers(_without_padding(palette, used[-1])[None])[0]
         complete = len(palette) == 256 and _same_colors(palette, known.palette())
         if (table[used] >= 0).all():
@@ -180,7 +181,7 @@ def _by_palette(pixels, palette, classes):
 
 
 def _without_padding(palette, last_used):
-    """Return a palette without the color that, repeated, fills it up after the last one used."""
+    """Return a palette without the repeated color that pads it after the last used color."""
     end = len(palette)
     while end > last_used + 1 and (palette[end - 1] == palette[-1]).all():
         end -= 1

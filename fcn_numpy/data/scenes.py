@@ -1,4 +1,4 @@
-"""Toy scenes: wide images in which one end tells what the other end shows."""
+"""Toy scenes: wide images in which one end determines the class of the disc at the other."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import numpy as np
 from fcn_numpy.checks import Pair, pair, whole_number
 
 SCENE_CLASSES = ("background", "sun", "ball")
-# So wide that the stripes are further away than a tiny FCN-8s sees (its receptive field is 340
-# pixels, 170 to each side), and of a size that it takes.
+# A size that a tiny FCN-8s takes, and wide enough that the stripes are outside its receptive field
+# (340 pixels, 170 to each side).
 SCENE_SIZE = (64, 352)
 
 
@@ -24,20 +24,20 @@ def toy_scenes(
     Parameters
     ----------
     n : int
-        How many.
+        Number of images.
     size : (int, int)
-        Height, and width of at least 5 times the height.
+        Height and width; the width is at least 5 times the height.
     seed : int
     distance : int, optional
-        Pixels from the part that may hold the disc, 1.25 times as wide as high, to the stripes. By
-        default the stripes are at the other end of the image.
+        Pixels between the stripes and the part that can contain the disc, which is 1.25 times as
+        wide as it is high. By default, the stripes are at the other end of the image.
 
     Returns
     -------
     images : ndarray, shape (n, 3, H, W), float32
         RGB from 0 to 1.
     labels : ndarray, shape (n, H, W), uint8
-        Numbers in `SCENE_CLASSES`.
+        Indices into `SCENE_CLASSES`.
     """
     n = whole_number(n, "n", 0)
     h, w = pair(size, "size", 16)
@@ -53,7 +53,7 @@ def toy_scenes(
         rng = np.random.default_rng((seed, number))
         background = rng.uniform(0.3, 0.7, (3, 1, 1))
         image[...] = background + rng.normal(0, 0.05, image.shape)
-        # A square of stripes 8 pixels apart, brighter and darker by turns.
+        # Draw a square of bright and dark stripes with a period of 8 pixels.
         kind = rng.integers(1, 3)
         along = rows if SCENE_CLASSES[kind] == "sun" else columns
         stripes = 0.25 * np.sin(2 * np.pi * (along / 8 + rng.random()))

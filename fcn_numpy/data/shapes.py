@@ -11,20 +11,20 @@ from fcn_numpy.checks import Pair, pair, whole_number
 CLASSES = ("background", "circle", "square", "triangle")
 IGNORE = 255
 
-# Least distance of two colors in the RGB cube (whose diagonal is 1.73) that can be told apart
-# well through the noise.
+# Minimum distance in the RGB cube (its diagonal is 1.73) at which two colors are easy to tell apart
+# in spite of the noise.
 MIN_CONTRAST = 0.4
 NOISE = 0.15
-# Change of the background's color from one side of the image to the other.
+# Change of the background color from one side of the image to the other.
 SLOPE = 0.3
-# Part of each shape that must stay visible: with less of it nobody could tell its class.
+# Fraction of each shape that must stay visible; with less, nobody could recognize its class.
 MIN_VISIBLE = 0.6
 MAX_TRIES = 8
-# Shapes stand upright, turned by at most this angle to either side.
+# Shapes are upright, or turned by at most this angle to either side.
 MAX_TURN = np.pi / 12
 UPRIGHT = {2: 0.0, 3: np.pi / 2}  # direction of a side's normal; y points down
-# Regular polygons of the area of a circle of radius 1: sides, radius of the circle inside, and
-# the farthest point of each kind.
+# Regular polygons with the area of a circle of radius 1: number of sides, radius of the inscribed
+# circle, and distance of the farthest point, by kind.
 SIDES = {2: 4, 3: 3}
 INNER_RADIUS = {
     kind: np.sqrt(np.pi / (sides * np.tan(np.pi / sides))) for kind, sides in SIDES.items()
@@ -41,32 +41,31 @@ def toy_shapes(
     shapes: int | Pair = (2, 5),
     radius: tuple[float, float] = (0.09, 0.19),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw n images of shapes that overlap, in any color, turned any way, with noise.
+    """Draw n noisy images of overlapping shapes in random colors, slightly turned.
 
-    Image i depends on `seed` and i alone, not on n, and is the same on every machine.
+    Image i depends only on `seed` and i, not on n, and is the same on every machine.
 
     Parameters
     ----------
     n : int
-        How many images.
+        Number of images.
     size : int
         Height and width in pixels, at least 16.
     seed : int or sequence of int
-        At least 0.
+        Seed of the random numbers, at least 0.
     rim : bool
-        Whether the pixels around each shape, one wide, are labeled 255 (ignore), as PASCAL VOC
-        does.
+        Whether a one-pixel-wide rim around each shape is labeled 255 (ignore), as in PASCAL VOC.
     shapes : int or (int, int)
-        Least and largest number of shapes in an image. There are fewer where no room is left:
-        of each shape at least 60 % stay visible.
+        Smallest and largest number of shapes in an image. There are fewer if there is no room
+        left, because at least 60 % of each shape must stay visible.
     radius : (float, float)
-        Least and largest size of a shape: the radius of a circle of its area, as a fraction of
-        `size`.
+        Smallest and largest size of a shape: the radius of a circle with the same area, as a
+        fraction of `size`.
 
     Returns
     -------
     images : ndarray, shape (n, 3, size, size), float32
-        RGB from 0 to 1, in steps of 1/255 as an image file holds them.
+        RGB from 0 to 1, in steps of 1/255 as in an image file.
     labels : ndarray, shape (n, size, size), uint8
         0 background, 1 circle, 2 square, 3 triangle (`CLASSES`), 255 ignore.
 
@@ -97,25 +96,25 @@ def toy_shapes(
 def single_shapes(
     n: int, size: int = 72, seed: int | Sequence[int] = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw n images of one shape each, or none, to pre-train a classifier.
+    """Draw n images with one shape or none, to train a classifier.
 
-    At the size 72 the shapes are about as many pixels large as those of `toy_shapes` at 128, and
-    stand near the middle: a classifier that sees a window of a larger image should say what
-    is in its middle. A quarter of the images are empty: telling those apart is easy, and gives
-    a network that knows nothing yet something to begin with.
+    At size 72, the shapes have about as many pixels as those of `toy_shapes` at size 128. They are
+    near the center, because a classifier that sees a window of a larger image should name the
+    object at its center. A quarter of the images are empty: recognizing these is easy, and gives an
+    untrained network something to start with.
 
     Parameters
     ----------
     n, size : int
-        As for `toy_shapes`.
+        Number and size of the images, as for `toy_shapes`.
     seed : int or sequence of int
-        As for `toy_shapes`.
+        Seed, as for `toy_shapes`.
 
     Returns
     -------
     images : ndarray, shape (n, 3, size, size), float32
     classes : ndarray, shape (n,), uint8
-        0 background alone, 1 circle, 2 square, 3 triangle (`CLASSES`).
+        0 background only, 1 circle, 2 square, 3 triangle (`CLASSES`).
     """
     n, size, seeds = _check(n, size, seed)
     images = np.empty((n, 3, size, size), np.float32)
@@ -148,11 +147,11 @@ def _draw(
 ) -> None:
     """Fill one image and its labels with shapes of the given kinds, later ones on top.
 
-    With `middle` they stand near the middle of the image, else anywhere.
+    With `middle`, the shapes are near the center of the image; otherwise, anywhere.
     """
     size = labels.shape[0]
     colors = [rng.random(3)]
-    # A slope across the background, so that it is not known by being of one color.
+    # Vary the color of the background, so that a uniform color does not give it away.
     ramp = np.linspace(-0.5, 0.5, size)
     down, across = SLOPE * (rng.random((2, 3)) - 0.5)
     canvas = (
@@ -160,7 +159,7 @@ def _draw(
         + down[:, None, None] * ramp[:, None]
         + across[:, None, None] * ramp
     )
-    owner = np.zeros((size, size), np.uint8)  # the number of the shape that is seen, 0 for none
+    owner = np.zeros((size, size), np.uint8)  # the number of the visible shape, 0 for none
     areas, visible = np.zeros((2, len(kinds) + 1), np.int64)
     for number, kind in enumerate(kinds, 1):
         for _ in range(MAX_TRIES):
@@ -183,9 +182,9 @@ def _draw(
 
 
 def _shape(kind, radius, size, middle, rng):
-    """Return where a shape of random size, place and turn lies: a box of slices, a mask in it."""
+    """Return a shape of random size, position and turn: a box of slices, and a mask in it."""
     r = size * (radius[0] + (radius[1] - radius[0]) * rng.random())
-    # Anywhere: shapes may leave the image, with less than half of themselves.
+    # Without `middle`, less than half of a shape may extend beyond the image.
     margin = 0.35 * size if middle else 0.6 * r
     cy, cx = margin + (size - 2 * margin) * rng.random(2)
     reach = r * REACH[kind] + 2
@@ -201,7 +200,7 @@ def _shape(kind, radius, size, middle, rng):
     else:
         mask = np.ones((bottom - top, right - left), bool)
         for normal in turn + 2 * np.pi * np.arange(SIDES[kind]) / SIDES[kind]:
-            # Sines differ in their last bit from machine to machine: round it away.
+            # The last bit of a sine differs from machine to machine: round it away.
             mask &= y * round(np.sin(normal), 9) + x * round(np.cos(normal), 9) <= (
                 r * INNER_RADIUS[kind]
             )
@@ -209,7 +208,7 @@ def _shape(kind, radius, size, middle, rng):
 
 
 def _contrasting_color(colors, rng):
-    """Draw a color that can be told apart from those that are there, as well as 16 draws go."""
+    """Draw a color that contrasts with the others; take the best of 16 candidates if none does."""
     candidates = rng.random((16, 3))
     distance = np.linalg.norm(candidates[:, None] - colors, axis=2).min(axis=1)
     good = np.flatnonzero(distance >= MIN_CONTRAST)
@@ -217,7 +216,7 @@ def _contrasting_color(colors, rng):
 
 
 def _rim(mask):
-    """Cells beside the mask, in one of the eight directions, that are not in it."""
+    """Return the pixels outside the mask that are next to it, in any of eight directions."""
     rows = np.pad(mask, ((1, 1), (0, 0)))
     rows = rows[:-2] | rows[1:-1] | rows[2:]
     both = np.pad(rows, ((0, 0), (1, 1)))

@@ -1,4 +1,4 @@
-"""What was found in a folder of images and masks, and what of it is wrong or odd."""
+"""Collect findings about a folder of images and masks, and report errors and warnings."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from fcn_numpy.data.classes import VOC_CLASSES, Classes
 from fcn_numpy.data.faults import DataFaults, DataWarning, listed
 from fcn_numpy.data.shapes import IGNORE
 
-# An image of 16 bits that fills less of their range is mostly one gray for a network.
+# A 16-bit image that uses a smaller part of its range is almost uniform gray to a network.
 SMALL_RANGE = 0.1
-# Names of what is meant to be ignored more often than learned.
-VOID_NAMES = ("void", "unlabeled", "unlabeled", "ignored", "_ignore_", "__ignore__")
+# Class names that usually mean pixels to ignore, not a class to learn.
+VOID_NAMES = ("void", "unlabeled", "unlabelled", "ignored", "_ignore_", "__ignore__")
 
 
 @dataclass
 class Survey:
-    """What was found in the images and masks of a folder.
+    """The findings about the images and masks of a folder.
 
     Attributes
     ----------
     counts : ndarray, shape (256,), int64
-        Pixels of each label.
+        Number of pixels with each label.
     faults : list of str
+        Errors, in words.
     turned, several, dark, reordered, doubtful : list of str
-        Images that were turned by their EXIF orientation, files of several images, images of 16
-        bits that use little of their range, masks whose palette was in another order, and masks
-        of which that may be so.
+        Images that were turned by their EXIF orientation, files with several images, 16-bit images
+        that use a small part of their range, masks whose palette was in a different order, and
+        masks whose palette may be in a different order.
     images : dict of bytes to str
-        The name of an image with these pixels, by their checksum.
+        Name of an image, by the checksum of its pixels.
     checksum : int
-        Of all pixels and labels: it tells whether they are still the same.
+        Checksum of all pixels and labels, to detect changes.
     only_ignored : list of str
-        Masks with 255 and class 0 and nothing else.
+        Masks that contain 255 and class 0 and nothing else.
     ignored_with_others : int
-        Masks with 255 and any other class.
+        Number of masks that contain 255 and any other class.
     """
 
     counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
@@ -55,35 +56,35 @@ class Survey:
 
 
 def is_narrow(image: np.ndarray) -> bool:
-    """Return whether an image uses less than a tenth of the range of its values."""
+    """Return whether an image uses less than a tenth of its range of values."""
     return bool(np.ptp(np.percentile(image, (1, 99))) < SMALL_RANGE)
 
 
 def judge(surveys: Mapping[str, Survey], classes: Classes, colored: bool) -> None:
-    """Raise what makes labels useless, and warn of what is odd.
+    """Raise an error if the labels are unusable, and warn about possible mistakes.
 
-    Every command that reads labels asks here.
+    Every command that reads labels calls this.
 
     Parameters
     ----------
     surveys : dict of str to Survey
-        Of the parts of a folder, by what messages call them: "images to train on".
+        Surveys of the parts of a folder, by their names in messages ("images to train on").
     classes : Classes
     colored : bool
-        Whether masks are read by their colors.
+        Whether masks are read by color.
 
     Raises
     ------
     DataFaults
-        If any file has a fault; if no pixel of the first part has a class; if 255, which is
-        ignored, seems to be what objects are labeled.
+        If any file has a fault, if no pixel of the first part has a class, or if objects seem to
+        be labeled 255, which is ignored.
 
     Warns
     -----
     DataWarning
-        For classes without a pixel or with a name such as "void", images turned by EXIF, files of
-        several images, images of 16 bits that use a tenth of their range or less, and masks whose
-        palette was in another order.
+        For classes without pixels or with a name such as "void", images turned by EXIF, files with
+        several images, 16-bit images that use less than a tenth of their range, and masks whose
+        palette was in a different order.
     """
     parts = list(surveys.values())
     faults = [fault for part in parts for fault in part.faults]
@@ -110,7 +111,7 @@ def judge(surveys: Mapping[str, Survey], classes: Classes, colored: bool) -> Non
     if both:
         _warn(
             f"{len(both)} of {len(last.images)} images to score on are also trained on "
-            f"({listed(sorted(both))}): their scores say little"
+            f"({listed(sorted(both))}): their scores are not meaningful"
         )
     for where, part in surveys.items():
         absent = [name for name, n in zip(classes.names, part.counts) if not n]
@@ -118,13 +119,13 @@ def judge(surveys: Mapping[str, Survey], classes: Classes, colored: bool) -> Non
             _warn(
                 f"none of the {where} has a pixel of {listed(absent)}: does this list of classes "
                 "belong to these masks?" + (
-                    " (Without a list, a folder in PASCAL VOC's layout has the 21 of PASCAL VOC.)"
+                    " (Without a list, a folder in PASCAL VOC's layout has its 21 classes.)"
                     if classes is VOC_CLASSES else ""
                 )
             )
     void = [name for name in classes.names if name.lower() in VOID_NAMES]
     if void:
-        _warn(f"{listed(void)} is learned as a class: if it does not count, name it ignore")
+        _warn(f"{listed(void)} is learned as a class: if it should not count, name it ignore")
     turned, several, dark, reordered, doubtful = (
         [name for part in parts for name in getattr(part, what)]
         for what in ("turned", "several", "dark", "reordered", "doubtful")
@@ -132,10 +133,10 @@ def judge(surveys: Mapping[str, Survey], classes: Classes, colored: bool) -> Non
     if turned:
         _warn(
             f"turned upright by its EXIF orientation: {listed(turned)}. A mask must be drawn on "
-            "the image as it looks then; predictions.png shows whether it was"
+            "the upright image; predictions.png shows whether it was"
         )
     if several:
-        _warn(f"only the first image is read of a file that holds several: {listed(several)}")
+        _warn(f"several images in one file, of which only the first is read: {listed(several)}")
     if dark:
         _warn(
             f"less than a tenth of the 16-bit range is used by {listed(dark)}: --stretch spreads "
@@ -143,12 +144,12 @@ def judge(surveys: Mapping[str, Survey], classes: Classes, colored: bool) -> Non
         )
     if reordered:
         _warn(
-            f"read by color, because the palette is in another order than the list of classes: "
+            f"read by color, because the palette is not in the order of the list of classes: "
             f"{listed(reordered)}"
         )
     if doubtful:
         _warn(
-            f"read by number, although the colors used are those of the list in another order: "
+            f"read by number, although the colors are those of the list in a different order: "
             f"{listed(doubtful)}. If the colors are right, list them: name,red,green,blue"
         )
 
@@ -163,9 +164,9 @@ def _number_of_first(classes):
 
 def _mend(classes):
     return (
-        "if 255 is a class, say so in classes.csv (name,number in the first line, then "
-        f"{classes.names[0]},{_number_of_first(classes)} and {classes.names[1]},255); if it is to "
-        "be ignored, with a line ignore,255"
+        "if 255 is a class, list it in classes.csv (first line name,number, then "
+        f"{classes.names[0]},{_number_of_first(classes)} and {classes.names[1]},255); if it should "
+        "be ignored, add a line ignore,255"
     )
 
 

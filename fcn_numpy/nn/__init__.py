@@ -1,4 +1,4 @@
-"""The layers: forward above, and below it backward, by hand."""
+"""The layers: each has a forward method, followed by a backward method written by hand."""
 
 from fcn_numpy.nn.activation import ReLU
 from fcn_numpy.nn.concat import Concat

@@ -1,4 +1,4 @@
-"""ReLU: the rectifier."""
+"""ReLU: the rectified linear unit."""
 
 import numpy as np
 
@@ -15,14 +15,14 @@ class ReLU(Module):
     ----------
     inplace : bool
         Overwrite x with y, and in backward the gradient of y with that of x. Safe after layers that
-        return new arrays, as Conv2d does; not after Crop, Flatten, Dropout2d (eval), or before Sum.
+        return new arrays, like Conv2d; not after Crop, Flatten, Dropout2d (eval), or before Sum.
     """
 
     def __init__(self, inplace: bool = False):
         self.inplace = inplace
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return y, of the shape of x."""
+        """Return y, which has the shape of x."""
         check_array(x, "ReLU: x", (...,))
         y = x if self.inplace else np.empty(x.shape, x.dtype)
         if fast.on():

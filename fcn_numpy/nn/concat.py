@@ -1,4 +1,4 @@
-"""Concat: maps of one size, one after the other along the channels."""
+"""Concat: concatenate maps of the same size along the channels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fcn_numpy.nn.module import Module
 class Concat(Module):
     """Concatenate maps of the same size along the channels: ``y = concatenate(xs, axis=1)``.
 
-    Backward cuts the gradient at the same places.
+    Backward splits the gradient at the same places.
     """
 
     def forward(self, *xs: np.ndarray) -> np.ndarray:
@@ -35,10 +35,10 @@ class Concat(Module):
         return tuple(np.split(grad, np.cumsum(channels)[:-1], axis=1))
 
     def trace(self, *xs: FeatureMap) -> FeatureMap:
-        """Describe y, which lies where the first map lies."""
+        """Describe y, which has the position of the first map."""
         first = xs[0]
         if any(x.size != first.size for x in xs):
-            raise ValueError(f"Concat expected maps of one size, got {[x.size for x in xs]}")
+            raise ValueError(f"Concat expected maps of the same size, got {[x.size for x in xs]}")
         grid = first.grid
         for x in xs[1:]:
             grid = grid.fused(x.grid)

@@ -1,4 +1,4 @@
-"""What print(model) shows: the tree of its layers, each with its arguments."""
+"""Describe a model for print(model): the tree of its layers with their arguments."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 
 def describe(module: object, children: Iterable[tuple[str, object]]) -> str:
-    """Write out a module as a tree, a line for each layer.
+    """Describe a module as a tree, with one line for each layer.
 
-    A layer's arguments are read from the attributes of the same names. The first one is always
-    shown, the others where they differ from their defaults.
+    The arguments of a layer come from its attributes of the same names. The first argument is
+    always shown, the others only if they differ from their defaults.
 
     Parameters
     ----------
     module : Module
     children : iterable of (name, module)
-        The layers that it is made of, if any.
+        The layers of the module, if any.
 
     Returns
     -------

@@ -10,15 +10,15 @@ from fcn_numpy.nn.module import Module
 class Dropout2d(Module):
     """In train mode, set each channel of each image to zero with probability p.
 
-    ``y[n, c] = x[n, c] * keep[n, c] / (1 - p)``: what is kept is scaled up, so the mean stays the
-    same. In eval mode y = x. Neighboring cells are alike: dropping single cells would hide little.
+    ``y[n, c] = x[n, c] * keep[n, c] / (1 - p)``: the kept channels are scaled up, so the mean stays
+    the same. In eval mode y = x. Neighboring cells are alike: dropping single cells hides little.
 
     Parameters
     ----------
     p : float
         At least 0 and below 1.
     rng : numpy.random.Generator, optional
-        Draws what is dropped.
+        Draws the channels to drop.
     """
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator | None = None):
@@ -26,7 +26,7 @@ class Dropout2d(Module):
         self.rng = np.random.default_rng() if rng is None else rng
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return y, of the shape of x, (N, C, ...)."""
+        """Return y, which has the shape of x, (N, C, ...)."""
         check_array(x, "Dropout2d: x", ("N", "C", ...))
         if not self.training:
             return x

@@ -1,4 +1,4 @@
-"""Crop and Sum: cut one map to another, and fuse them."""
+"""Crop and Sum: crop one map to the size of another, and fuse them."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from fcn_numpy.nn.module import Module
 
 
 class Crop(Module):
-    """Cut a piece of the size of `like` out of x, starting at row and column `offset`.
+    """Crop x to the size of `like`, starting at row and column `offset`.
 
     ``y = x[:, :, top : top + H, left : left + W]``, a view of x. Only the size (H, W) of `like` is
     used; it gets no gradient.
@@ -37,7 +37,7 @@ class Crop(Module):
         return x[:, :, top : top + h, left : left + w]
 
     def backward(self, grad: np.ndarray) -> np.ndarray:
-        """Return the gradient of x: grad where y was cut out, zeros around it."""
+        """Return the gradient of x: grad where y was cropped out, zeros around it."""
         shape, (h, w), dtype = self._take()
         self._check_grad(grad, (*shape[:2], h, w), dtype)
         grad_x, (top, left) = np.zeros(shape, grad.dtype), self.offset
@@ -66,5 +66,5 @@ class Sum(Module):
         return grad, grad
 
     def trace(self, a: FeatureMap, b: FeatureMap) -> FeatureMap:
-        """Describe y; the two maps must lie on the same grid."""
+        """Describe y; the two maps must be on the same grid."""
         return a.fused(b)

@@ -1,4 +1,4 @@
-"""What weights start as: drawn as He proposes, bilinear, or not drawn at all."""
+"""Initial weights: random with He's scale, bilinear, or none."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SKIPPED = ContextVar("skipped", default=False)
 
 @contextmanager
 def skip_init() -> Iterator[None]:
-    """Inside a with block, weights of new layers are zeros, and no random numbers are drawn.
+    """Make the weights of new layers zeros inside a with block, without drawing random numbers.
 
-    It is for layers that start at zero, and for networks whose weights are loaded next: the
-    memory of zeros is not even touched. The block must not contain a ``yield``.
+    Use this for layers that start at zero, and for networks whose weights are loaded next: the
+    memory of the zeros is not even touched. The block must not contain a ``yield``.
 
     Examples
     --------
@@ -42,13 +42,13 @@ def he_normal(
 ) -> Parameter:
     """Make a weight with mean 0 and standard deviation ``sqrt(2 / fan_in)``.
 
-    Activations then keep their size on their way through ReLU layers.
+    Activations then keep their magnitude through ReLU layers.
 
     Parameters
     ----------
     shape : tuple of int
     fan_in : float
-        How many inputs each output sums over.
+        Number of inputs that each output sums over.
     dtype : dtype
         A floating dtype.
     rng : numpy.random.Generator, optional
@@ -59,13 +59,13 @@ def he_normal(
 
     Notes
     -----
-    He et al., "Delving Deep into Rectifiers" (2015), section 2.2.
+    See He et al., "Delving Deep into Rectifiers" (2015), section 2.2.
     """
     dtype = floating_dtype(dtype)
     if _SKIPPED.get():
         return Parameter(np.zeros(shape, dtype))
     rng = np.random.default_rng() if rng is None else rng
-    # NumPy draws these two dtypes directly; VGG16 has 134 million weights to draw.
+    # NumPy draws these two dtypes directly, which matters for VGG16's 134 million weights.
     drawn = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
     weight = rng.standard_normal(shape, dtype=drawn)
     weight *= np.sqrt(2 / fan_in)
@@ -86,7 +86,7 @@ def zero_bias(size: int, dtype: np.typing.DTypeLike = np.float32) -> Parameter:
 
     Notes
     -----
-    Long et al., section 4.3: "doubled learning rate for biases".
+    See Long et al., section 4.3: "doubled learning rate for biases".
     """
     return Parameter(np.zeros(size, floating_dtype(dtype)), lr_mult=2.0, decay_mult=0.0)
 
@@ -94,10 +94,10 @@ def zero_bias(size: int, dtype: np.typing.DTypeLike = np.float32) -> Parameter:
 def bilinear_kernel(
     kernel_size: int | Pair, dtype: np.typing.DTypeLike = np.float32
 ) -> np.ndarray:
-    """Make the kernel with which a transposed convolution interpolates bilinearly.
+    """Make the kernel that lets a transposed convolution interpolate bilinearly.
 
-    It is a tent on each axis: ``1 - |i - c| / f`` with ``f = ceil(k / 2)``, where c is the middle
-    of the kernel. To upsample by a factor f, take ``kernel_size = 2 f - f % 2`` and stride f.
+    The kernel is a tent on each axis: ``1 - |i - c| / f`` with ``f = ceil(k / 2)``, where c is the
+    center of the kernel. To upsample by a factor f, use ``kernel_size = 2 f - f % 2`` and stride f.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def bilinear_kernel(
 
     Notes
     -----
-    Long et al., section 4 ("upsampling is initialized to bilinear interpolation"). Caffe's
+    See Long et al., section 4 ("upsampling is initialized to bilinear interpolation"). Caffe's
     `bilinear` filler and pytorch-fcn's `get_upsampling_weight` give the same numbers.
 
     Examples

@@ -11,7 +11,7 @@ from fcn_numpy.nn.module import Module
 
 
 class Flatten(Module):
-    """Write the map of each image as one row: (N, C, H, W) becomes (N, C * H * W)."""
+    """Flatten the map of each image to one row: (N, C, H, W) becomes (N, C * H * W)."""
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return x of shape (N, C * H * W)."""

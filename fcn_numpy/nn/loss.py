@@ -18,8 +18,8 @@ class SoftmaxCrossEntropy(Module):
         loss = weight[k] * (log(sum over j of exp(s[j])) - s[k])
         gradient by s[j] = weight[k] * (softmax(s)[j] - (j == k))
 
-    over all pixels whose label is not `ignore_index`. The largest score is subtracted first, so
-    scores of 1e4 do no harm. The computation uses at least float32, even for float16 scores.
+    for all pixels whose label is not `ignore_index`. The largest score is subtracted first, so
+    scores of 1e4 do not overflow. The computation uses at least float32, even for float16 scores.
 
     Parameters
     ----------
@@ -29,20 +29,20 @@ class SoftmaxCrossEntropy(Module):
         "mean" divides by the number of labeled pixels or, with class weights, by the sum of their
         weights. "sum" is the unnormalized loss that the paper's "heavy learning" uses.
     weight : array_like, shape (K,), optional
-        A factor for each class.
+        Factor for the pixels of each class.
     sampling : LossSampling, optional
-        Draws the pixels that count, again in every forward in train mode. "mean" still divides by
-        all labeled pixels, so the loss and the gradient are right on average.
+        Draws the pixels that count, in each forward in train mode. "mean" still divides by the
+        number of all labeled pixels, so the loss and the gradient are correct on average.
 
     Attributes
     ----------
     total : float
-        What "mean" divided by in the last forward: the number of labeled pixels or, with class
-        weights, the sum of their weights.
+        Divisor of "mean" in the last forward: the number of labeled pixels or, with class weights,
+        the sum of their weights.
 
     Notes
     -----
-    A batch without any labeled pixel has loss 0 and gradient 0. Long et al., section 4.
+    A batch without labeled pixels has loss 0 and gradient 0. See Long et al., section 4.
 
     Examples
     --------
@@ -110,10 +110,10 @@ class SoftmaxCrossEntropy(Module):
         ----------
         scores : ndarray, shape (N, K, ...), floating
         labels : ndarray, shape (N, ...), integer
-            From 0 to K - 1, or `ignore_index`.
+            Classes from 0 to K - 1, or `ignore_index`.
         """
         counted = self._check(scores, labels)
-        # An ignored label may be outside of 0..K-1. Any class will do, since its factor is 0.
+        # An ignored label may be outside 0..K-1. Any class will do, because its factor is 0.
         index = np.where(counted, labels, 0).astype(np.intp)[:, None]
         factor = counted.astype(np.float64)
         if self.weight is not None:
@@ -141,7 +141,7 @@ class SoftmaxCrossEntropy(Module):
         return np.result_type(scores.dtype, np.float32)
 
     def backward(self, grad: float = 1.0) -> np.ndarray:
-        """Return the gradient of the scores, times the gradient of the loss, if one is given."""
+        """Return the gradient of the scores, times the gradient of the loss if one is given."""
         softmax, index, factor, dtype = self._take()
         classes = np.arange(softmax.shape[1]).reshape(-1, *(1,) * (softmax.ndim - 2))
         softmax -= index == classes

@@ -21,12 +21,12 @@ class Module:
 
     A layer defines ``forward``, ``backward`` and ``trace``. trace is forward for descriptions: it
     takes the input's `fcn_numpy.geometry.FeatureMap` and returns the output's. A network needs no
-    trace: its forward is made of layer calls. backward belongs to the latest forward. If x is
-    changed in place between the two, gradients are wrong, and unlike in PyTorch nothing notices.
+    trace, because its forward calls layers. backward belongs to the latest forward. If x changes
+    in place between the two, gradients are wrong; unlike PyTorch, this package does not notice.
 
     Attributes that are Parameters or Modules are found in the order in which they were set. Their
     names are those in `state_dict`, with dots between levels. Modules whose names begin with an
-    underscore are left out: a network may keep its layers there in the order in which they run.
+    underscore are left out: a network can keep its layers there in the order in which they run.
     """
 
     training = True

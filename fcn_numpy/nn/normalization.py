@@ -51,7 +51,7 @@ class LocalResponseNorm(Module):
         self.alpha, self.beta, self.k = float(alpha), float(beta), float(k)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return y, of the shape of x, (N, C, H, W)."""
+        """Return y, which has the shape of x, (N, C, H, W)."""
         check_array(x, "LocalResponseNorm: x", ("N", "C", "H", "W"))
         s = self.k + self.alpha / self.size * self._sum(x * x, self.size // 2)
         y = x * s**-self.beta
@@ -61,17 +61,17 @@ class LocalResponseNorm(Module):
     def backward(self, grad: np.ndarray) -> np.ndarray:
         """Return the gradient of x.
 
-        x[c] is part of y[c], and of s[d] for each channel d nearby: ``s[c]**-beta * grad[c] -
+        x[c] contributes to y[c], and to s[d] for each nearby channel d: ``s[c]**-beta * grad[c] -
         2 alpha beta / size * x[c] * (sum of grad[d] * y[d] / s[d])``.
         """
         x, s, y = self._take()
         self._check_grad(grad, x.shape, x.dtype)
-        # The channels d whose sums contain c lie around c with the two sides exchanged.
+        # The channels d whose sums contain c are those around c with the two sides exchanged.
         through_s = self._sum(grad * y / s, (self.size - 1) // 2)
         return grad * s**-self.beta - 2 * self.alpha * self.beta / self.size * x * through_s
 
     def _sum(self, x: np.ndarray, before: int) -> np.ndarray:
-        """Sum `size` channels for each channel, from `before` channels before it."""
+        """Sum `size` channels for each channel, starting `before` channels before it."""
         n, c, h, w = x.shape
         padded = np.zeros((n, c + self.size - 1, h, w), x.dtype)
         padded[:, before : before + c] = x

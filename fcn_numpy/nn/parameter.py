@@ -26,8 +26,8 @@ class Parameter:
         self.data = data
         self.lr_mult = lr_mult
         self.decay_mult = decay_mult
-        self._grad = np.zeros(data.shape, data.dtype)  # not touched until it is needed
-        self._is_zero = True  # whatever _grad holds: zeros are written on the first read
+        self._grad = np.zeros(data.shape, data.dtype)  # memory is not touched until needed
+        self._is_zero = True  # whatever _grad contains: the first read writes zeros
 
     @property
     def grad(self) -> np.ndarray:  # noqa: D102
@@ -38,14 +38,14 @@ class Parameter:
 
     @grad.setter
     def grad(self, value: np.ndarray) -> None:
-        if value is not self._grad:  # it is, after ``parameter.grad /= 2``
-            # A copy: later gradients are computed into it.
+        if value is not self._grad:  # they are the same after ``parameter.grad /= 2``
+            # Copy, because later gradients are computed into this array.
             self._grad = np.array(value, self.data.dtype, order="C")
         self._is_zero = False
 
     @property
     def buffer(self) -> np.ndarray | None:
-        """Where the first gradient after zero_grad can be computed without a copy, or None."""
+        """Array for computing the first gradient after zero_grad without a copy, or None."""
         return self._grad if self._is_zero else None
 
     def add_grad(self, value: np.ndarray) -> None:

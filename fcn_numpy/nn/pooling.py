@@ -11,20 +11,20 @@ from fcn_numpy.nn.windowed import Windowed
 class MaxPool2d(Windowed):
     """Maximum over windows: ``y[n, c, i, j] = max over a, b of x[n, c, i s - p + a d, ...]``.
 
-    The gradient goes to the cell that won, or to the first of equals in reading order.
+    The gradient goes to the cell with the maximum, or to the first such cell in reading order.
     Padding never wins. Sizes and ties follow torch.nn.MaxPool2d.
 
     Parameters
     ----------
     kernel_size : int or pair of int
     stride : int or pair of int, optional
-        The kernel's size if not given.
+        By default, the kernel size.
     padding : int or pair of int
-        At most half the kernel's size.
+        At most half the kernel size.
     ceil_mode : bool
-        Keep windows that lie only partly in the map, as the published FCNs do.
+        Keep windows that are only partly inside the map, like the published FCNs.
     dilation : int or pair of int
-        Above 1, a window may see nothing but padding; its maximum is then -inf.
+        If above 1, a window may contain only padding; its maximum is then -inf.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""AdaptiveAvgPool2d and BilinearResize: resizing a map by a matrix on each axis."""
+"""AdaptiveAvgPool2d and BilinearResize: resize a map with a matrix on each axis."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from fcn_numpy.nn.module import Module
 
 
 def averaging_matrix(size: int, bins: int) -> np.ndarray:
-    """Average a row of cells in bins: row i is ``1 / length`` on the cells of bin i.
+    """Make the matrix that averages a row of cells in bins: row i is ``1 / length`` on bin i.
 
-    Bin i reaches from ``floor(i size / bins)`` up to, but not including,
-    ``ceil((i + 1) size / bins)``. Where `bins` does not divide `size`, neighbors share a cell.
+    Bin i extends from ``floor(i size / bins)`` up to, but not including,
+    ``ceil((i + 1) size / bins)``. If `bins` does not divide `size`, neighboring bins share a cell.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def averaging_matrix(size: int, bins: int) -> np.ndarray:
 
     Notes
     -----
-    The edges of torch.nn.AdaptiveAvgPool2d.
+    The edges are those of torch.nn.AdaptiveAvgPool2d.
     """
     matrix = np.zeros((bins, size))
     for i in range(bins):
@@ -35,12 +35,12 @@ def averaging_matrix(size: int, bins: int) -> np.ndarray:
 
 
 def interpolation_matrix(size: int, new_size: int, align_corners: bool) -> np.ndarray:
-    """Interpolate linearly between the cells of a row: row i has one or two weights that sum to 1.
+    """Make the matrix that interpolates a row linearly: one or two weights per row, with sum 1.
 
-    Cell i of the result lies at ``(i + 1/2) size / new_size - 1/2`` of the old row, as if cells
-    were areas and both rows equally long; or, with `align_corners`, at
-    ``i (size - 1) / (new_size - 1)``, so that the first and last cells coincide. Positions
-    outside of the old row take its outermost cell.
+    Cell i of the result is at position ``(i + 1/2) size / new_size - 1/2`` of the old row, as if
+    cells were areas and both rows had the same length. With `align_corners`, it is at
+    ``i (size - 1) / (new_size - 1)``, so the first and last cells coincide. Positions outside the
+    old row use its outermost cell.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def interpolation_matrix(size: int, new_size: int, align_corners: bool) -> np.nd
 
     Notes
     -----
-    The positions of torch.nn.functional.interpolate.
+    The positions are those of torch.nn.functional.interpolate.
     """
     i = np.arange(new_size)
     if align_corners:
@@ -69,7 +69,7 @@ def interpolation_matrix(size: int, new_size: int, align_corners: bool) -> np.nd
 
 
 class _Resize(Module):
-    """A map times a matrix on each axis: ``y = R x Sᵀ``, backward ``Rᵀ grad S``.
+    """Multiply a map by a matrix on each axis: ``y = R x Sᵀ``, backward ``Rᵀ grad S``.
 
     Subclasses define `_matrix`.
     """
@@ -96,7 +96,7 @@ class _Resize(Module):
 
 
 class AdaptiveAvgPool2d(_Resize):
-    """Averages over a fixed number of bins, whatever the size of the map.
+    """Average a map over a fixed number of bins, whatever the size of the map.
 
     ``y[n, c, i, j]`` is the mean of x over bin i of the rows and bin j of the columns (see
     `averaging_matrix`).
@@ -104,12 +104,12 @@ class AdaptiveAvgPool2d(_Resize):
     Parameters
     ----------
     output_size : int or pair of int
-        Bins on each axis, height first. There may be more bins than cells.
+        Number of bins on each axis, height first. There may be more bins than cells.
 
     Notes
     -----
-    Sizes and edges as torch.nn.AdaptiveAvgPool2d. Zhao et al., "Pyramid Scene Parsing Network"
-    (2016), pools so to 1, 2, 3 and 6 bins.
+    Sizes and edges are those of torch.nn.AdaptiveAvgPool2d. Zhao et al., "Pyramid Scene Parsing
+    Network" (2016), pool to 1, 2, 3 and 6 bins.
     """
 
     def __init__(self, output_size: int | Pair):
@@ -129,10 +129,11 @@ class AdaptiveAvgPool2d(_Resize):
 
 
 class BilinearResize(_Resize):
-    """Bilinear interpolation to the size of another map.
+    """Interpolate a map bilinearly to the size of another map.
 
-    Linear on each axis (see `interpolation_matrix`). A fixed layer, with nothing to learn; the
-    gradient is spread with the same weights. Downwards it skips cells; nothing is averaged.
+    The interpolation is linear on each axis (see `interpolation_matrix`). The layer is fixed, and
+    backward spreads the gradient with the same weights. Downsampling skips cells; it does not
+    average.
 
     Parameters
     ----------
@@ -141,7 +142,7 @@ class BilinearResize(_Resize):
 
     Notes
     -----
-    As torch.nn.functional.interpolate with mode "bilinear".
+    The same as torch.nn.functional.interpolate with mode "bilinear".
     """
 
     def __init__(self, align_corners: bool = False):
@@ -151,7 +152,7 @@ class BilinearResize(_Resize):
         return interpolation_matrix(size, new_size, self.align_corners)
 
     def forward(self, x: np.ndarray, like: np.ndarray) -> np.ndarray:
-        """Return y of shape (N, C, *like.shape[2:]); `like` only gives a size."""
+        """Return y of shape (N, C, *like.shape[2:]); `like` only provides a size."""
         check_array(x, "BilinearResize: x", ("N", "C", "H", "W"))
         check_array(like, "BilinearResize: like", ("N", "C", "H", "W"))
         return self._resized(x, like.shape[2:])

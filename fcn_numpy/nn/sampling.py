@@ -1,4 +1,4 @@
-"""LossSampling: the loss of some pixels only, drawn at random."""
+"""LossSampling: keep the loss of a random subset of pixels."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from fcn_numpy.nn.module import Module
 class LossSampling(Module):
     """In train mode, keep the loss of each pixel with probability p, and divide it by p.
 
-    ``y = x * keep / p``, where x is the factor of a pixel's loss. Averaged over all masks, this is
-    the loss of the whole image, and likewise for the gradient. In eval mode, and with p = 1
-    (whole-image training), y = x and nothing is drawn.
+    ``y = x * keep / p``, where x is the factor of a pixel's loss. Averaged over all masks, the loss
+    and the gradient are those of the whole image. In eval mode, and with p = 1 (whole-image
+    training), y = x and nothing is drawn.
 
-    Training on patches draws some of the losses of an image. If each patch is the receptive field
+    Training on patches also samples the losses of an image. If each patch is the receptive field
     of one output cell, the gradient equals that of the whole image with all other cells masked.
-    Patches only cost more, because overlapping ones compute the same inner cells again. Use it as
-    ``SoftmaxCrossEntropy(sampling=LossSampling(0.5))``.
+    Patches only cost more, because overlapping patches compute the same inner cells again. Use the
+    layer as ``SoftmaxCrossEntropy(sampling=LossSampling(0.5))``.
 
     Parameters
     ----------
     p : float
         Above 0, at most 1.
     rng : numpy.random.Generator, optional
-        Draws which pixels are kept, a new mask in each forward.
+        Draws the pixels to keep, with a new mask in each forward.
 
     Notes
     -----
-    Long et al., section 3.4, "Patchwise training is loss sampling", and figure 5. There,
-    batches grow by 1 / p, so that as many pixels count in a step as without sampling. It has no
-    backward, because it changes factors, not anything that is learned.
+    See Long et al., section 3.4, "Patchwise training is loss sampling", and figure 5. There,
+    batches grow by 1 / p, so that as many pixels count in a step as without sampling. The layer has
+    no backward, because it changes factors, not anything that is learned.
     """
 
     def __init__(self, p: float, rng: np.random.Generator | None = None):
@@ -41,7 +41,7 @@ class LossSampling(Module):
         self.rng = np.random.default_rng() if rng is None else rng
 
     def forward(self, factor: np.ndarray) -> np.ndarray:
-        """Return the factors of the losses that are kept, divided by p; 0 for the others."""
+        """Return the factors of the kept losses, divided by p; 0 for the others."""
         if not self.training or self.p == 1:
             return factor
         keep = self.rng.random(factor.shape) < self.p

@@ -10,7 +10,7 @@ from fcn_numpy.nn.module import Module
 
 
 class Scale(Module):
-    """``y = factor * x`` with a fixed factor, as FCN-8s-at-once has it before its skips' scores.
+    """Multiply by a fixed factor: ``y = factor * x``, as in the skips of FCN-8s-at-once.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class Scale(Module):
         self.factor = float(factor)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return factor * x, of the dtype of x."""
+        """Return factor * x, with the dtype of x."""
         check_array(x, "Scale: x", (...,))
         self._save(x.shape, x.dtype)
         return x * x.dtype.type(self.factor)

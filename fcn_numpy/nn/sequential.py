@@ -1,4 +1,4 @@
-"""Sequential: layers in a row."""
+"""Sequential: layers that run one after the other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fcn_numpy.nn.module import Module
 
 
 class Sequential(Module):
-    """Layers that run one after the other, named "0", "1", ...; backward runs them in reverse.
+    """Run layers one after the other, named "0", "1", ...; backward runs them in reverse.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Loading a state_dict: all of it or nothing, and a report of what did not match."""
+"""Load a state_dict, completely or not at all, and report the names that did not match."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def load_state(
     model: str, own: Mapping[str, Parameter], state: Mapping[str, np.ndarray],
     strict: bool = True, assign: bool = False,
 ) -> LoadReport:
-    """Copy values into the parameters of a module, cast to their dtype. All or nothing.
+    """Copy values into the parameters of a module, cast to their dtype, completely or not at all.
 
     Parameters
     ----------
     model : str
-        What errors call it.
+        Name of the module in errors.
     own : dict of str to Parameter
-        Its parameters, by name.
+        Parameters of the module, by name.
     state : dict of str to ndarray
         Values under the names of `Module.state_dict`.
     strict : bool
@@ -55,8 +55,8 @@ def load_state(
     Raises
     ------
     ValueError
-        With `strict`, for missing or unexpected names; in any case for a wrong shape, for a
-        masked array, or for values that are not numbers. In that case nothing has changed.
+        If a shape is wrong, an array is masked, values are not numbers, or (with `strict`) names
+        are missing or unexpected. In this case nothing changes.
     """
     report = LoadReport(
         [name for name in own if name not in state], [name for name in state if name not in own]

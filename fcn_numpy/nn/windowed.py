@@ -1,4 +1,4 @@
-"""Windowed: what layers that slide a window have in common."""
+"""Windowed: the base class of layers that slide a window."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Windowed(Module):
     Parameters
     ----------
     kernel_size, stride, padding, dilation : int or pair of int
-        Height first; kept as pairs under the same names.
+        Height first; stored as pairs under the same names.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Training in the stages of the paper: settings, images, gradients, the loop, evaluation."""
+"""Train networks in the stages of the paper: settings, images, gradients, loop, evaluation."""
 
 from fcn_numpy.training.class_weights import balanced_class_weights
 from fcn_numpy.training.evaluation import evaluate, example_predictions

@@ -18,28 +18,28 @@ from fcn_numpy.training.stages import STAGES, Stage
 
 CHECKPOINT = "checkpoint.npz"
 
-# Number of the stage, step from 1, learning rate, loss.
+# Stage number, step (counted from 1), learning rate, loss.
 Row = tuple[float, float, float, float]
 
 
 @dataclass
 class Checkpoint:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes
     ----------
     run : int
-        The identity of the run that it belongs to.
+        Identity of the run that the checkpoint belongs to.
     finished : int
         Number of finished stages.
     history : list of (float, float, float, float)
-        Number of the stage, step, learning rate and loss of each step done.
+        Stage number, step, learning rate and loss of every completed step.
     step : int
-        Steps done in the stage that is not finished; 0 between two stages.
+        Steps completed in the unfinished stage; 0 between two stages.
     weights : dict of str to ndarray
-        Of that stage's network.
+        Weights of that stage's network.
     velocities : list of ndarray
-        Of its optimizer.
+        Velocities of that stage's optimizer.
     """
 
     run: int
@@ -50,19 +50,19 @@ class Checkpoint:
     velocities: Sequence[np.ndarray] = ()
 
     def restore(self, model: Network, optimizer: SGD, path: Path) -> None:
-        """Load weights and velocities.
+        """Load the weights and velocities into a network and its optimizer.
 
         Parameters
         ----------
         model : Classifier or FCN
         optimizer : SGD
         path : path
-            The checkpoint's file, which errors name.
+            The checkpoint file, named in error messages.
 
         Raises
         ------
         ValueError
-            If they are those of another network.
+            If the weights or velocities belong to another network.
         """
         with errors_name(path):
             model.load_state_dict(self.weights)
@@ -70,8 +70,9 @@ class Checkpoint:
             expected = [v.shape for v in optimizer.velocities]
             if shapes != expected:
                 raise ValueError(
-                    f"velocity: expected {len(expected)} arrays of the shapes of the parameters, "
-                    f"got {len(shapes)}" + (" of others" if len(shapes) == len(expected) else "")
+                    f"velocity: expected {len(expected)} arrays with the shapes of the "
+                    f"parameters, got {len(shapes)}"
+                    + (" with other shapes" if len(shapes) == len(expected) else "")
                 )
         for own, value in zip(optimizer.velocities, self.velocities):
             own[...] = value
@@ -100,19 +101,19 @@ def read_checkpoint(
     out : path-like
         Folder of the run.
     stages : sequence of Stage
-        The run's stages.
+        Stages of the run.
     run : int
-        Its identity.
+        Identity of the run.
 
     Returns
     -------
     Checkpoint
-        The very beginning, if there is no such file.
+        The state before the first step if the file does not exist.
 
     Raises
     ------
     ValueError
-        If it is damaged, or belongs to another run. The message names the file and the array.
+        If the file is damaged or belongs to another run. The message names the file and the array.
     """
     path = Path(out) / CHECKPOINT
     if not path.exists():
@@ -129,7 +130,7 @@ def read_checkpoint(
             state = "missing" if name in expected else "unexpected"
             raise ValueError(f"{shown(name)} is {state}")
         if arrays["run"].shape != () or arrays["run"] != run:
-            raise ValueError("it belongs to another run than config.json")
+            raise ValueError("it does not belong to the same run as config.json")
         finished = _number(arrays["finished"], "finished", len(stages))
         steps = stages[finished].steps if finished < len(stages) else 1
         step = _number(arrays["step"], "step", steps - 1)
@@ -156,7 +157,7 @@ def _history(rows, stages, finished, step):
     expected = [(stage.number, n + 1) for stage, steps in done for n in range(steps)]
     if rows.dtype != np.float64 or rows.shape != (len(expected), 4):
         raise ValueError(
-            f"history: expected float64 of shape ({len(expected)}, 4), a row for each step done, "
+            f"history: expected float64 of shape ({len(expected)}, 4), one row per step, "
             f"got {rows.dtype} {rows.shape}"
         )
     right = (rows[:, :2] == np.reshape(expected, (-1, 2))).all(axis=1)
@@ -165,7 +166,7 @@ def _history(rows, stages, finished, step):
         number = int(np.argmin(right))
         stage, n = expected[number]
         raise ValueError(
-            f"history: expected finite numbers of {STAGES[stage]}, step {n}, in row {number}, got "
+            f"history: expected finite numbers for {STAGES[stage]}, step {n}, in row {number}, got "
             f"{shown(rows[number].tolist(), 100)}"
         )
     return [tuple(row) for row in rows.tolist()]

@@ -1,4 +1,4 @@
-"""Weights of classes in the loss, so that rare classes count as much as frequent ones."""
+"""Class weights for the loss, which make rare classes count as much as frequent ones."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 
 
 def balanced_class_weights(counts: np.ndarray) -> tuple[float, ...]:
-    """Return class weights by median frequency balancing.
+    """Compute class weights by median frequency balancing.
 
     For a class k with n[k] pixels::
 
         weight[k] = median(n) / n[k]
 
-    where the median is over the classes that occur. Each of these then has the same total weight,
-    n[k] * weight[k]. A class that does not occur has weight 1.
+    where the median is taken over the classes that occur. All these classes then have the same
+    total weight, n[k] * weight[k]. A class that does not occur has weight 1.
 
     Parameters
     ----------
@@ -23,17 +23,18 @@ def balanced_class_weights(counts: np.ndarray) -> tuple[float, ...]:
     Returns
     -------
     tuple of float
-        For `Stage.class_weights` or `fcn_numpy.nn.SoftmaxCrossEntropy`.
+        Weights for `Stage.class_weights` or `fcn_numpy.nn.SoftmaxCrossEntropy`.
 
     Raises
     ------
     ValueError
-        If counts are not numbers of at least 0, or all are 0.
+        If a count is negative or not a number, or all counts are 0.
 
     Notes
     -----
-    Eigen and Fergus (2015), section 4.3; there the frequency of a class is its share of the pixels
-    of the images in which it occurs. Long et al. found balancing unnecessary (section 4.3).
+    The method is from Eigen and Fergus (2015), section 4.3. They define the frequency of a class as
+    its share of the pixels in the images where it occurs. Long et al. found balancing unnecessary
+    (section 4.3).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Scores and example predictions of the networks of a run."""
+"""Score the networks of a run, and make example predictions."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def evaluate(
     out : path-like
         Folder of the run.
     n : int, optional
-        Number of images; by default that of the run's settings, for a folder all of them.
+        Number of images. By default, the number in the run's settings, or all images of a folder.
     seed : int, optional
-        Decides which toy images, 0 by default. No seed gives images that were trained on.
+        Seed of the toy images, 0 by default. No seed produces images that were trained on.
     report : callable
-        Called with what is done ("checking", "scoring fcn8s") and the number of images done.
+        Called with the current task ("checking", "scoring fcn8s") and the number of images done.
 
     Returns
     -------
@@ -45,8 +45,8 @@ def evaluate(
     Raises
     ------
     ValueError
-        If there is no run, a file of it is missing or damaged, or a seed is given for the images
-        of a folder.
+        If there is no run, if one of its files is missing or damaged, or if a seed is given for
+        the images of a folder.
     DataFaults
         If an image or a mask cannot be read.
     """
@@ -55,10 +55,10 @@ def evaluate(
     if data is not None and seed is not None:
         raise ValueError("expected no seed: the held-out images of a folder are fixed")
     for name in settings.segmenters:
-        load_fcn(out, name, settings, len(classes_of(data)))  # all are there, and not damaged
+        load_fcn(out, name, settings, len(classes_of(data)))  # every file is there and intact
     if data is not None:
         images = data.test.subset(range(len(data.test))[:n])
-        # Whether their labels are of use was asked when the run began, of all images.
+        # The run checked when it began whether the labels of all images are usable.
         survey = images.survey(functools.partial(report, "checking"))
         if survey.faults:
             raise DataFaults(survey.faults)
@@ -78,11 +78,11 @@ def score_networks(
     out : path
         Folder of the run.
     names : sequence of str
-        Their stages.
+        Stages of the networks.
     n : int or None
         Number of images, as for `SerialGradients.confusion_matrix`.
     seed : int
-        Decides which toy images.
+        Seed of the toy images.
     report : callable
         See `evaluate`.
 

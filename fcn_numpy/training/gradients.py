@@ -1,4 +1,4 @@
-"""The gradient of a batch, computed in one process or in several that split the batch."""
+"""Compute the gradient of a batch, in one process or in several that split the batch."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from fcn_numpy.training.settings import Settings
 from fcn_numpy.training.stages import Stage
 from fcn_numpy.training.workers import make_pool
 
-# Number of processes that split a batch, whatever the number of cores: so a run gives the same
-# result to the bit on machines with any number of cores.
+# Number of processes that split a batch. It does not depend on the number of cores, so a run gives
+# bitwise the same result whatever the number of cores.
 PARTS = 2
-# Images between two reports of how far scoring is.
+# Number of images between two progress reports of scoring.
 SCORED_AT_ONCE = 4
 
 
 def gradients_for(
     settings: Settings, data: OwnData | None = None
 ) -> SerialGradients | ParallelGradients:
-    """Return what computes the gradients of a run, to be used in a ``with`` block."""
+    """Return the object that computes the gradients of a run; use it in a ``with`` block."""
     if BACKBONES[settings.backbone].splits_batches:
         return ParallelGradients(settings, data)
     return SerialGradients(settings, data)
 
 
 class PartGradients:
-    """Computes losses and gradients of one part of each batch.
+    """Computes the losses and gradients of one part of every batch.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ class PartGradients:
     def compute(self, step: int) -> tuple[float, float] | None:
         """Set the model's gradients to those of this part of a step's batch.
 
-        Gradients and loss are sums over labeled pixels. The sums of all parts add up to those of
-        the batch, whichever pixels are ignored, and one division gives the mean.
+        The gradients and the loss are sums over labeled pixels. The sums of all parts add up to
+        the sums of the batch, whichever pixels are ignored. One division then gives the mean.
 
         Parameters
         ----------
@@ -75,15 +75,16 @@ class PartGradients:
         Returns
         -------
         (float, float) or None
-            The loss, and the sum of the labeled pixels' class weights, their number without
-            class weights. None if no image of the batch belongs to this part.
+            The loss, and the sum of the class weights of the labeled pixels (the number of
+            labeled pixels if there are no class weights). None if no image of the batch belongs
+            to this part.
         """
         stage, model, loss_of = self.stage, self.model, self.loss_of
         size = self.part.size(stage.batch, step)
         if not size:
             return None
-        # All random numbers of a step follow from its number, so a checkpoint need not store the
-        # state of a generator.
+        # The number of a step determines all its random numbers, so a checkpoint does not need
+        # to store the state of a generator.
         rng = np.random.default_rng(
             stream("step", self.settings.seed, stage.number, step, self.part.number)
         )
@@ -102,12 +103,12 @@ class PartGradients:
         return loss, loss_of.total
 
     def begin_scoring(self, out: Path, name: str, n: int | None, seed: int) -> None:
-        """Prepare for scoring a trained network on this part of the held-out images."""
+        """Prepare to score a trained network on this part of the held-out images."""
         model = load_fcn(out, name, self.settings, self.n_class)
         self.scores = self._scores(model, self.images.held_out(n, seed))
 
     def score_some(self) -> tuple[np.ndarray, int]:
-        """Return the confusion matrix of the next few images, and how many they were."""
+        """Return the confusion matrix and the number of the next few images."""
         return next(self.scores)
 
     @staticmethod
@@ -148,7 +149,7 @@ class SerialGradients:
         assert sums is not None  # the whole batch has images
         loss, total = sums
         divisor = gradient_divisor(self._stage, total)
-        if divisor != 1:  # dividing VGG16's gradients by 1 would pass over 540 MB
+        if divisor != 1:  # dividing VGG16's gradients by 1 would touch 540 MB for nothing
             for p in self._model.parameters():
                 p.grad /= divisor
         return loss / (total or 1.0)
@@ -168,9 +169,9 @@ class SerialGradients:
         n : int or None
             Number of images; None for all images of a folder, or `Settings.n_test` toy images.
         seed : int
-            Decides which toy images.
+            Seed of the toy images.
         report : callable
-            Called now and then with the number of images done.
+            Called from time to time with the number of images done.
 
         Returns
         -------
@@ -181,7 +182,7 @@ class SerialGradients:
 
 
 class ParallelGradients:
-    """Computes the gradients of each batch in several processes, a part of the batch in each.
+    """Computes the gradients of every batch in several processes, one for each part of the batch.
 
     Parameters
     ----------
@@ -232,7 +233,7 @@ class ParallelGradients:
 def _sum_of(
     score_some: Callable[[], list[tuple[np.ndarray, int]]], report: Callable[[int], None]
 ) -> np.ndarray:
-    """Add up confusion matrices until no image is left."""
+    """Sum confusion matrices until no images are left."""
     parts, done = [], 0
     while True:
         matrices, counts = zip(*score_some())
@@ -244,13 +245,13 @@ def _sum_of(
 
 
 def gradient_divisor(stage: Stage, total: float) -> float:
-    """Return the divisor of a gradient that was summed over pixels of a total weight."""
+    """Return the divisor for a gradient that is summed over pixels of this total weight."""
     return 1.0 if stage.reduction == "sum" else total or 1.0
 
 
 @dataclass(frozen=True)
 class PartJob:
-    """What a worker is started with: the arguments of `PartGradients`, and the algorithm."""
+    """What a worker starts with: the arguments of `PartGradients`, and the algorithm."""
 
     settings: Settings
     data: OwnData | None
@@ -264,7 +265,7 @@ class PartJob:
 
 
 class PartWorker:
-    """Runs in a worker: `PartGradients` with a copy of the model, updated in each step.
+    """Runs `PartGradients` in a worker, on a copy of the model that is updated in every step.
 
     Parameters
     ----------
@@ -281,18 +282,18 @@ class PartWorker:
         self.gradients.begin(stage, model)
 
     def compute(self, step: int, values: np.ndarray) -> tuple[float, float, np.ndarray] | None:
-        """Return loss, total weight and gradient of this part for these parameter values."""
+        """Return the loss, total weight and gradient of this part for these parameter values."""
         parameters = list(self.gradients.model.parameters())
         _unpack(values, [p.data for p in parameters])
         sums = self.gradients.compute(step)
         return None if sums is None else (*sums, _packed([p.grad for p in parameters]))
 
     def begin_scoring(self, out: Path, name: str, n: int | None, seed: int) -> None:
-        """Prepare for scoring a trained network, as `PartGradients.begin_scoring`."""
+        """Prepare to score a trained network, like `PartGradients.begin_scoring`."""
         self.gradients.begin_scoring(out, name, n, seed)
 
     def score_some(self) -> tuple[np.ndarray, int]:
-        """Return `PartGradients.score_some`."""
+        """Return the result of `PartGradients.score_some`."""
         return self.gradients.score_some()
 
 

@@ -1,4 +1,4 @@
-"""The images of a run: toy images, or those of a folder."""
+"""The images of a run: toy images, or images of a folder."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from fcn_numpy.training.part import Part
 from fcn_numpy.training.settings import Settings
 
 TEST_SIZE = 128
-# How much memory each process uses to keep images of a folder, in bytes.
+# Memory in which each process keeps images of a folder, in bytes.
 LOADED_BYTES = 500_000_000
 
 Batch = tuple[np.ndarray, np.ndarray]
 
 
 class ToyImages:
-    """Toy shapes; each part of the batch draws from toy shapes of its own.
+    """Toy shapes; each part of the batch draws from its own toy shapes.
 
     Parameters
     ----------
@@ -38,13 +38,13 @@ class ToyImages:
 
     @functools.cached_property
     def single(self) -> Batch:
-        """Images of one shape each, and its class."""
+        """Images that show one shape each, and the class of each shape."""
         n = -(-self.settings.n_single // self.part.count)
         return single_shapes(n, self.settings.single_size, self._seed("single shapes"))
 
     @functools.cached_property
     def whole(self) -> Batch:
-        """Images of several shapes, and the class of each pixel."""
+        """Images that show several shapes, and the class of each pixel."""
         n = -(-self.settings.n_train // self.part.count)
         seed = self._seed("training shapes")
         return toy_shapes(n, self.settings.fixed_size, seed, rim=self.settings.rim)
@@ -71,7 +71,7 @@ class ToyImages:
         return x, y
 
     def held_out(self, n: int | None, seed: int) -> Iterator[Batch]:
-        """Yield this part of n held-out images, by default `n_test`, with each pixel's class."""
+        """Yield this part of n held-out images (default `n_test`) with the class of each pixel."""
         n = self.settings.n_test if n is None else n
         seeds = stream("held-out shapes", seed)
         images, labels = toy_shapes(n, TEST_SIZE, seeds, rim=self.settings.rim)
@@ -105,7 +105,7 @@ class FolderImages:
         return image, labels
 
     def windows(self, size: int, rng: np.random.Generator) -> Batch:
-        """Draw windows for the classifier, and the class at the center of each."""
+        """Draw windows for the classifier, and the class at the center of each window."""
         drawn = []
         for index in rng.integers(len(self.train), size=size):
             image, labels = self._read(int(index))
@@ -115,7 +115,7 @@ class FolderImages:
         return np.stack(images), np.array(classes, np.uint8)
 
     def batch(self, size: int, rng: np.random.Generator, model: FCN) -> Batch:
-        """Draw images for an FCN, extended to one size that it takes, and their labels."""
+        """Draw images and labels for an FCN, extended to one size that the FCN accepts."""
         drawn = []
         for index in rng.integers(len(self.train), size=size):
             image, labels = self._read(int(index))
@@ -130,7 +130,7 @@ class FolderImages:
         return self.settings.flip and rng.random() < 0.5
 
     def held_out(self, n: int | None, seed: int) -> Iterator[Batch]:
-        """Yield this part of the first n held-out images, by default all; they need no seed."""
+        """Yield this part of the first n held-out images (default all); the seed has no effect."""
         for index in range(len(self.test))[:n][self.part.items]:
             yield self.test[index]
 
@@ -146,7 +146,7 @@ def _stacked(drawn, model):
 def images_of(
     settings: Settings, data: OwnData | None, part: Part
 ) -> ToyImages | FolderImages:
-    """Return the images of a run: those of a folder, or toy images if data is None."""
+    """Return the images of a run: images of a folder, or toy images if data is None."""
     return ToyImages(settings, part) if data is None else FolderImages(settings, data, part)
 
 

@@ -1,8 +1,8 @@
-"""The paper's training on a small scale: classifier, FCN-32s, FCN-16s, FCN-8s.
+"""Train as in the paper, on a small scale: classifier, FCN-32s, FCN-16s, FCN-8s.
 
-Each network starts from the weights of the previous one. A run lives in a folder and can be killed
+Each network starts from the weights of the previous one. A run has its own folder and can be killed
 at any moment: a checkpoint stores everything that the next step depends on (weights, velocities,
-number of the step, losses so far), and is replaced as a whole.
+step number, losses so far). A new checkpoint replaces the old one atomically.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ from fcn_numpy.training.run_folder import (
 from fcn_numpy.training.settings import Settings
 from fcn_numpy.training.stages import STAGES, Stage
 
-# What the weights of a stage call the identity of their run.
+# Name of the run's identity in the metadata of a stage's weights.
 RUN = "run"
-# Estimates of the remaining time assume this size for whole images of a folder.
+# Assumed size of whole images of a folder in estimates of the remaining time.
 TYPICAL_SIZE = 500
 
 
@@ -68,11 +68,11 @@ class TrainingDiverged(ValueError):
 
 
 class TrainingStopped(Exception):
-    """The run was asked to stop, and has saved its state."""
+    """The run was asked to stop, and saved its state."""
 
 
 class TrainingInterrupted(Exception):
-    """Something outside of the run has failed: it can be resumed from its last checkpoint."""
+    """Something outside the run failed; the run can be resumed from its last checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,12 @@ class StepReport:
     ----------
     stage : str
     step, steps : int
-        Steps done in this stage, and its number of steps.
+        Steps completed in this stage, and total steps of this stage.
     loss : float
         Mean loss of this step.
     work_done, work, step_work : float
-        Work done so far, of the whole run, and of this step, in pixels: a measure of time.
+        Work completed so far, work of the whole run, and work of this step, in pixels. Work is
+        roughly proportional to time.
     images : int
         Number of images in this step.
     """
@@ -117,22 +118,22 @@ def train(
     Parameters
     ----------
     out : path-like
-        Folder of the run. It gets config.json, classes.csv, history.csv, the weights of each
-        stage (such as fcn8s.npz), scores.json, and during the run checkpoint.npz. Only one
-        process at a time can train in it.
+        Folder of the run. Training writes config.json, classes.csv, history.csv, the weights of
+        each stage (such as fcn8s.npz) and scores.json, and keeps checkpoint.npz during the run.
+        Only one process at a time can train in a folder.
     settings : Settings, optional
-        Read from config.json when resuming.
+        When resuming, settings are read from config.json.
     data : OwnData, optional
-        Images and masks, by default toy images. Found again when resuming.
+        Images and masks. By default, toy images. When resuming, config.json says where they are.
     resume : bool
-        Continue the run in `out`, with the same result as without the interruption.
+        Continue the run in `out`. The result is the same as without the interruption.
     report : callable
         Called with a `StepReport` after each step.
     report_other : callable
-        Called with what is done besides training ("checking", "scoring fcn8s") and the number of
+        Called with a task other than training ("checking", "scoring fcn8s") and the number of
         images done so far.
     should_stop : callable
-        Called after each step; if it returns True, the run saves and raises TrainingStopped.
+        Called after each step. If it returns True, the run saves and raises TrainingStopped.
 
     Returns
     -------
@@ -142,19 +143,19 @@ def train(
     Raises
     ------
     ValueError
-        If `out` already has a run, or has none to resume; if another process trains in it; if a
-        file of the run is damaged; if images or masks have faults (DataFaults); if the pretrained
-        weights do not fit.
+        If `out` already contains a run, or contains no run to resume; if another process is
+        training in `out`; if a file of the run is damaged; if images or masks have faults
+        (DataFaults); if the pretrained weights do not fit.
     TrainingInterrupted
-        If a file cannot be read or written, or memory ends, or a worker process does, after
-        training has begun.
+        If, after training has begun, a file cannot be read or written, memory runs out, or a
+        worker process ends.
     TrainingDiverged, TrainingStopped
     """
     out = Path(out)
     if resume:
         if settings is not None or data is not None:
             raise ValueError("a resumed run keeps its settings: expected none, got some")
-        read_config(out)  # before a folder is made
+        read_config(out)  # before making a folder
     else:
         check_new(out)
         if data is not None:
@@ -163,7 +164,7 @@ def train(
         if resume:
             settings, classes, data = read_run(out)
         else:
-            refuse_files(out)  # it may have got a run before it was claimed
+            refuse_files(out)  # another run may have started before the claim
             settings, classes = Settings() if settings is None else settings, classes_of(data)
             _check_data(settings, data, report_other)
         identity = run_identity(settings, classes, data)
@@ -178,8 +179,8 @@ def train(
                     source = None if data is None else data.source
                     write_config(out, settings, classes, source)
                 with _interruptions():
-                    # What follows from other files is written anew: a killed run may not have
-                    # come to that.
+                    # Rewrite the files that follow from others: a killed run may not have
+                    # written them.
                     write_classes(out / CLASSES_FILE, classes)
                     run.write_history()
                     run.train_stages()
@@ -192,7 +193,7 @@ def train(
 
 @contextlib.contextmanager
 def _interruptions() -> Iterator[None]:
-    """Turn what files, memory and worker processes do to a run into TrainingInterrupted."""
+    """Turn errors of files, memory and worker processes into TrainingInterrupted."""
     try:
         yield
     except BrokenPipeError:  # nobody reads what the run reports
@@ -208,7 +209,7 @@ def _check_data(
     if data is not None:
         data.check(functools.partial(report, "checking"))
     elif settings.size is None:
-        raise ValueError("expected a size of the toy images, got None (whole images)")
+        raise ValueError("expected a size for the toy images, got None (whole images)")
     n_class = len(classes_of(data))
     for stage in settings.stages:
         if stage.class_weights is not None and len(stage.class_weights) != n_class:
@@ -219,7 +220,7 @@ def _check_data(
 
 
 class _Run:
-    """A run in progress: how far it is, and its losses so far."""
+    """A run in progress: its checkpoint, and the losses so far."""
 
     def __init__(
         self,
@@ -240,13 +241,13 @@ class _Run:
         self.should_stop = should_stop
         self.card = Card(classes_of(data), None if data is None else data.train.percentiles)
         self.state = state
-        # The weights that the next stage starts from: those of the stage before, or pretrained.
+        # The next stage starts from these weights: those of the previous stage, or pretrained.
         self.previous: Mapping[str, np.ndarray] = {}
         if settings.pretrained is not None and not self.state.history:
             self.previous = self._read_pretrained(settings.pretrained)
 
     def _read_pretrained(self, path: str) -> Mapping[str, np.ndarray]:
-        """Read the pretrained weights, and check that they fit before anything is written."""
+        """Read the pretrained weights, and check that they fit before writing anything."""
         state: Mapping[str, np.ndarray] = weights.load(path)
         with errors_name(path):
             state = for_caffe_images(state, self.settings.pretrained_on)
@@ -255,18 +256,18 @@ class _Run:
             return self._own_scores(path, state)
 
     def _own_scores(self, path, state):
-        """Return weights whose score layers are for the classes of this run, or left out."""
+        """Return the weights with score layers matched to the run's classes, or without them."""
         scores = [name for name in state if name.startswith("score_")]
         classes = self.card.classes
         assert classes is not None  # a run knows its classes
         if not scores:
             return state
         n_class = len(np.atleast_1d(state[scores[0]]))
-        with skip_init():  # only its number of classes matters
+        with skip_init():  # only the number of classes matters
             card = card_of(path, FCN32s(n_class, self.backbone))
         rest = {name: value for name, value in state.items() if name not in scores}
         if card.classes is None:
-            why = "the file does not name its classes; a classes.csv beside it can"
+            why = "the file does not name its classes; a classes.csv next to it can"
         else:
             try:
                 numbers = classes.numbers_in(card.classes)
@@ -276,24 +277,24 @@ class _Run:
             except ValueError as error:
                 why = reason_of(error)
         warnings.warn(
-            f"the score layers of {shown(path)} are left out, and start at zero: {why}",
+            f"the score layers of {shown(path)} are not used and start at zero: {why}",
             DataWarning, stacklevel=2,
         )
         return rest
 
     def write_history(self) -> None:
-        """Write history.csv, which follows from the checkpoint."""
+        """Write history.csv from the checkpoint."""
         write_history(self.out, [
             (STAGES[int(n)], int(step), lr, loss) for n, step, lr, loss in self.state.history
         ])
 
     def train_stages(self) -> None:
-        """Train all stages that are not finished."""
+        """Train all unfinished stages."""
         for stage in self.settings.stages[self.state.finished:]:
             self._train(stage)
 
     def _train(self, stage: Stage) -> None:
-        """Train a stage from its start, or from the checkpoint if that was made within it."""
+        """Train a stage from its start, or from a checkpoint made during the stage."""
         model, optimizer = self._begin(stage)
         self.gradients.begin(stage, model)
         for step in range(self.state.step, stage.steps):
@@ -304,7 +305,7 @@ class _Run:
                     f"the loss became {loss} in {stage.name} at step {step + 1}: try a lower "
                     f"learning rate than {stage.lr:g} for this stage"
                 )
-            with np.errstate(over="ignore", invalid="ignore"):  # the next loss shows it
+            with np.errstate(over="ignore", invalid="ignore"):  # the next loss will show it
                 optimizer.step()
             self.state.history.append((stage.number, step + 1, optimizer.lr, loss))
             self.report(self._step_report(stage, step + 1, loss))
@@ -318,13 +319,13 @@ class _Run:
         self._finish(stage, model)
 
     def _finish(self, stage: Stage, model: Network) -> None:
-        """Write the weights of a stage, and that it is finished."""
+        """Write the weights of a finished stage, then a checkpoint."""
         state = model.state_dict()
         try:
             check_finite(state)
         except ValueError as error:
             raise TrainingDiverged(
-                f"{stage.name} has diverged: try a lower learning rate than {stage.lr:g} for it"
+                f"{stage.name} diverged: try a lower learning rate than {stage.lr:g} for this stage"
             ) from error
         metadata = {**self.card.metadata(model), RUN: str(self.state.run)}
         weights.save(self.out / f"{stage.name}.npz", state, metadata)
@@ -333,7 +334,7 @@ class _Run:
             raise TrainingStopped(f"stopped in {stage.name} after step {stage.steps}")
 
     def _begin(self, stage: Stage) -> tuple[Network, SGD]:
-        """Return the network and the optimizer of a stage, as far as they are."""
+        """Return the network and the optimizer of a stage, restored from any checkpoint."""
         rng = np.random.default_rng(stream("weights", self.settings.seed, stage.number))
         model = make_model(stage, self.backbone, self.n_class, rng)
         if isinstance(model, FCN) and not self.state.step:
@@ -343,21 +344,21 @@ class _Run:
         )
         if self.state.step:
             self.state.restore(model, optimizer, self.out / CHECKPOINT)
-            self.state.weights, self.state.velocities = {}, ()  # they take memory
+            self.state.weights, self.state.velocities = {}, ()  # to free their memory
         return model, optimizer
 
     def _take_previous(self):
-        """Return the weights that the next stage starts from; this releases their memory."""
+        """Return the weights that the next stage starts from, and drop the reference to them."""
         state, self.previous = self.previous, {}
         if state:
             return state
         path = self.out / f"{self.settings.stages[self.state.finished - 1].name}.npz"
         if weights.read_metadata(path).get(RUN) != str(self.state.run):
-            raise ValueError(f"{shown(path)}: it belongs to another run than config.json")
+            raise ValueError(f"{shown(path)}: it does not belong to the same run as config.json")
         return weights.load(path)
 
     def _save(self, finished, step=0, state=None, velocities=()):
-        """Write a checkpoint and, from it, history.csv."""
+        """Write a checkpoint, then history.csv from it."""
         self.state.finished, self.state.step = finished, step
         write_checkpoint(
             self.out, dataclasses.replace(self.state, weights=state or {}, velocities=velocities)

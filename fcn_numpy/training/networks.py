@@ -22,15 +22,15 @@ Network = Classifier | FCN
 def make_model(
     stage: Stage, backbone: type[Backbone], n_class: int, rng: np.random.Generator
 ) -> Network:
-    """Return a new network for a stage: a classifier, or an FCN that draws no weights."""
+    """Return a new network for a stage: a classifier, or an FCN without initial weights."""
     if stage.is_classifier:
-        assert issubclass(backbone, VGG)  # others start from weights
+        assert issubclass(backbone, VGG)  # the others start from weights
         return Classifier(n_class, backbone, dropout=stage.dropout, rng=rng)
     return make_fcn(stage, backbone, n_class)
 
 
 def make_fcn(stage: Stage, backbone: type[Backbone], n_class: int) -> FCN:
-    """Return a new FCN for a stage; its weights come from another network, so none are drawn."""
+    """Return a new FCN for a stage, without initial weights: they come from another network."""
     with skip_init():
         return SEGMENTERS[stage.name](n_class, backbone, dropout=stage.dropout)
 
@@ -38,7 +38,7 @@ def make_fcn(stage: Stage, backbone: type[Backbone], n_class: int) -> FCN:
 def make_loss(stage: Stage) -> SoftmaxCrossEntropy:
     """Return the loss of a stage, summed over labeled pixels.
 
-    `fcn_numpy.training.gradients` divides the sum where the stage wants the mean.
+    `fcn_numpy.training.gradients` divides the sum if the stage uses the mean.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def load_fcn(out: str | os.PathLike, name: str, settings: Settings, n_class: int
     """Return the trained FCN of a stage of a run, or raise ValueError."""
     path = Path(out) / f"{name}.npz"
     if not path.exists():
-        raise ValueError(f"{shown(out)} has no {path.name}: the run is not finished, resume it")
+        raise ValueError(f"{shown(out)} has no {path.name}: the run is not finished; resume it")
     state = weights.load(path)
     with errors_name(path):
         check_finite(state)

@@ -1,4 +1,4 @@
-"""A folder of images and masks that a run learns from."""
+"""The folder of images and masks that a run trains on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fcn_numpy.files import shown
 
 @dataclass(frozen=True)
 class OwnData:
-    """The images and masks of a run on a folder.
+    """The images and masks of a run that trains on a folder.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class OwnData:
     train, test : Folder
         Images to train on, and held-out images.
     checksum : int, optional
-        Of all pixels and labels when a run began; `check` warns if they have changed.
+        Checksum of all pixels and labels when the run began. `check` warns if it has changed.
     """
 
     root: Path
@@ -51,17 +51,17 @@ class OwnData:
         Parameters
         ----------
         root : path
-            See `fcn_numpy.data.open_folder`, also for the other parameters.
+            The folder. `fcn_numpy.data.open_folder` describes the parameters not described here.
         classes : Classes, optional
         colored : bool
         split : str, optional
-            The images to train on. By default train, with val held out, if the folder has such
-            lists or folders; otherwise all images.
+            The images to train on. By default, train, with val held out, if the folder has lists
+            or folders of these names; otherwise all images.
         validation : float, optional
-            Fraction of the images that is held out, drawn at random: by default 0.2, or none if
+            Fraction of the images to hold out, drawn at random. The default is 0.2, or none if
             the split val is held out.
         seed : int
-            Decides which images are drawn.
+            Seed of the random draw.
         mask_suffix : str
         percentiles : (float, float), optional
 
@@ -72,9 +72,9 @@ class OwnData:
         Raises
         ------
         DataFaults
-            If images or masks are missing, with everything else that is wrong with them.
+            If images or masks are missing. The error lists all other faults too.
         ValueError
-            If a folder or a list is missing, or damaged.
+            If a folder or a list is missing or damaged.
         """
         root = Path(root)
 
@@ -105,11 +105,11 @@ class OwnData:
             left = [path.name for path in files_by_name(layout.images, IMAGES).values()]
             left = [name for name in left if name not in used]
             if left and not train.faults + test.faults:
-                _warn(f"not used, as they are in no list that is: {listed(left)}")
+                _warn(f"not used, because no list in use names them: {listed(left)}")
         return cls(Path(os.path.abspath(root)), train, test)
 
     def check_apart(self, out: Path) -> None:
-        """Raise ValueError if a run in a folder would write among the images or masks."""
+        """Raise ValueError if a run in `out` would write among the images or masks."""
         out = out.resolve()
         parents = {
             path.parent for folder in (self.train, self.test) for pair in folder.pairs
@@ -121,13 +121,13 @@ class OwnData:
             own.add(root / inside[0] if inside else folder)
         if out == root or any(out == folder or folder in out.parents for folder in own):
             raise ValueError(
-                f"expected a folder for the results that is none of images or masks, got "
+                f"expected a folder for the results that has no images or masks in it, got "
                 f"{shown(out)}"
             )
 
     @property
     def source(self) -> dict:
-        """What `found_again` needs to find the same images, after `check`; for config.json."""
+        """What `found_again` needs to find the same images; calls `check`. For config.json."""
         self.check()
         return {
             "folder": str(self.root), "colored": self.train.colored,
@@ -136,7 +136,7 @@ class OwnData:
         }
 
     def _paths(self, folder):
-        """Return the paths of images and masks, relative to the folder if they are in it."""
+        """Return the paths of images and masks, relative to the folder if they are inside."""
         paths = ((Path(os.path.abspath(p)) for p in pair) for pair in folder.pairs)
         root = Path(os.path.abspath(self.root))
         return [
@@ -146,13 +146,13 @@ class OwnData:
 
     @classmethod
     def found_again(cls, source: dict, classes: Classes) -> OwnData:
-        """Find the images of a run that was started before.
+        """Find the images of a run that was started earlier.
 
         Parameters
         ----------
         source : dict
-            The `source` of its images, as config.json holds it, or anything else that stands
-            there.
+            The `source` of the images as read from config.json. It is checked, because the file
+            may contain anything.
         classes : Classes
 
         Returns
@@ -162,7 +162,7 @@ class OwnData:
         Raises
         ------
         ValueError
-            If some of them are missing, or `source` is not what it should be.
+            If some images are missing, or `source` is malformed.
         """
         percentiles = _checked(source)
         root = Path(source["folder"])
@@ -172,7 +172,7 @@ class OwnData:
             missing = [path for pair in pairs for path in pair if not path.is_file()]
             if missing:
                 raise ValueError(
-                    f"the images in {shown(root)} are not those that the run was started with: "
+                    f"the images in {shown(root)} are not the ones that the run was started with: "
                     f"{shown(missing[0])} is missing. Put it back, or change `folder` to where "
                     "they are"
                 )
@@ -189,9 +189,9 @@ class OwnData:
 
     @property
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels of each class in the images to train on, and in the held-out ones.
+        """Number of pixels of each class in the images to train on, and in the held-out images.
 
-        They come from `check`, so a folder with faults raises DataFaults.
+        These come from `check`, so a folder with faults raises DataFaults.
 
         Returns
         -------
@@ -203,7 +203,7 @@ class OwnData:
     def check(
         self, report: Callable[[int], None] = lambda done: None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Read all images and masks, unless that is done already.
+        """Read and check all images and masks, unless this was done before.
 
         Parameters
         ----------
@@ -219,7 +219,7 @@ class OwnData:
         Raises
         ------
         DataFaults
-            With everything that is wrong in both parts (`fcn_numpy.data.folders.judge`).
+            If there are faults; lists those of both parts (`fcn_numpy.data.survey.judge`).
         """
         own = vars(self)
         if "_counts" not in own:
@@ -233,8 +233,8 @@ class OwnData:
             own["_checksum"] = zlib.crc32(str((train.checksum, test.checksum)).encode())
             if self.checksum not in (None, own["_checksum"]):
                 _warn(
-                    f"images or masks in {shown(self.root)} are not as they were when the run "
-                    "began: its result will be another than without the interruption"
+                    f"images or masks in {shown(self.root)} have changed since the run began: its "
+                    "result will differ from that of a run without an interruption"
                 )
             n_class = len(self.classes)
             own["_counts"] = train.counts[:n_class], test.counts[:n_class]
@@ -246,19 +246,19 @@ def _warn(words: str) -> None:
 
 
 def _warn_of_masks(pairs: Sequence[Pair]) -> None:
-    """Warn of masks of two images."""
+    """Warn if several images share a mask."""
     of_masks: dict[Path, set[Path]] = {}
     for image, mask in pairs:
         of_masks.setdefault(mask, set()).add(image)
     shared = sorted(mask.name for mask, images in of_masks.items() if len(images) > 1)
     if shared:
-        _warn(f"the mask of several images: {listed(shared)}")
+        _warn(f"several images share a mask: {listed(shared)}")
 
 
 def _checked(source: Any) -> tuple[float, float] | None:
-    """Return the percentiles of a `source`, or raise ValueError if that is none."""
+    """Return the percentiles of a `source`, or raise ValueError if it is malformed."""
     fields = {
-        "folder": (str, "a text"), "colored": (bool, "true or false"),
+        "folder": (str, "a string"), "colored": (bool, "true or false"),
         "checksum": (int, "a whole number"), "train": (list, "a list"),
         "held_out": (list, "a list"),
     }

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Part:
-    """Which part of each batch a process computes; by default the whole batch.
+    """The part of every batch that a process computes; by default, the whole batch.
 
     Attributes
     ----------
     number : int
-        From 0 to count - 1.
+        Number of this part, from 0 to count - 1.
     count : int
         Number of parts.
     """
@@ -22,14 +22,14 @@ class Part:
 
     @property
     def items(self) -> slice:
-        """Which items of a sequence belong to this part."""
+        """The items of a sequence that belong to this part."""
         return slice(self.number, None, self.count)
 
     def size(self, batch: int, step: int) -> int:
-        """Return how many images of the batch of a step belong to this part.
+        """Return how many images of a step's batch belong to this part.
 
-        Images are dealt like cards, and each step begins with the next part. So even with batches
-        of one image, all parts are used in turn.
+        Images are dealt to the parts like cards, and each step starts dealing at the next part.
+        So the parts take turns even if a batch has only one image.
 
         Parameters
         ----------

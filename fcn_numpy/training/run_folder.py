@@ -1,4 +1,4 @@
-"""The folder of a run: who may write to it, and the files in it apart from weights."""
+"""The folder of a run: who may write to it, and its files other than weights."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ CLASSES_FILE = "classes.csv"
 HISTORY = "history.csv"
 SCORES = "scores.json"
 LOCK = "run.lock"
-# What a run writes, and what the command line draws of it.
+# The files that a run writes, and the figures that the command line draws.
 FILES = (
     CONFIG, CLASSES_FILE, HISTORY, SCORES, CHECKPOINT, "predictions.png", "curves.png",
     *(f"{stage}.npz" for stage in STAGES),
 )
-# Names of a million images take 100 MB.
+# The names of a million images take 100 MB.
 LARGEST_FILE = 200_000_000
 HISTORY_COLUMNS = ("stage", "step", "learning_rate", "loss")
 
 
-# ---------------------------------------------------------------- whose it is
+# ---------------------------------------------------------------- who may write
 
 
 @contextlib.contextmanager
 def claimed(out: str | os.PathLike) -> Iterator[None]:
     """Keep other processes from writing to the folder of a run while the block runs.
 
-    The folder is made if it is missing, and removed afterward if it is still empty. What killed
-    processes left half-written in it is removed. The claim ends with the process, however that
-    ends.
+    Make the folder if it is missing, and remove it afterward if it is still empty. Remove the
+    half-written files of killed processes from it. The claim ends when the process does, even if
+    the process is killed.
 
     Parameters
     ----------
@@ -67,11 +67,11 @@ def claimed(out: str | os.PathLike) -> Iterator[None]:
     Raises
     ------
     ValueError
-        If another process has claimed it.
+        If another process has claimed the folder.
     """
     out = Path(out)
     if (out / LOCK).exists() and (out / LOCK).stat().st_size:
-        raise ValueError(f"expected no file {shown(out / LOCK)}: it is not that of a run")
+        raise ValueError(f"expected no file {shown(out / LOCK)}: it does not belong to a run")
     if out.exists() and not out.is_dir():
         raise ValueError(f"expected a folder for the run, got the file {shown(out)}")
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
@@ -81,7 +81,7 @@ def claimed(out: str | os.PathLike) -> Iterator[None]:
             remove_leftovers(out)
             yield
     finally:
-        with contextlib.suppress(OSError):  # one of them is not empty
+        with contextlib.suppress(OSError):  # a folder is not empty
             for folder in made:
                 folder.rmdir()
 
@@ -93,14 +93,14 @@ def _locked(path):
         if not lock(file):
             file.close()
             raise ValueError(f"another process is training in {shown(path.parent)}")
-        # The file that was opened may be one that another process has just removed.
+        # Another process may have removed this file just after it was opened.
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
             break
         file.close()
     try:
         yield
     finally:
-        if os.name != "nt":  # removed while it is locked: who opens it later sees that it is gone
+        if os.name != "nt":  # remove it while locked: later openers see that it is gone
             path.unlink(missing_ok=True)
         file.close()
         if os.name == "nt":
@@ -109,7 +109,7 @@ def _locked(path):
 
 
 def check_new(out: str | os.PathLike) -> None:
-    """Raise ValueError if a folder holds a run, or files that a run would replace."""
+    """Raise ValueError if a folder contains a run, or files that a run would replace."""
     if (Path(out) / LOCK).exists() and not _is_free(Path(out) / LOCK):
         raise ValueError(f"another process is training in {shown(out)}")
     refuse_files(out)
@@ -122,7 +122,7 @@ def _is_free(path):
 
 
 def refuse_files(out: str | os.PathLike) -> None:
-    """Do what `check_new` does, without asking for another process."""
+    """Do the same as `check_new`, but do not look for another process."""
     if (Path(out) / CONFIG).exists():
         raise ValueError(f"{shown(out)} holds a run already: resume it, or choose another folder")
     for name in FILES:
@@ -139,7 +139,7 @@ def refuse_files(out: str | os.PathLike) -> None:
 def write_config(
     out: Path, settings: Settings, classes: Classes, source: dict | None
 ) -> None:
-    """Write config.json, from which a run is resumed.
+    """Write config.json, which a resumed run reads.
 
     Parameters
     ----------
@@ -172,13 +172,13 @@ def read_config(out: str | os.PathLike) -> tuple[Settings, Classes, Any]:
     settings : Settings
     classes : Classes
     source : dict or None
-        For `OwnData.found_again`, which checks it; None for toy images.
+        Argument of `OwnData.found_again`, which checks it; None for toy images.
 
     Raises
     ------
     ValueError
-        If there is no run, or its config.json is damaged or has another layout. The message names
-        the field.
+        If there is no run, or if config.json is damaged or has a different layout. The message
+        names the field.
     """
     path = Path(out) / CONFIG
     if not path.exists():
@@ -191,13 +191,13 @@ def read_config(out: str | os.PathLike) -> tuple[Settings, Classes, Any]:
             settings = _settings(config["settings"])
         with errors_name("classes"):
             if not isinstance(config["classes"], str):
-                raise ValueError(f"expected a text, got {_quoted(config['classes'])}")
+                raise ValueError(f"expected a string, got {_quoted(config['classes'])}")
             classes, _ = parse_classes(config["classes"])
     return settings, classes, config["data"]
 
 
 def read_run(out: str | os.PathLike) -> tuple[Settings, Classes, OwnData | None]:
-    """Read what a run was started with, and find its images.
+    """Read the settings and classes of a run, and find its images.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ def read_run(out: str | os.PathLike) -> tuple[Settings, Classes, OwnData | None]
     Raises
     ------
     ValueError
-        As `read_config`, or if images are missing.
+        If `read_config` raises it, or images are missing.
     """
     settings, classes, source = read_config(out)
     if source is None:
@@ -224,7 +224,7 @@ def read_run(out: str | os.PathLike) -> tuple[Settings, Classes, OwnData | None]
 
 
 def run_identity(settings: Settings, classes: Classes, data: OwnData | None) -> int:
-    """Return a number that tells a run's files from those of another run.
+    """Return a number that identifies the files of a run.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def run_identity(settings: Settings, classes: Classes, data: OwnData | None) -> 
     Returns
     -------
     int
-        Where the images are does not matter: they may move.
+        The number does not depend on where the images are: they may move.
     """
     checksum = None
     if data is not None:
@@ -262,14 +262,14 @@ def _settings(values):
 
 
 def _fields(values, names):
-    """Return an object of JSON that has exactly these fields."""
+    """Return a JSON object, or raise ValueError unless it has exactly these fields."""
     if not isinstance(values, dict):
         raise ValueError(f"expected an object with {', '.join(names)}, got {_quoted(values)}")
     for name in (*names, *values):
         if name not in values:
-            raise ValueError(f"expected a field {name}, got none: it has another layout")
+            raise ValueError(f"expected a field {name}, got none: the layout is different")
         if name not in names:
-            raise ValueError(f"expected no field {shown(name, 80)}: it has another layout")
+            raise ValueError(f"expected no field {shown(name, 80)}: the layout is different")
     return values
 
 
@@ -301,7 +301,7 @@ def write_history(out: Path, rows: Iterable[tuple[str, int, float, float]]) -> N
 
 
 def read_history(out: str | os.PathLike) -> list[tuple[str, int, float]]:
-    """Return (stage, step, loss) of each step that a run has done, or raise ValueError."""
+    """Return (stage, step, loss) of every step that a run has completed, or raise ValueError."""
     path = Path(out) / HISTORY
     with errors_name(path):
         if not path.exists():
@@ -330,7 +330,7 @@ def _step(line, row):
 
 
 def write_scores(out: Path, scores: Mapping[str, Scores]) -> None:
-    """Write scores.json, with which a run is finished. JSON has no NaN: null stands for it."""
+    """Write scores.json, which finishes a run; null stands for NaN, which JSON does not have."""
     text = {
         name: {
             **{field: _or_null(value) for field, value in s._asdict().items() if field != "iu"},
@@ -351,7 +351,7 @@ def read_scores(out: str | os.PathLike) -> dict[str, Scores]:
     n_class = len(read_classes_of(out))
     with errors_name(path):
         if not path.exists():
-            raise ValueError("there is no such file: the run is not finished, resume it")
+            raise ValueError("there is no such file: the run is not finished; resume it")
         values = _fields(read_json(path, LARGEST_FILE), read_settings(out).segmenters)
         scores = {}
         for name, fields in values.items():

@@ -1,4 +1,4 @@
-"""Count what a network gets right and wrong."""
+"""Count the pixels that a network gets right and wrong."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def score_images(
     Parameters
     ----------
     model : FCN, LateFusion or Frozen
-        As for `fcn_numpy.prediction.score_image`.
+        The network, as for `fcn_numpy.prediction.score_image`.
     images : iterable of (image, labels)
-        RGB from 0 to 1, (3, H, W), of any size, and its labels, (H, W).
+        RGB images of any size with values from 0 to 1, (3, H, W), and their labels, (H, W).
     report : callable
         Called after each image with the number of images done.
     order : ndarray of int, shape (n_class,), optional
-        The number that each class of the labels has in the network; by default the same.
+        The number in the network of each class of the labels. By default, the numbers agree.
     means : dict of str to tuple of float, optional
-        What is subtracted from the images, if not the default of `score_image`.
+        Means to subtract from the images, if not the defaults of `score_image`.
 
     Returns
     -------

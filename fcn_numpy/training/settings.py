@@ -19,12 +19,12 @@ from fcn_numpy.training.stages import (
 )
 
 PRETRAINED_ON = ("caffe", "torchvision")
-# A square of more pixels is larger than any image that is read.
+# A larger square has more pixels than any image that can be read.
 LARGEST_SIZE = 7071
 
-# What is left of a learning rate where gradients are no longer clipped.
+# Factor of a learning rate whose gradients are no longer clipped.
 UNCLIPPED = 0.5
-# The most steps and images per step of each stage in `Settings.quick`.
+# Maximum number of steps and images per step of each stage in `Settings.quick`.
 QUICK = {"classifier": (12, 8), "fcn32s": (6, 2), "fcn16s": (4, 2), "fcn8s": (6, 2)}
 
 
@@ -36,30 +36,30 @@ class Settings:
     ----------
     seed : int
     stages : tuple of Stage
-        In the order of `STAGES`: all of them, or without the classifier if FCN-32s starts from
-        pretrained weights. A run may end after FCN-32s or FCN-16s.
+        Stages in the order of `STAGES`, without the classifier if FCN-32s starts from pretrained
+        weights. A run may end after FCN-32s or FCN-16s.
     backbone : {"tiny", "vgg16", "alexnet"}
     pretrained : str, optional
-        File of the weights that FCN-32s starts from instead of a classifier.
+        File with weights. FCN-32s starts from these instead of from a classifier.
     pretrained_on : {"caffe", "torchvision"}
-        Preprocessing that those weights expect (`fcn_numpy.models.FCN8s.from_file`).
+        Preprocessing that these weights expect (`fcn_numpy.models.FCN8s.from_file`).
     n_train, n_single, n_test : int
-        Numbers of toy images: for the FCNs, for the classifier, and held out.
+        Number of toy images for the FCNs, for the classifier, and held out.
     size, single_size : int
         Height and width of the images for the FCNs and for the classifier. Images of a folder are
-        cropped to them at random places; a size of None leaves them whole.
+        cropped to these sizes at random places; if size is None, the FCNs see whole images.
     rim : bool
-        Whether the rims of toy shapes, one pixel wide, are excluded from loss and scores, like
-        those of objects in PASCAL VOC.
+        Whether the one-pixel-wide rims of toy shapes are excluded from the loss and the scores,
+        like the rims of objects in PASCAL VOC.
     flip : bool
-        Whether images are mirrored with probability 1/2, each time they are used.
+        Whether an image is mirrored with probability 1/2 each time it is used.
     checkpoint_every : int
-        Steps.
+        Number of steps between checkpoints.
     """
 
     seed: int = 0
     stages: tuple[Stage, ...] = (
-        # FCN-32s has the most to learn. The skips, fine as they are, learn faster in small batches.
+        # FCN-32s has the most to learn. The skips add detail and learn faster in small batches.
         Stage("classifier", steps=200, batch=32, lr=0.1),
         Stage("fcn32s", steps=1200, batch=8, lr=0.2),
         Stage("fcn16s", steps=200, batch=4, lr=0.2),
@@ -113,16 +113,17 @@ class Settings:
 
     @classmethod
     def vgg16(cls, pretrained: str, pretrained_on: str = "caffe") -> Settings:
-        """Return the settings of the paper's own networks, on whole images.
+        """Return the settings for the paper's VGG16 networks, on whole images.
 
-        One image per step, momentum 0.99, the loss summed over pixels, learning rates of 1e-10,
-        1e-12 and 1e-14, dropout: the PAMI version's "Image-to-Image Learning" and the reference
-        implementation. The steps take about a day on a few cores, a twentieth of the paper's.
+        Training uses one image per step, momentum 0.99, the loss summed over pixels, learning rates
+        of 1e-10, 1e-12 and 1e-14, and dropout, as in the PAMI version ("Image-to-Image Learning")
+        and the reference implementation. The number of steps is a twentieth of the paper's; they
+        take about a day on a few cores.
 
         Parameters
         ----------
         pretrained : str
-            File of the weights that FCN-32s starts from.
+            File with the weights that FCN-32s starts from.
         pretrained_on : {"caffe", "torchvision"}
 
         Returns
@@ -143,15 +144,15 @@ class Settings:
 
     @classmethod
     def alexnet(cls, pretrained: str) -> Settings:
-        """Return the settings of the authors' FCN-AlexNet: FCN-32s alone, on whole images.
+        """Return the settings for the authors' FCN-AlexNet: FCN-32s alone, on whole images.
 
-        Twenty images a step, momentum 0.9, the mean of the loss over pixels, a learning rate of
-        1e-4, dropout: the reference implementation's, with a twentieth of its steps.
+        Training uses 20 images per step, momentum 0.9, the mean of the loss over pixels, a learning
+        rate of 1e-4, and dropout, as in the reference implementation, but a twentieth of its steps.
 
         Parameters
         ----------
         pretrained : str
-            File of the weights that it starts from, trained on Caffe's images.
+            File with the weights that FCN-32s starts from. They must expect Caffe's preprocessing.
 
         Returns
         -------
@@ -164,7 +165,7 @@ class Settings:
 
     @property
     def fixed_size(self) -> int:
-        """The size, for what needs one; whole images have none, which is a ValueError."""
+        """The size, or a ValueError if it is None (whole images)."""
         if self.size is None:
             raise ValueError("expected size to be an int of at least 1, got None (whole images)")
         return self.size
@@ -175,7 +176,7 @@ class Settings:
         return tuple(stage.name for stage in self.stages if not stage.is_classifier)
 
     def stage(self, name: str) -> Stage:
-        """Return the stage of a name."""
+        """Return the stage with this name."""
         for stage in self.stages:
             if stage.name == name:
                 return stage
@@ -183,12 +184,12 @@ class Settings:
         raise ValueError(f"expected a stage of the run ({names}), got {name!r}")
 
     def with_stages(self, *names: str, **changes: Any) -> Settings:
-        """Return the same run with changes to the stages of these names, or to all stages.
+        """Return the same settings with changes to the named stages, or to all stages.
 
         Parameters
         ----------
         *names : str
-            Stages to change; all if none is given.
+            Names of the stages to change; all stages if no name is given.
         **changes
             Fields of `Stage` and their new values.
 
@@ -208,24 +209,24 @@ class Settings:
         )
 
     def scaled(self, *, steps: float = 1.0, lr: float = 1.0) -> Settings:
-        """Return the same run with each stage's number of steps and learning rate multiplied."""
+        """Return the same settings with the steps and learning rate of every stage multiplied."""
         return self._replace_stages(
             dataclasses.replace(stage, steps=_scaled(stage.steps, steps), lr=lr * stage.lr)
             for stage in self.stages
         )
 
     def with_pretrained(self, pretrained: str, pretrained_on: str = "caffe") -> Settings:
-        """Return the same run that starts from a file of weights instead of a classifier."""
+        """Return the same settings, but start from a file of weights instead of a classifier."""
         return dataclasses.replace(
             self, pretrained=pretrained, pretrained_on=pretrained_on,
             stages=tuple(stage for stage in self.stages if not stage.is_classifier),
         )
 
     def control(self) -> Settings:
-        """Return the run that trains FCN-32s alone, on as many images as all FCNs of this one.
+        """Return settings that train FCN-32s alone, on as many images as all FCNs of this run.
 
-        What it reaches is due to training for longer; what FCN-8s reaches beyond that, to the
-        skips.
+        The score of this longer training is a control: whatever FCN-8s gains beyond it is due to
+        the skips.
 
         Returns
         -------
@@ -239,7 +240,7 @@ class Settings:
         )
 
     def quick(self) -> Settings:
-        """Return the same run with few steps and images: it only shows that everything works."""
+        """Return the same settings with few steps and images, to test that everything works."""
         short = self._replace_stages(
             dataclasses.replace(
                 stage, steps=min(stage.steps, QUICK[stage.name][0]),
@@ -256,22 +257,24 @@ class Settings:
         reduction: str | None = None,
         pixels: int | None = None,
     ) -> Settings:
-        """Return the same run with the FCNs' images grouped differently into steps.
+        """Return the same settings with the images of the FCNs grouped differently into steps.
 
         Each FCN sees as many images as before (up to rounding), and each image has the same
-        effect: the number of steps and the learning rate follow by `effective_learning_rate`.
-        With the sum no gradient is clipped: its norm grows with the image, and the small threshold
-        for the mean would leave nothing of it but its direction. Where a gradient was clipped
-        before, the rate is halved then, or training diverges.
+        effect: the number of steps and the learning rate follow from `effective_learning_rate`.
+
+        With the sum, gradients are not clipped. The norm of a summed gradient grows with the size
+        of the image, so the small threshold for the mean would leave only its direction. If the
+        gradients were clipped before, the learning rate is also halved; otherwise training
+        diverges.
 
         Parameters
         ----------
         batch : int, optional
-            Images per step. What is not given stays the same.
+            Images per step. Any of the first three parameters that is omitted keeps its value.
         momentum : float, optional
         reduction : {"mean", "sum"}, optional
         pixels : int, optional
-            Labeled pixels per image; by default those of an image of `size`.
+            Labeled pixels per image. By default, the number of pixels of an image of `size`.
 
         Returns
         -------
@@ -285,9 +288,9 @@ class Settings:
         )
 
     def heavy_learning(self, pixels: int | None = None) -> Settings:
-        """Return the same run, `regrouped` as the paper's "heavy learning".
+        """Return the same settings, `regrouped` for the paper's "heavy learning".
 
-        One image per step, momentum 0.99, the loss summed over pixels, no clipping.
+        That is one image per step, momentum 0.99, the loss summed over pixels, and no clipping.
 
         Parameters
         ----------
@@ -305,7 +308,7 @@ class Settings:
 
 
 def _scaled(steps, factor):
-    # A stage refuses more than MOST, and infinity is no whole number.
+    # A stage rejects more than MOST steps, and round() rejects infinity.
     return max(1, round(min(steps * factor, MOST + 1)))
 
 

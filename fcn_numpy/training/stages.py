@@ -1,4 +1,4 @@
-"""The stages of training, and how the network of each one learns."""
+"""The stages of training, and how the network learns in each stage."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fcn_numpy.models import FCN8s, FCN16s, FCN32s
 CLASSIFIER = "classifier"
 SEGMENTERS = {"fcn32s": FCN32s, "fcn16s": FCN16s, "fcn8s": FCN8s}
 STAGES = (CLASSIFIER, *SEGMENTERS)
-# The most steps of a stage, and images of a step.
+# Maximum number of steps in a stage, and of images in a step.
 MOST = 1_000_000_000
-# Of what a float can be: JSON has whole numbers of any size.
+# Largest float. JSON has whole numbers of any size, so values are checked against it.
 LARGEST = sys.float_info.max
-# The loss computes with them in float32.
+# The loss uses class weights in float32.
 LARGEST_WEIGHT = 3.4e38
 
 
@@ -31,23 +31,24 @@ class Stage:
     steps, batch : int
         Number of steps, and images per step.
     lr : float
-        Learning rate of `learning_rate`.
+        Base learning rate: ``lr`` in the formula of `learning_rate`.
     warmup : int
-        Steps in which the learning rate rises.
+        Number of steps in which the learning rate rises.
     momentum, weight_decay, clip_gradients : float
-        Arguments of `fcn_numpy.optim.SGD`. A few hundred steps need a large learning rate, which
-        without clipping destroys what the network has already learned. None does not clip.
+        Arguments of `fcn_numpy.optim.SGD`. Training in a few hundred steps needs a large learning
+        rate, which without clipping would destroy what the network has already learned. If
+        clip_gradients is None, gradients are not clipped.
     dropout : float
         Probability of dropout after fc6 and fc7.
     reduction : {"mean", "sum"}
         How the loss combines the labeled pixels of a batch. "sum" multiplies the gradient by
-        their number, so it needs another learning rate and another threshold for clipping;
-        `Settings.regrouped` converts them. Reported losses are always means.
+        the number of pixels, so it needs a different learning rate and clipping threshold;
+        `Settings.regrouped` converts both. Reported losses are always means.
     class_weights : tuple of float, optional
-        Factor of each class's pixels in the loss.
+        Factor for the pixels of each class in the loss.
     loss_sampling : float
-        Probability that a pixel's loss counts in a step (`fcn_numpy.nn.LossSampling`); 1 is
-        whole-image training.
+        Probability that the loss of a pixel counts in a step (`fcn_numpy.nn.LossSampling`); 1
+        means whole-image training.
     """
 
     name: str
@@ -88,7 +89,7 @@ class Stage:
 
     @property
     def is_classifier(self) -> bool:
-        """Whether the network classifies whole images; those of the other stages are FCNs."""
+        """Whether the network classifies whole images; the networks of other stages are FCNs."""
         return self.name == CLASSIFIER
 
     @property
@@ -99,7 +100,7 @@ class Stage:
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0.
 
-        It rises for `warmup` steps, and falls to 0 as ``lr * (1 - step / steps) ** 0.9``.
+        It rises for `warmup` steps, then falls to 0 as ``lr * (1 - step / steps) ** 0.9``.
 
         Parameters
         ----------
@@ -116,19 +117,19 @@ class Stage:
 def effective_learning_rate(
     lr: float, momentum: float, batch: int, reduction: str = "mean", pixels: int = 1
 ) -> float:
-    """Return how far the gradient of one image moves the weights in total.
+    """Return the factor by which the gradient of one image moves the weights in total.
 
-    Let g be the gradient of an image's mean loss. It enters the velocity once and shrinks by the
-    momentum in each step, so it moves the weights by
+    Let g be the gradient of an image's mean loss. It enters the velocity once and is multiplied by
+    the momentum in every step, so it moves the weights by
     ``lr * c * g * (1 + momentum + momentum**2 + ...)``::
 
         "mean"   c = 1 / batch    lr / (batch * (1 - momentum)) * g
         "sum"    c = pixels       lr * pixels / (1 - momentum) * g
 
-    Batch 1, momentum 0.99 and the sum therefore equal batch 20, momentum 0.9 and the mean if
-    ``lr_sum * pixels / 0.01 = lr_mean / (20 * 0.1)``: the learning rate is 200 * pixels times
-    smaller. This is exact while g stays constant. Both need about the same number of images to
-    fade: ``0.9 ** (1 / 20)`` is 0.995.
+    Batch 1, momentum 0.99 and the sum are therefore equivalent to batch 20, momentum 0.9 and the
+    mean if ``lr_sum * pixels / 0.01 = lr_mean / (20 * 0.1)``: the learning rate for the sum is
+    200 * pixels times smaller. This is exact while g stays constant. Per image, the velocities also
+    decay at about the same rate: ``0.9 ** (1 / 20)`` is 0.995.
 
     Parameters
     ----------
@@ -139,7 +140,7 @@ def effective_learning_rate(
         Images per step.
     reduction : {"mean", "sum"}
     pixels : int
-        Labeled pixels of an image, the same for all images.
+        Labeled pixels per image; all images have the same number.
 
     Returns
     -------
@@ -148,8 +149,8 @@ def effective_learning_rate(
 
     Notes
     -----
-    Shelhamer et al. (PAMI), "Image-to-Image Learning"; Long et al., section 4.3. Clipped
-    gradients do not obey this formula.
+    See Shelhamer et al. (PAMI), "Image-to-Image Learning", and Long et al., section 4.3. The
+    formula does not hold for clipped gradients.
     """
     check_momentum(momentum)
     whole_number(batch, "batch", 1)

@@ -1,12 +1,12 @@
-"""Worker processes that all run the same method, each on an object of its own.
+"""Worker processes that all run the same method, each on a different object.
 
 The layers of a tiny network are too small for a matrix product to gain from a second core, and
-NumPy does everything else on one core. So each worker is a Python process of its own whose BLAS
-has a single thread.
+NumPy does everything else on one core. So each worker is a separate Python process, with a single
+BLAS thread.
 
 A worker reads pickled messages from its standard input and writes its answers to its standard
-output. It ends when its input ends, and so together with the process that started it, however
-that process ends.
+output. It ends when its input ends. This also happens when the process that started it ends, for
+whatever reason.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from typing import Any, NoReturn, Protocol
 
 from fcn_numpy.files import reason_of
 
-# Run by `python -I -c`, isolated: a file of the current folder that has the name of a module is
-# never imported. This package is found by itself, as its folder may be the current one; everything
-# else is found where the parent finds it.
+# `python -I -c` runs this in isolation, so a file in the current folder with the name of a module
+# is never imported. This package is looked up separately, because its folder may be the current
+# one. Everything else is found where the parent finds it.
 PROGRAM = """
 import importlib.machinery, importlib.util, sys
 sys.path[:] = {paths!r}
@@ -36,14 +36,14 @@ workers.main()
 """
 
 ENVIRONMENT = {
-    # One thread for each BLAS that NumPy may have been built with.
+    # Use one thread, whichever BLAS NumPy was built with.
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "VECLIB_MAXIMUM_THREADS": "1",
-    # Each step allocates and frees the same large arrays. These settings of glibc keep their
-    # memory, instead of returning it to the system, which would zero it again: this saves 10 to
-    # 20 percent of a step.
+    # Each step allocates and frees the same large arrays. With these settings glibc keeps their
+    # memory instead of returning it to the system, which would zero it again. This saves 10 to 20
+    # percent of a step.
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
     # Large memory pages make strided copies faster.
@@ -57,12 +57,12 @@ def program() -> str:
     Returns
     -------
     str
-        It looks for modules where this process does, but not in the current folder. If the
-        standard library or NumPy is there, it is looked at last.
+        Python code that looks for modules where this process does, except in the current folder.
+        If the standard library or NumPy is in the current folder, that folder is searched last.
     """
     try:
         here = os.getcwd()
-    except FileNotFoundError:  # it was removed: nothing can be imported from it
+    except FileNotFoundError:  # the folder was removed: nothing can be imported from it
         here = ""
     paths = [os.path.abspath(path) for path in sys.path if path]
     kept = [path for path in paths if not _same_file(path, here)]
@@ -72,7 +72,7 @@ def program() -> str:
 
 
 def _root(package):
-    """Return the folder, or the zip, that a package is in."""
+    """Return the folder or the zip file that contains a package."""
     spec = importlib.util.find_spec(package)
     assert spec is not None and spec.origin is not None  # it is installed
     return os.path.dirname(os.path.dirname(os.path.abspath(spec.origin)))
@@ -86,18 +86,18 @@ def _same_file(path, other):
 
 
 class WorkerFailed(ChildProcessError, RuntimeError):
-    """A worker process met an error, or ended: an OSError, as for anything outside of this one."""
+    """A worker process raised an error or ended; an OSError, like other errors of the system."""
 
 
 class Job(Protocol):
-    """What a worker is started with; it is pickled."""
+    """What a worker starts with; it is sent to the worker as a pickle."""
 
     def start(self) -> Any:
-        """Return, in the worker, the object whose methods are called."""
+        """Return the object whose methods the worker calls; runs in the worker."""
 
 
 class WorkerPool:
-    """Several worker processes. To be closed, or used in a ``with`` block.
+    """Several worker processes. Use it in a ``with`` block, or close it.
 
     Parameters
     ----------
@@ -113,9 +113,9 @@ class WorkerPool:
                 [sys.executable, "-I", "-c", code],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                pipesize=1 << 20,  # a message has some MB; not every system uses this
+                pipesize=1 << 20,  # a message has a few MB; some systems ignore this
                 env={**os.environ, **ENVIRONMENT},
-                # Only the parent gets Ctrl-C from the terminal, on POSIX and on Windows.
+                # Only the parent receives Ctrl-C from the terminal, on POSIX and on Windows.
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             ))
@@ -135,25 +135,25 @@ class WorkerPool:
             process.communicate()
 
     def call(self, method: Callable[..., Any], *arguments: Any) -> list[Any]:
-        """Call a method in each worker, all at the same time.
+        """Call a method in all workers at the same time.
 
         Parameters
         ----------
         method : function
             A method of the class of the workers' objects, such as ``PartWorker.compute``.
         *arguments
-            Its arguments after `self`.
+            Arguments of the method after `self`.
 
         Returns
         -------
         list
-            What each call returns, in the order of the jobs.
+            The result of each call, in the order of the jobs.
 
         Raises
         ------
         WorkerFailed
-            If a call raised ValueError, OSError or MemoryError, with what that said; or if a
-            worker has ended.
+            If a call raised ValueError, OSError or MemoryError (the message is the same), or if a
+            worker ended.
         """
         for process in self._processes:
             self._send(process, (method, arguments))
@@ -182,15 +182,15 @@ class WorkerPool:
         except subprocess.TimeoutExpired:
             process.kill()
             status = process.wait()
-        how = f"was ended by {_signal_name(-status)}" if status < 0 else f"ended ({status})"
+        how = f"was killed by {_signal_name(-status)}" if status < 0 else f"ended ({status})"
         raise WorkerFailed(f"a worker process {how}") from None
 
 
 class WorkersInTurn:
-    """The same as `WorkerPool`, but in this process, one after another.
+    """The same as `WorkerPool`, but runs the jobs in this process, one after another.
 
-    For systems without processes, such as Python in a browser. With one thread, as in a worker
-    process, the results have the same bits.
+    This is for systems without processes, such as Python in a browser. The results are bitwise the
+    same if this process has one thread, as a worker process does.
 
     Parameters
     ----------
@@ -201,10 +201,10 @@ class WorkersInTurn:
         self._targets = [job.start() for job in jobs]
 
     def close(self) -> None:
-        """Do nothing: there is no process to end."""
+        """Do nothing, because there is no process to end."""
 
     def call(self, method: Callable[..., Any], *arguments: Any) -> list[Any]:
-        """Call a method of each object, as `WorkerPool.call` does."""
+        """Call a method of each object, like `WorkerPool.call`."""
         try:
             return [method(target, *arguments) for target in self._targets]
         except (ValueError, OSError, MemoryError) as error:
@@ -212,7 +212,7 @@ class WorkersInTurn:
 
 
 def make_pool(jobs: Sequence[Job]) -> WorkerPool | WorkersInTurn:
-    """Return workers in processes of their own, or in turn where there are no processes."""
+    """Return workers in separate processes, or in this one if the system has no processes."""
     return WorkersInTurn(jobs) if sys.platform == "emscripten" else WorkerPool(jobs)
 
 
@@ -221,13 +221,13 @@ def _signal_name(number):
         name = signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-    # The system ends processes so when memory is short.
+    # The system kills processes with this signal when memory is short.
     return f"{name}: was there too little memory?" if name == "SIGKILL" else name
 
 
 def main() -> None:
     """Run a worker."""
-    # What the called methods print must not end up between the answers.
+    # Output that the called methods print must not get between the answers.
     answers, sys.stdout = sys.stdout.buffer, sys.stderr
     messages = sys.stdin.buffer
     try:
@@ -237,7 +237,7 @@ def main() -> None:
             try:
                 answer = method(target, *arguments)
             except (ValueError, OSError, MemoryError) as error:
-                # Files change while a run reads them, and memory ends: nothing to trace.
+                # A file changed, or memory ran out: a traceback would not help.
                 answer = WorkerFailed(reason_of(error))
             pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
             answers.flush()

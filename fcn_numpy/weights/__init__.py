@@ -1,4 +1,4 @@
-"""Weight files in and out: .npz, PyTorch's .pth in both its forms, .safetensors, .caffemodel."""
+"""Read and write weights: .npz, both forms of PyTorch's .pth, .safetensors and .caffemodel."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from fcn_numpy.weights.names import our_names
 __all__ = ["load", "our_names", "read_metadata", "save"]
 
 LARGEST_FILE = 16_000_000_000
-# A message has room for the path, the reason and the words between them in 500 characters.
+# Leaves room for the path and the other words of a message in 500 characters.
 _LONGEST_REASON = 290
 _BY_ENDING = {
     ".pth": torch_files, ".pt": torch_files, ".safetensors": safetensors, ".caffemodel": caffemodel,
 }
-# What damage to a file makes the readers raise.
+# What the readers raise on damaged files.
 _DAMAGE = (
     ValueError, ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
     SyntaxError, TypeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )
-# How files begin that are taken for weights, and what they are.
+# First bytes of files that are often mistaken for weights, and descriptions of these files.
 _OTHER_FILES = {
     rb"(\xef\xbb\xbf)?\s*<(?i:!doctype|html)": "a web page instead of the file itself",
     rb"version https://git-lfs": "a git-lfs pointer: `git lfs pull` gets the file itself",
@@ -47,8 +47,8 @@ _OTHER_FILES = {
     rb"(?:\xef\xbb\xbf)?(?:\s|#.*\n)*(?:name|layers?|input\w*)\s*[:{]":
         "a .prototxt, which describes a network and has no weights",
 }
-# How a .caffemodel begins: with a name, layers, inputs or their sizes, or force_backward. Texts
-# may begin with a newline or a space as well.
+# A .caffemodel begins with a name, layers, inputs or their sizes, or force_backward. (Text files
+# may also begin with a newline or a space.)
 _CAFFEMODEL = rb"[\n\x12\x1a\x20\x28]|\xa2\x06"
 
 
@@ -56,25 +56,25 @@ def save(
     path: str | os.PathLike, state: Mapping[str, np.ndarray],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a state_dict, whole or not at all.
+    """Write a state_dict to a file, completely or not at all.
 
     Parameters
     ----------
     path : path-like
-        Its ending chooses the format: .pth or .pt for PyTorch's, .safetensors, .caffemodel for
-        Caffe's, and .npz for all others. It is taken as it is; no ending is added.
+        The extension selects the format: .pth or .pt for PyTorch's, .safetensors, .caffemodel for
+        Caffe's, and .npz for all others. No extension is added to the path.
     state : dict of str to ndarray
-        Arrays of numbers. The name ``__metadata__`` is taken. Caffe's format has a place for
-        ``LAYER.weight`` and ``LAYER.bias`` only, in float32 or float64.
+        Arrays of numbers. The name ``__metadata__`` is reserved. Caffe's format can only contain
+        ``LAYER.weight`` and ``LAYER.bias``, in float32 or float64.
     metadata : dict of str to str, optional
-        What `read_metadata` returns later, at most 1 MB. PyTorch's and Caffe's formats have no
-        place for it.
+        Metadata that `read_metadata` returns later, at most 1 MB. PyTorch's and Caffe's formats
+        cannot contain metadata.
 
     Raises
     ------
     ValueError
-        For values that are no arrays of numbers, for names and dtypes that the format has not, and
-        for metadata that is something else or has no place. Nothing has been written then.
+        If values are not arrays of numbers, if the format does not support a name or a dtype, or
+        if the metadata is invalid or not supported. In this case nothing is written.
 
     Examples
     --------
@@ -99,9 +99,9 @@ def save(
 
 
 def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Read a state_dict from a file of any of the formats, under our names.
+    """Read a state_dict from a file in any of the formats, with the names of this package.
 
-    Which format it is, is told by the content. No code that a file may hold is run.
+    The content of the file determines the format. Code in the file is never run.
 
     Parameters
     ----------
@@ -111,21 +111,21 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of str to ndarray
-        See `our_names` for the names. No two arrays share memory. Metadata is left out.
+        Arrays by name (see `our_names`). They do not share memory. Metadata is left out.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If it is no file of weights, or damaged.
+        If the file is not a file of weights, or is damaged.
     """
     with _weights_file(path) as file:
         return our_names(_format_of(file).read(file))
 
 
 def read_metadata(path: str | os.PathLike) -> dict[str, str]:
-    """Read the metadata of a file of weights, and none of the weights.
+    """Read the metadata of a file of weights, but not the weights.
 
     Parameters
     ----------
@@ -135,14 +135,14 @@ def read_metadata(path: str | os.PathLike) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Empty if it has none, as files in PyTorch's and Caffe's formats.
+        The metadata. Empty if there is none, as in PyTorch's and Caffe's formats.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If it is no file of weights, or its metadata is damaged or longer than 1 MB.
+        If the file is not a file of weights, or its metadata is damaged or longer than 1 MB.
 
     Examples
     --------
@@ -158,7 +158,7 @@ def read_metadata(path: str | os.PathLike) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _weights_file(path: str | os.PathLike) -> Iterator[IO[bytes]]:
-    """Open a file of weights; what goes wrong with its content becomes one error with its name."""
+    """Open a file of weights, and turn errors about its content into one that names the file."""
     try:
         with open_file(path, LARGEST_FILE) as file:
             yield file
@@ -166,14 +166,14 @@ def _weights_file(path: str | os.PathLike) -> Iterator[IO[bytes]]:
         raise
     except _DAMAGE as error:
         reason = shown(reason_of(error), _LONGEST_REASON)
-        raise ValueError(f"{shown(path)} is no file of weights: {reason}") from error
+        raise ValueError(f"{shown(path)} is not a file of weights: {reason}") from error
 
 
 def _format_of(file: IO[bytes]) -> ModuleType:
-    """Return the module that reads such a file, which then stands at its beginning."""
+    """Return the module that reads this file, and move to the beginning of the file."""
     start = file.read(512)
     file.seek(0)
-    # A table of 640 bytes begins as a pickle does, so this comes first.
+    # Check this first: a table of 640 bytes begins like a pickle.
     if start[8:9] == b"{":
         return safetensors
     if start[:1] == b"\x80":

@@ -1,7 +1,7 @@
-"""A state_dict as Caffe's .caffemodel file, without Caffe: layers, and in them blobs of numbers.
+"""Read and write a state_dict as Caffe's .caffemodel, without Caffe: layers with blobs of numbers.
 
-The fields have the names and numbers of caffe.proto. Before 2015 layers were another message, and
-all blobs had four axes.
+The fields have the names and numbers of caffe.proto. Before 2015, layers were a different message,
+and all blobs had four axes.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _BLOB = {
     1: ("num", VARINT), 2: ("channels", VARINT), 3: ("height", VARINT), 4: ("width", VARINT),
     5: ("data", BYTES), 7: ("shape", BYTES), 8: ("double_data", BYTES),
 }
-_SHAPE = {1: ("dim", VARINT, BYTES)}  # one by one, or packed into one field
-# Types that fully connected layers have; a layer without a type may be one.
+_SHAPE = {1: ("dim", VARINT, BYTES)}  # separate fields, or packed into one
+# Types of fully connected layers; a layer without a type may also be one.
 _FULLY_CONNECTED = (None, "InnerProduct", 14)
 _OLD_AXES = ("num", "channels", "height", "width")
 _DTYPES = {"data": "f4", "double_data": "f8"}
 _KINDS = ("weight", "bias")
 
-# A layer takes some 20 fields; this lets thousands through.
+# A layer has about 20 fields, so this allows thousands of layers.
 _MOST_FIELDS = 200_000
 _LONGEST_NAME = 4096
 _MOST_AXES = 32
 _LARGEST_AXIS = 2**31 - 1
-# Protobuf takes no longer messages, and the whole file is one.
+# Limit of protobuf for a message; the whole file is one message.
 _LARGEST_FILE = 2**31 - 1
 
 
@@ -48,8 +48,8 @@ _LARGEST_FILE = 2**31 - 1
 def read(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     """Read the blobs of a .caffemodel file, in the order of its layers.
 
-    A layer's first blob is its weight, its second its bias. Fully connected layers of old files
-    get the shape (out, in), and biases (N,), as in new ones.
+    The first blob of a layer is its weight, the second is its bias. In old files, the weights of
+    fully connected layers get the shape (out, in), and biases (N,), as in new files.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def read(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     Raises
     ------
     ValueError
-        If it is damaged, or a layer has more than two blobs.
+        If the file is damaged, or a layer has more than two blobs.
     """
     fields = Fields(file, _MOST_FIELDS)
     state: dict[str, np.ndarray] = {}
@@ -77,19 +77,19 @@ def read(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
             dtype, shape, chunks = _read_blob(fields, blob, name, ones)
             state[f"{layer}.{kind}"] = _read_chunks(file, chunks, dtype, name, shape)
     if not state:
-        raise ValueError("expected a .caffemodel with weights, got no layer that has any")
+        raise ValueError("expected a .caffemodel with weights, got no layer with weights")
     return state
 
 
 def read_metadata(file: io.BufferedIOBase) -> dict[str, str]:
-    """Return what metadata a .caffemodel file has: none."""
+    """Return no metadata: a .caffemodel file has none."""
     return {}
 
 
 def _read_layer(fields, place, known):
-    """Return a layer's name, whether it may be a fully connected one, and where its blobs are.
+    """Return the name of a layer, whether it may be fully connected, and where its blobs are.
 
-    Of a layer without blobs, nothing else is read.
+    If a layer has no blobs, nothing else is read.
     """
     name = kind = None
     blobs, count = [], 0
@@ -105,7 +105,7 @@ def _read_layer(fields, place, known):
         return "", True, blobs
     name = fields.text(name, _LONGEST_NAME) if name else ""
     if not name:
-        raise ValueError("expected a name of each layer with weights, got none")
+        raise ValueError("expected a name for each layer with weights, got none")
     if count > len(_KINDS):
         raise ValueError(
             f"expected at most a weight and a bias of {shown(name)}, got {count} blobs"
@@ -115,9 +115,9 @@ def _read_layer(fields, place, known):
 
 
 def _read_blob(fields, place, name, ones):
-    """Return dtype and shape of a blob, and where its numbers are.
+    """Return the dtype and shape of a blob, and where its numbers are.
 
-    An old shape that begins with this many ones loses them.
+    If an old shape begins with `ones` ones, they are removed.
     """
     old: dict[str, int] = {}
     shape, dtype, chunks = None, None, []
@@ -151,7 +151,7 @@ def _check_axis(size, name):
 
 
 def _read_chunks(file, chunks, dtype, name, shape):
-    """Read the numbers of a blob, after a look at how many there should be."""
+    """Read the numbers of a blob, after checking how many there are."""
     width = int(dtype[-1])
     lengths = [end - start for start, end in chunks]
     if any(length % width for length in lengths):
@@ -178,7 +178,7 @@ def _read_chunks(file, chunks, dtype, name, shape):
 def write(
     file: IO[bytes], state: Mapping[str, np.ndarray], metadata: Mapping[str, str]
 ) -> None:
-    """Write arrays to a binary file as layers of a .caffemodel, in their order.
+    """Write arrays to a binary file as layers of a .caffemodel, in order.
 
     Parameters
     ----------
@@ -190,13 +190,13 @@ def write(
     Raises
     ------
     ValueError
-        For other names and dtypes, for a bias without a weight, for no arrays at all, for more
-        than protobuf or `read` would take, and for any metadata.
+        If there are other names or dtypes, a bias without a weight, no arrays at all, more data
+        than protobuf or `read` accept, or any metadata.
     """
     if metadata:
-        raise ValueError("expected no metadata for Caffe's format, which has no place for it")
+        raise ValueError("expected no metadata for Caffe's format, which cannot contain it")
     layers = _layers_of(state)
-    # The name comes first so that no layer can make the file look like another format.
+    # The name comes first, so that no layer can make the file look like another format.
     parts = whole_field(1, b"fcn_numpy")
     for name, blobs in layers.items():
         layer = whole_field(1, name.encode())
@@ -204,7 +204,7 @@ def write(
             if kind in blobs:
                 layer += _blob(blobs[kind])
         parts += whole_field(100, *layer)
-    # The layer and its name; the blob, its shape, the sizes in there and the numbers.
+    # Count the name; layers and their names; blobs, their shapes, the sizes in these, the numbers.
     n_fields = 1 + 2 * len(layers) + 4 * len(state)
     for got, limit, what in (
         (size_of(parts), _LARGEST_FILE, "bytes"), (n_fields, _MOST_FIELDS, "fields")
@@ -216,7 +216,7 @@ def write(
 
 
 def _layers_of(state):
-    """Return the arrays of each layer by kind, if the format has a place for all of them."""
+    """Return the arrays of each layer by kind, or raise ValueError if the format lacks one."""
     layers: dict[str, dict[str, np.ndarray]] = {}
     for name, value in state.items():
         layer, _, kind = name.rpartition(".")
@@ -227,8 +227,8 @@ def _layers_of(state):
             )
         if value.dtype.newbyteorder("=") not in map(np.dtype, _DTYPES.values()):
             raise ValueError(
-                f"expected what .caffemodel can hold, float32 or float64, got {shown(name)} of "
-                f"dtype {value.dtype}"
+                f"expected float32 or float64 for a .caffemodel, got {shown(name)} of dtype "
+                f"{value.dtype}"
             )
         if value.ndim > _MOST_AXES or max(value.shape, default=0) > _LARGEST_AXIS:
             raise ValueError(
@@ -238,7 +238,7 @@ def _layers_of(state):
         layers.setdefault(layer, {})[kind] = value
     for layer, blobs in layers.items():
         if "weight" not in blobs:
-            raise ValueError(f"expected {shown(layer)}.weight beside its bias, got none")
+            raise ValueError(f"expected {shown(layer)}.weight with its bias, got none")
     if not layers:
         raise ValueError("expected weights for a .caffemodel, got none")
     return layers

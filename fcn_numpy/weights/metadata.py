@@ -1,4 +1,4 @@
-"""Metadata of a file of weights: a few texts by name."""
+"""Check and convert the metadata of a file of weights: a few strings by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ METADATA_LIMIT = 1_000_000
 
 
 def check_metadata(metadata: object) -> dict[str, str]:
-    """Return metadata that is a dict of str to str and at most `METADATA_LIMIT` bytes long as JSON.
+    """Check that metadata is a dict of str to str with at most `METADATA_LIMIT` bytes as JSON.
 
     Parameters
     ----------
@@ -26,14 +26,14 @@ def check_metadata(metadata: object) -> dict[str, str]:
     Raises
     ------
     ValueError
-        If it is something else, or longer.
+        If the metadata is something else, or longer.
     """
     if not isinstance(metadata, Mapping):
         raise ValueError(f"expected a dict of str as metadata, got {type(metadata).__name__}")
     for name, value in metadata.items():
         if not isinstance(name, str) or not isinstance(value, str):
             kind = type(value if isinstance(name, str) else name).__name__
-            raise ValueError(f"expected metadata as str by str, got {kind} at {shown(name, 60)}")
+            raise ValueError(f"expected metadata to be str by str, got {kind} at {shown(name, 60)}")
     size = len(to_json(metadata))
     if size > METADATA_LIMIT:
         raise ValueError(f"expected metadata of at most {METADATA_LIMIT:,} bytes, got {size:,}")
@@ -59,7 +59,7 @@ def from_json(data: bytes) -> dict:
     Raises
     ------
     ValueError
-        If it is no such JSON, nested too deeply, or has a name twice.
+        If the JSON is invalid, describes no dict, is nested too deeply, or has a name twice.
     """
     try:
         table = json.loads(data.decode(), object_pairs_hook=_unique)
@@ -73,5 +73,5 @@ def from_json(data: bytes) -> dict:
 def _unique(pairs):
     table = dict(pairs)
     if len(table) != len(pairs):
-        raise ValueError("a name stands in its table twice")
+        raise ValueError("a name is in its table twice")
     return table

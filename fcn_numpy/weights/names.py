@@ -1,4 +1,4 @@
-"""The names that other projects give to the same weights, turned into ours."""
+"""Convert the names that other projects give to weights into the names of this package."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Mapping
 
 import numpy as np
 
-# What wrappers of PyTorch and others put before all names: DataParallel, torch.compile, a module
-# that holds the network under such a name.
+# Prefixes that wrappers add to all names: DataParallel, torch.compile, or a module that has the
+# network as an attribute with such a name.
 _PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "network.")
 _MOST_PREFIXES = 8
 _CHAINER = {"/W": ".weight", "/b": ".bias"}
 
 
 def _vgg16_names():
-    """Return torchvision's names of VGG16's layers with ours: features.28 is conv5_3."""
+    """Map torchvision's names of VGG16's layers to ours: features.28 is conv5_3."""
     names, place = {}, 0
     for stage, depth in enumerate((2, 2, 3, 3, 3), 1):
         for number in range(1, depth + 1):
             names[f"features.{place}"] = f"conv{stage}_{number}"
-            place += 2  # a ReLU has a number as well
-        place += 1  # and so has a pool
+            place += 2  # a ReLU also has a number
+        place += 1  # and so does a pooling layer
     names |= {"classifier.0": "fc6", "classifier.3": "fc7", "classifier.6": "fc8"}
     return {f"{a}.{kind}": f"{b}.{kind}" for a, b in names.items() for kind in ("weight", "bias")}
 
@@ -30,13 +30,13 @@ _FIRST = "conv1_1.weight"
 
 
 def our_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the same arrays under the names that this package gives them.
+    """Return the same arrays under the names of this package.
 
-    Known are: ``module.`` (PyTorch's DataParallel), ``_orig_mod.`` (torch.compile), ``model.``,
-    ``net.``, ``network.`` and anything else that precedes ``conv1_1.weight`` before all names;
-    ``conv1_1/W`` and ``conv1_1/b``, if all names end so (Chainer, as wkentaro/fcn saves them);
-    ``features.0.weight`` to ``classifier.6.bias`` (torchvision's VGG16). All other names stay as
-    they are. No array is changed: the classifier's weights stay matrices.
+    This removes prefixes of all names: ``module.`` (PyTorch's DataParallel), ``_orig_mod.``
+    (torch.compile), ``model.``, ``net.``, ``network.`` and anything else before ``conv1_1.weight``.
+    It converts ``conv1_1/W`` and ``conv1_1/b`` if all names end this way (Chainer, as wkentaro/fcn
+    saves them), and ``features.0.weight`` to ``classifier.6.bias`` (torchvision's VGG16). All other
+    names stay the same. Arrays do not change: the weights of a classifier are still matrices.
 
     Parameters
     ----------
@@ -45,22 +45,22 @@ def our_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of str to ndarray
-        In the same order.
+        The arrays, in the same order.
 
     Raises
     ------
     ValueError
-        If two names become one.
+        If two names become the same.
     """
     names = list(state)
-    # Not without end: a hostile name may be nothing but a million prefixes.
+    # Limit the number: a malicious name may consist of a million prefixes.
     for _ in range(_MOST_PREFIXES):
         prefix = _common_prefix(names)
         names = [name.removeprefix(prefix) for name in names]
     if all(name[-2:] in _CHAINER for name in names):
         names = [name[:-2] + _CHAINER[name[-2:]] for name in names]
     foreign = [name for name in names if name.startswith(("features.", "classifier."))]
-    # VGG11, VGG19 and the networks with batch normalization number other layers: left alone.
+    # VGG11, VGG19 and networks with batch normalization have other numbers: keep their names.
     if set(foreign) <= _VGG16.keys():
         names = [_VGG16.get(name, name) for name in names]
     ours: dict[str, np.ndarray] = {}
@@ -72,7 +72,7 @@ def our_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _common_prefix(names):
-    """Return the prefix that all names have: a known one, what precedes conv1_1, or nothing."""
+    """Return the prefix of all names: a known one, whatever precedes conv1_1, or nothing."""
     first = next((name for name in names if name.endswith(f".{_FIRST}")), _FIRST)
     if first != _FIRST and all(name.startswith(first[: -len(_FIRST)]) for name in names):
         return first[: -len(_FIRST)]

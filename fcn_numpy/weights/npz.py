@@ -1,4 +1,4 @@
-"""A state_dict as an .npz file: a zip of .npy files."""
+"""Read and write a state_dict as an .npz file, which is a zip of .npy files."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from fcn_numpy.weights.metadata import (
 )
 from fcn_numpy.weights.zips import open_zip
 
-# No deflated byte stands for more than this many.
+# Maximum compression ratio of deflate.
 _DEFLATE_LIMIT = 1032
-# NumPy reads no longer headers; magic number, version and length come before.
+# NumPy reads no longer headers. Magic number, version and length precede the header.
 _HEADER_LIMIT = 10_000 + 12
-# Bytes of a text in JSON, as an array so that NumPy opens the file as any other.
+# JSON text as an array of bytes, so that NumPy can open the file like any other.
 _METADATA = f"{METADATA_NAME}.npy"
 
 
 def write(
     file: IO[bytes], state: Mapping[str, np.ndarray], metadata: Mapping[str, str]
 ) -> None:
-    """Write arrays of numbers to a binary file as .npz, not compressed; metadata comes first.
+    """Write arrays of numbers to a binary file as uncompressed .npz, metadata first.
 
     Parameters
     ----------
     file : binary file
     state : dict of str to ndarray
     metadata : dict of str to str
-        If it is empty, the file has no member for it.
+        Metadata. If it is empty, the file has no member for it.
     """
     first = {METADATA_NAME: np.frombuffer(to_json(metadata), np.uint8)} if metadata else {}
-    # savez takes arrays as keywords, so a name of its own would collide: write the members.
+    # savez takes arrays as keywords, which can collide with its own: write the members directly.
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, value in (first | dict(state)).items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -63,16 +63,16 @@ def read(file: IO[bytes]) -> dict[str, np.ndarray]:
     Raises
     ------
     ValueError, and what `zipfile` and `numpy.lib.format` raise
-        If it is damaged, or holds something else than arrays of numbers.
+        If the file is damaged, or contains anything other than arrays of numbers.
     """
     state = {}
     with warnings.catch_warnings(), open_zip(file) as archive:
-        # Of headers as Python 2 wrote them; what matters of them is an error as well.
+        # NumPy warns about headers written by Python 2. Anything important is also an error.
         warnings.simplefilter("ignore")
         end = 0
         for info in archive.infolist():
-            # A damaged table of contents may have lost members: they must follow each
-            # other without a gap, from the beginning of the file to the table.
+            # A damaged table of contents may lack members, so check that there is no gap
+            # between them, from the beginning of the file to the table.
             if info.header_offset != end or not info.filename.endswith(".npy"):
                 raise ValueError(f"{info.filename!r:.80} is not where it should be")
             if info.filename != _METADATA:
@@ -86,7 +86,7 @@ def read(file: IO[bytes]) -> dict[str, np.ndarray]:
 
 
 def read_metadata(file: IO[bytes]) -> dict[str, str]:
-    """Read the metadata of an .npz file, and no other array. Errors as `read`.
+    """Read the metadata of an .npz file, but no other array. Raises the same errors as `read`.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def read_metadata(file: IO[bytes]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Empty if it has none.
+        The metadata; empty if there is none.
     """
     with warnings.catch_warnings(), open_zip(file) as archive:
         warnings.simplefilter("ignore")
@@ -103,7 +103,7 @@ def read_metadata(file: IO[bytes]) -> dict[str, str]:
         if not found:
             return {}
         if len(found) > 1:
-            raise ValueError("its metadata is there twice")
+            raise ValueError("it contains its metadata twice")
         if found[0].file_size > METADATA_LIMIT + _HEADER_LIMIT:
             raise ValueError(
                 f"expected metadata of at most {METADATA_LIMIT:,} bytes, got {found[0].file_size:,}"
@@ -111,7 +111,7 @@ def read_metadata(file: IO[bytes]) -> dict[str, str]:
         value = _read_member(archive, found[0])
     if value.dtype != np.uint8 or value.ndim != 1:
         raise ValueError(
-            f"expected metadata as bytes in a row, got {value.dtype} of shape {value.shape}"
+            f"expected metadata as a 1-d array of bytes, got {value.dtype} of shape {value.shape}"
         )
     return check_metadata(from_json(value.tobytes()))
 
@@ -119,12 +119,12 @@ def read_metadata(file: IO[bytes]) -> dict[str, str]:
 def _read_member(archive, info):
     _check_size(archive, info)
     with archive.open(info) as member:
-        # It reads the member to its end, where the checksum is compared.
+        # This reads the member to its end, where zipfile compares the checksum.
         return np.lib.format.read_array(member, allow_pickle=False)
 
 
 def _check_size(archive, info):
-    """Compare what the zip's table and the array's header claim, before memory is taken for it."""
+    """Check that the zip's table and the array's header agree, before allocating memory."""
     name = f"{info.filename!r:.80}"
     largest = {
         zipfile.ZIP_STORED: info.compress_size,

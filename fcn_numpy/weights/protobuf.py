@@ -1,7 +1,7 @@
-"""How protobuf writes messages: a list of fields, each with its number, wire type and value.
+"""Read and write protobuf messages: lists of fields, each with its number, wire type and value.
 
-The wire type says where a value ends, so fields that are not known can be skipped. A message inside
-a message is a field of bytes.
+The wire type determines where a value ends, so unknown fields can be skipped. A message inside a
+message is a field of bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 VARINT, BYTES = 0, 2
-# 3 and 4 begin and end groups, which no file of Caffe has.
+# 3 and 4 begin and end groups, which Caffe's files do not have.
 _WIRE_TYPES = {VARINT: "a varint", 1: "64 bits", BYTES: "bytes", 5: "32 bits"}
 _WIDTHS = {1: 8, 5: 4}
 _LONGEST_VARINT = 10
@@ -24,22 +24,22 @@ _LARGEST_NUMBER = 2**29 - 1
 
 
 def field(number: int, length: int) -> bytes:
-    """Begin a field of a message that is `length` bytes long."""
+    """Return the beginning of a field with `length` bytes."""
     return varint(number << 3 | BYTES) + varint(length)
 
 
 def whole_field(number: int, *parts: bytes | np.ndarray) -> list[bytes | np.ndarray]:
-    """Return a field in parts, with its beginning as the first; arrays stay what they are."""
+    """Return a field as a list: its beginning, then its parts, with arrays as they are."""
     return [field(number, size_of(parts)), *parts]
 
 
 def size_of(parts: list | tuple) -> int:
-    """Return how many bytes parts of a message have together."""
+    """Return the total number of bytes in parts of a message."""
     return sum(len(part) if isinstance(part, bytes) else part.nbytes for part in parts)
 
 
 def varint(value: int) -> bytes:
-    """Write a whole number in groups of seven bits, the lowest first; a high bit says: more."""
+    """Encode a whole number in groups of seven bits, lowest first; a high bit means more follow."""
     groups = []
     while value > 127:
         groups.append(value & 127 | 128)
@@ -51,13 +51,13 @@ def varint(value: int) -> bytes:
 
 
 class Fields:
-    """The fields of messages in a file, of which nothing is read but what is asked for.
+    """The fields of messages in a file, read on demand.
 
     Parameters
     ----------
     file : binary file
     limit : int
-        The most fields to go through, in all messages together.
+        Maximum number of fields to read, in all messages together.
     """
 
     def __init__(self, file: io.BufferedIOBase, limit: int):
@@ -67,27 +67,27 @@ class Fields:
     def of(
         self, place: tuple[int, int], known: Mapping[int, tuple], what: str
     ) -> Iterator[tuple[str, int | tuple[int, int]]]:
-        """Go through the fields of a message, and skip those that are not known.
+        """Iterate over the known fields of a message.
 
         Parameters
         ----------
         place : (int, int)
-            Where in the file the message starts and ends.
+            Positions in the file where the message starts and ends.
         known : dict of int to (str, int, ...)
-            By the number of each field: its name, and what wire types it may have.
+            Name and allowed wire types of each field, by the number of the field.
         what : str
-            What to call the message in errors.
+            Name of the message in errors.
 
         Yields
         ------
         name : str
         value : int or (int, int)
-            The value of a varint; of other fields, where it starts and ends in the file.
+            The value of a varint; for other fields, the positions where it starts and ends.
 
         Raises
         ------
         ValueError
-            If this is no message, a value is longer than it, or the limit is reached.
+            If this is not a message, a value extends beyond it, or the limit is reached.
         """
         start, end = place
         while start < end:
@@ -120,23 +120,24 @@ class Fields:
                 yield name, value
 
     def varint(self, start: int, end: int) -> tuple[int, int]:
-        """Read a whole number that starts at one place of the file and ends before another.
+        """Read a whole number between two positions in the file.
 
         Parameters
         ----------
         start, end : int
+            Position where the number starts, and position before which it must end.
 
         Returns
         -------
         value : int
-            Less than 2**64; negative numbers are stored as 2**64 more.
+            The number, below 2**64. Negative numbers are stored plus 2**64.
         stop : int
-            Where it ends.
+            Position where the number ends.
 
         Raises
         ------
         ValueError
-            If it has more than 10 bytes, or does not end before.
+            If it has more than 10 bytes, or does not end before `end`.
         """
         self._file.seek(start)
         value = 0
@@ -149,12 +150,12 @@ class Fields:
         raise self._too_long(end + 1, end)
 
     def unpack(self, value: int | tuple[int, int]) -> Iterator[int]:
-        """Go through the whole numbers of a repeated field.
+        """Iterate over the whole numbers of a repeated field.
 
         Parameters
         ----------
         value : int or (int, int)
-            As `of` has it: one of them, or the place where they are packed.
+            A value from `of`: one number, or the positions of packed numbers.
 
         Yields
         ------
@@ -169,13 +170,13 @@ class Fields:
             yield number
 
     def text(self, place: tuple[int, int], limit: int) -> str:
-        """Read the text at a place.
+        """Read the text between two positions.
 
         Parameters
         ----------
         place : (int, int)
         limit : int
-            The most bytes that it may have.
+            Maximum number of bytes.
 
         Returns
         -------
@@ -184,7 +185,7 @@ class Fields:
         Raises
         ------
         ValueError
-            If it is longer, or not UTF-8.
+            If the text is longer, or not UTF-8.
         """
         start, end = place
         if end - start > limit:
@@ -199,7 +200,7 @@ class Fields:
     def _too_long(self, stop, end):
         if end == self.size:
             return ValueError(
-                f"a field ends at byte {stop} of {end}: is it cut off, a download that did not "
-                "finish?"
+                f"a field ends at byte {stop} of {end}: is the file cut off, by a download that "
+                "did not finish?"
             )
         return ValueError(f"expected a field to end with its message at byte {end}, got {stop}")

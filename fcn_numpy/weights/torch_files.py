@@ -1,8 +1,8 @@
-"""A state_dict as PyTorch's .pth file, without PyTorch: a pickle, and the numbers beside it.
+"""Read and write a state_dict as PyTorch's .pth, without PyTorch: a pickle, then numbers.
 
-There are two forms. Since 1.6 the file is a zip: NAME/data.pkl, NAME/data/KEY with the numbers of
-each storage, NAME/byteorder. Before, it was a stream: a few pickles, then the storages one after
-the other.
+There are two forms. Since PyTorch 1.6, the file is a zip of NAME/data.pkl, NAME/data/KEY with the
+numbers of each storage, and NAME/byteorder. Before, it was a stream: a few pickles, followed by the
+storages.
 
 The pickles are not run: see `fcn_numpy.weights.torch_pickle`.
 """
@@ -27,9 +27,9 @@ from fcn_numpy.weights.zips import open_zip
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _ALIGNMENT = 64
-# A state_dict takes some 250 bytes a tensor; this lets thousands through.
+# A state_dict takes about 250 bytes per tensor, so this allows thousands.
 _PICKLE_LIMIT = 1 << 22
-# Tensors that share a storage are copied: together at most this much more than is stored.
+# Tensors that share a storage are copied. Limits the size of all copies together.
 _SHARED_LIMIT = 1 << 20
 _STATE_KEYS = ("state_dict", "model_state_dict", "model")
 
@@ -38,7 +38,7 @@ _STATE_KEYS = ("state_dict", "model_state_dict", "model")
 
 
 def is_zip(file: IO[bytes]) -> bool:
-    """Return whether a zip is PyTorch's: whether it has NAME/data.pkl."""
+    """Return whether a zip is a file of PyTorch: it contains NAME/data.pkl."""
     with open_zip(file) as archive:
         return _folder(archive) is not None
 
@@ -51,7 +51,7 @@ def _folder(archive):
 
 
 def read(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
-    """Read the tensors of a .pth file of either form; bfloat16 as float32.
+    """Read the tensors of a .pth file in either form. Bfloat16 becomes float32.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def read(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     Raises
     ------
     ValueError, and what `zipfile` raises
-        If it is damaged, or holds something else than a state_dict. Nothing is run.
+        If the file is damaged, or contains anything other than a state_dict. Nothing is run.
     """
     is_stream = file.read(1) == b"\x80"
     file.seek(0)
@@ -72,14 +72,14 @@ def read(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
 
 
 def read_metadata(file: io.BufferedIOBase) -> dict[str, str]:
-    """Return what metadata a .pth file has: none."""
+    """Return no metadata: a .pth file has none."""
     return {}
 
 
 def _read_zip(file):
     with open_zip(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
-        # Members may not claim more together than the file has, nor hide behind each other.
+        # Members must not claim more in total than the file has, nor share a name.
         size = os.fstat(file.fileno()).st_size
         stored = all(
             info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
@@ -88,7 +88,7 @@ def _read_zip(file):
         if not stored or sum(info.file_size for info in members.values()) > size:
             raise ValueError("expected the members of its zip to be stored, and to fit in it")
         if len(members) != len(archive.infolist()):
-            raise ValueError("a member of its zip is there twice")
+            raise ValueError("its zip contains a member twice")
         folder = _folder(archive)
         order = _byte_order(archive, members.get(f"{folder}byteorder"))
         if members[f"{folder}data.pkl"].file_size > _PICKLE_LIMIT:
@@ -106,7 +106,7 @@ def _read_zip(file):
                     + (f"{info.file_size}" if info else "none in the file")
                 )
             with archive.open(info) as member:
-                # typeshed takes it for an IO[bytes], which has no readinto; it is a ZipExtFile.
+                # typeshed says IO[bytes], which lacks readinto; it is a ZipExtFile.
                 numbers = read_numbers(
                     member, storage.kind, storage.count, order,  # type: ignore[arg-type]
                 )
@@ -116,7 +116,7 @@ def _read_zip(file):
 
 def _byte_order(archive, info):
     if info is None:
-        return "<"  # as in files from before it was written down
+        return "<"  # older files do not record it
     orders = {b"little": "<", b"big": ">"}
     word = archive.read(info) if info.file_size < 10 else b""
     if word not in orders:
@@ -126,15 +126,15 @@ def _byte_order(archive, info):
 
 def _read_stream(file):
     size = os.fstat(file.fileno()).st_size
-    # The pickles end somewhere in here, and the storages begin there.
+    # The pickles end somewhere in these bytes, and the storages begin there.
     start = io.BytesIO(file.read(min(size, _PICKLE_LIMIT)))
     magic, _ = describe(start)
     if type(magic) is not int or magic != _MAGIC:
-        raise ValueError("it is a pickle, but none that PyTorch writes")
+        raise ValueError("it is a pickle, but not one that PyTorch writes")
     protocol, _ = describe(start)
     if type(protocol) is not int or protocol != _PROTOCOL:
         raise ValueError(f"expected version {_PROTOCOL} of the format, got {about(protocol)}")
-    # What the writing machine was like. The numbers are little-endian in any case.
+    # Skip the description of the machine that wrote the file: numbers are always little-endian.
     describe(start)
     described, storages = describe(start)
     tensors = _tensors(described)
@@ -142,7 +142,7 @@ def _read_stream(file):
     if type(keys) is not list or not all(type(key) is str for key in keys):
         raise ValueError("expected a list of its storages")
     if len(keys) != len(storages) or set(keys) != storages.keys():
-        raise ValueError("expected a list of the storages that its tensors use, each once")
+        raise ValueError("expected a list of the storages that its tensors use, without duplicates")
 
     file.seek(start.tell())
     needed = dict(_by_storage(tensors))
@@ -169,7 +169,7 @@ def _read_stream(file):
 
 
 def _tensors(top):
-    """Return the tensors of a state_dict, or of a checkpoint that holds one, by name."""
+    """Return the tensors of a state_dict, or of a checkpoint that contains one, by name."""
     if type(top) is not dict:
         raise ValueError(f"expected a state_dict, got {about(top)}")
     top = _state_in(top)
@@ -180,13 +180,13 @@ def _tensors(top):
 
 
 def _state_in(top):
-    """Return the state_dict of a checkpoint, or what is given, if that is none."""
+    """Return the state_dict in a checkpoint, or `top` itself if it is not a checkpoint."""
     for key in _STATE_KEYS:
         if type(top.get(key)) is dict:
             return top[key]
     if any(type(value) is Tensor for value in top.values()):
         return top
-    # By identity: looking again and again into one dict under many names could take hours.
+    # Compare by identity: searching the same dict under many names could take hours.
     dicts = {id(value): (key, value) for key, value in top.items() if type(value) is dict}
     found = [
         (key, value) for key, value in dicts.values()
@@ -199,7 +199,7 @@ def _state_in(top):
 
 
 def _by_storage(tensors):
-    """Return each storage that is used, with the names of its tensors."""
+    """Return the used storages, each with the names of its tensors."""
     names: dict[Storage, list[str]] = {}
     for name, tensor in tensors.items():
         names.setdefault(tensor.storage, []).append(name)
@@ -211,7 +211,7 @@ def _by_storage(tensors):
 
 
 def _cut_out(state, tensors, names, numbers):
-    """Fill in the tensors of one storage: one that is all of it, copies of the others."""
+    """Fill in the tensors of one storage: one may be the whole storage, the others are copies."""
     free = True
     for name in names:
         tensor = tensors[name]
@@ -235,7 +235,7 @@ def _cut_out(state, tensors, names, numbers):
 def write(
     file: IO[bytes], state: Mapping[str, np.ndarray], metadata: Mapping[str, str]
 ) -> None:
-    """Write arrays to a binary file as PyTorch's zip form, an OrderedDict of tensors.
+    """Write arrays to a binary file in PyTorch's zip form, as an OrderedDict of tensors.
 
     Parameters
     ----------
@@ -246,11 +246,11 @@ def write(
     Raises
     ------
     ValueError
-        For a dtype that these files have not, and for any metadata.
+        If the format lacks a dtype, or there is any metadata.
     """
     if metadata:
-        raise ValueError("expected no metadata for PyTorch's format, which has no place for it")
-    # A storage's type for each dtype; bfloat16 is no dtype of NumPy.
+        raise ValueError("expected no metadata for PyTorch's format, which cannot contain it")
+    # Storage type of each dtype; bfloat16 is not a NumPy dtype.
     types = {np.dtype(kind): name for name, kind in KINDS.items() if kind != "bf2"}
     for name, value in state.items():
         if value.dtype.newbyteorder("=") not in types:
@@ -267,7 +267,7 @@ def write(
 
 def _write_member(archive, name, data):
     info = zipfile.ZipInfo(f"archive/{name}")
-    # The numbers begin at a multiple of 64, so that they can be mapped into memory: after a
+    # Numbers must begin at a multiple of 64, so that they can be mapped into memory. They follow a
     # header of 30 bytes, the name, 20 bytes for 64-bit sizes, 4 bytes and this padding.
     pad = -(archive.fp.tell() + 30 + len(info.filename) + 20 + 4) % _ALIGNMENT
     info.extra = struct.pack("<2sH", b"FB", pad) + bytes(pad)
@@ -276,7 +276,7 @@ def _write_member(archive, name, data):
 
 
 def _pickle_of(state, types):
-    """Return the pickle of an OrderedDict of tensors whose storages are numbered."""
+    """Return the pickle of an OrderedDict of tensors with numbered storages."""
     ordered_dict = b"ccollections\nOrderedDict\n)R"
     parts = [b"\x80\x02", ordered_dict, b"("]
     for key, (name, value) in enumerate(state.items()):

@@ -1,9 +1,9 @@
-"""What the pickle of a state_dict describes, found out without running it.
+"""Find out what the pickle of a state_dict describes, without running it.
 
-A pickle is a program. `pickle` runs what a file says and allocates what it claims. `_Machine`
-knows the opcodes and the names that a state_dict needs and refuses all others, so there is
-nothing in it that could be run. What it builds is at most as large as what it read, and it never
-walks through nested values, however deep they are.
+A pickle is a program. `pickle` runs this program and allocates the memory that it claims.
+`_Machine` knows only the opcodes and the names that a state_dict needs and rejects all others, so
+it cannot run anything harmful. Its result is at most as large as its input, and it never walks
+through nested values, however deep they are.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KINDS = {
     "LongStorage": "i8", "IntStorage": "i4", "ShortStorage": "i2", "CharStorage": "i1",
     "ByteStorage": "u1", "BoolStorage": "b1",
 }
-# A state_dict takes some 60 steps a tensor; this lets thousands through.
+# A state_dict takes about 60 steps per tensor, so this allows thousands.
 STEP_LIMIT = 1_000_000
 MOST_AXES = 32
 
@@ -39,7 +39,7 @@ class Storage:
 
 @dataclass(eq=False)
 class _Window:
-    """The part of a storage that tensors may use; all of it, but for views of very old files."""
+    """The part of a storage that tensors may use: all of it, except for views in very old files."""
 
     storage: Storage
     start: int
@@ -48,7 +48,7 @@ class _Window:
 
 @dataclass(eq=False)
 class Tensor:
-    """Where a tensor lies in a storage."""
+    """The position of a tensor in a storage."""
 
     storage: Storage
     offset: int
@@ -57,26 +57,26 @@ class Tensor:
 
     @property
     def count(self) -> int:
-        """How many elements it has."""
+        """Number of elements."""
         return math.prod(self.size)
 
     @property
     def is_contiguous(self) -> bool:
-        """Whether its elements follow each other in the storage."""
+        """Whether the elements are contiguous in the storage."""
         steps = [math.prod(self.size[axis + 1 :]) for axis in range(len(self.size))]
         return all(n == 1 or a == b for n, a, b in zip(self.size, self.stride, steps))
 
 
 @dataclass(eq=False)
 class _Global:
-    """A name that a pickle may ask for: a storage's type (kind) or what can be called."""
+    """A name that a pickle may use: a type of storage (kind) or a callable."""
 
     kind: str | None = None
     call: Any = None
 
 
 class _Opaque:
-    """Something beside the weights that is known to be harmless, and is not made."""
+    """A placeholder for known harmless objects other than weights, which are not built."""
 
 
 def _is_whole(*values):
@@ -160,7 +160,7 @@ _GLOBALS = {
     "torch._utils._rebuild_tensor_v2": _Global(call=_rebuild_tensor),
     "torch._utils._rebuild_parameter": _Global(call=_rebuild_parameter),
     "torch.Size": _Global(call=_size),
-    # A single number of NumPy, as the best score so far in pytorch-fcn's checkpoints.
+    # A NumPy scalar, such as the best score so far in pytorch-fcn's checkpoints.
     "numpy.core.multiarray.scalar": _Global(call=_opaque),
     "numpy._core.multiarray.scalar": _Global(call=_opaque),
     "numpy.dtype": _Global(call=_opaque),
@@ -178,12 +178,12 @@ _OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opco
 
 
 class _Machine:
-    """Runs one pickle: a stack, a memo, and a method for each opcode that is allowed.
+    """Interprets one pickle, with a stack, a memo, and a method for each allowed opcode.
 
     Parameters
     ----------
     file : binary file in memory
-        Stands behind the pickle afterward.
+        The file; afterward, its position is after the pickle.
     """
 
     def __init__(self, file: io.BytesIO):
@@ -200,14 +200,14 @@ class _Machine:
         Raises
         ------
         ValueError
-            If it is damaged, or needs what no state_dict needs.
+            If the pickle is damaged, or uses something that no state_dict needs.
         """
         while True:
             self.spend(1)
             opcode = _OPCODES.get(self.file.read(1))
             if opcode is None:
-                raise ValueError("its pickle is damaged, or too long for a state_dict's")
-            # An opcode is refused before its argument is read.
+                raise ValueError("its pickle is damaged, or too long for a state_dict")
+            # Reject an opcode before reading its argument.
             method = _METHODS.get(opcode.name)
             if method is None:
                 raise ValueError(
@@ -224,7 +224,7 @@ class _Machine:
 
     def argument_of(self, opcode):
         try:
-            if opcode.name == "GLOBAL":  # read as it stands; pickletools would undo escapes
+            if opcode.name == "GLOBAL":  # read it verbatim; pickletools would decode escapes
                 return self.read_line(), self.read_line()
             return opcode.arg.reader(self.file) if opcode.arg else None
         except ValueError as error:
@@ -271,12 +271,12 @@ class _Machine:
     def remember(self, index):
         if not self.stack:
             raise ValueError("its pickle is damaged: its stack is empty")
-        # MEMOIZE, without an index, counts.
+        # MEMOIZE has no index: it counts.
         self.memo[len(self.memo) if index is None else index] = self.stack[-1]
 
     def recall(self, index):
         if index not in self.memo:
-            raise ValueError("its pickle is damaged: it recalls what it has not stored")
+            raise ValueError("its pickle is damaged: it recalls a value that it did not store")
         self.push(self.memo[index])
 
     def append(self, _):
@@ -302,7 +302,7 @@ class _Machine:
     def find(self, names):
         name = ".".join(names)
         if name not in _GLOBALS:
-            # Classes are written with a capital letter.
+            # Names of classes begin with a capital letter.
             hint = (
                 "; if this is a whole model, save its state_dict() instead"
                 if names[1][:1].isupper() else ""
@@ -322,14 +322,14 @@ class _Machine:
     def reduce(self, _):
         args, function = self.pop(), self.pop()
         if type(function) is not _Global or function.call is None or type(args) is not tuple:
-            raise ValueError("its pickle calls what is no function of a state_dict")
+            raise ValueError("its pickle calls something that is not a function of a state_dict")
         self.push(function.call(self, args))
 
     def build(self, _):
-        # A state_dict's state is its _metadata: which version each layer has. Not needed.
+        # The state of a state_dict is its _metadata, the versions of the layers. It is not needed.
         self.pop()
         if not self.stack or type(self.stack[-1]) not in (dict, _Opaque):
-            raise ValueError("its pickle sets the state of what is no state_dict")
+            raise ValueError("its pickle sets the state of something that is not a state_dict")
 
     def persistent(self, _):
         """Push the storage that ('storage', type, key, location, count[, view]) describes."""
@@ -350,7 +350,7 @@ class _Machine:
 
 
 def _window(storage, view):
-    """Return what (key, offset, count) selects of a storage."""
+    """Return the part of a storage that (key, offset, count) selects."""
     if view is None:
         return _Window(storage, 0, storage.count)
     if type(view) is not tuple or len(view) != 3 or not _is_whole(*view[1:]):
@@ -403,19 +403,19 @@ def describe(file: io.BytesIO) -> tuple[Any, dict[str, Storage]]:
     Parameters
     ----------
     file : binary file in memory
-        Stands behind the pickle afterward.
+        The file; afterward, its position is after the pickle.
 
     Returns
     -------
     value
-        A dict, list, tuple, str or number; `Tensor` for a tensor.
+        A dict, list, tuple, str or number; a tensor becomes a `Tensor`.
     storages : dict of str to Storage
-        All that its tensors lie in, by key.
+        All storages that the tensors use, by key.
 
     Raises
     ------
     ValueError
-        If it is damaged, or needs what no state_dict needs. Nothing of it has been run.
+        If the pickle is damaged, or uses something that no state_dict needs. Nothing is run.
     """
     machine = _Machine(file)
     return machine.run(), machine.storages

@@ -1,4 +1,4 @@
-"""Zips opened only after a look at how long their table of contents is."""
+"""Open zips after checking the length of their table of contents."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ import struct
 import zipfile
 from typing import IO
 
-# A member takes some 100 bytes of the table; this lets tens of thousands through.
+# A member takes about 100 bytes of the table, so this allows tens of thousands.
 TABLE_LIMIT = 4_000_000
-# The record at the end; before it, if sizes have 64 bits, a locator and a longer record.
+# The record at the end of a zip. If sizes have 64 bits, a longer record and a locator precede it.
 _END, _LOCATOR, _LONG_END = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
 _END_SIZE, _LOCATOR_SIZE, _LONG_END_SIZE = 22, 20, 56
 _LONGEST_COMMENT = 1 << 16
 
 
 def open_zip(file: IO[bytes]) -> zipfile.ZipFile:
-    """Open a zip for reading, if its table of contents has at most `TABLE_LIMIT` bytes.
+    """Open a zip for reading if its table of contents has at most `TABLE_LIMIT` bytes.
 
-    `zipfile` takes some 500 bytes of memory for each member that the table names, so this looks
-    first.
+    `zipfile` uses about 500 bytes of memory for each member in the table, so this checks first.
 
     Parameters
     ----------
@@ -32,7 +31,7 @@ def open_zip(file: IO[bytes]) -> zipfile.ZipFile:
     Raises
     ------
     ValueError, zipfile.BadZipFile
-        If the table is longer, or the file is cut off or damaged.
+        If the table is longer, or the file is truncated or damaged.
     """
     size = _table_size(file)
     if size > TABLE_LIMIT:
@@ -44,7 +43,7 @@ def open_zip(file: IO[bytes]) -> zipfile.ZipFile:
 
 
 def _table_size(file):
-    """Return what the record at the end of the file says, found as `zipfile` finds it."""
+    """Return the size in the record at the end of the file, which is found as `zipfile` does it."""
     start = max(0, os.fstat(file.fileno()).st_size - _END_SIZE - _LONGEST_COMMENT)
     file.seek(start)
     tail = file.read(_END_SIZE + _LONGEST_COMMENT)
@@ -57,8 +56,8 @@ def _table_size(file):
     file.seek(max(0, start + place - _LOCATOR_SIZE - _LONG_END_SIZE))
     before = file.read(min(start + place, _LOCATOR_SIZE + _LONG_END_SIZE))
     if before[-_LOCATOR_SIZE:].startswith(_LOCATOR):
-        # The standard lets other data stand between the two, and versions of zipfile differ in
-        # what they make of that. No writer puts any there.
+        # The standard allows other data between the two, and versions of zipfile treat such data
+        # differently. No program writes any.
         if not before.startswith(_LONG_END):
             raise ValueError("the record at the end of its zip is damaged")
         (size,) = struct.unpack_from("<Q", before, 40)

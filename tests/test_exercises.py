@@ -76,6 +76,8 @@ def test_common_mistakes_get_their_hints(number, monkeypatch):
                 test(mine)
             except pytest.fail.Exception as failure:
                 hints.append(str(failure))
+            except ValueError:  # the mistake's own
+                continue
         assert any(words in hint for hint in hints), (name, words, hints)
 
 

@@ -2,19 +2,22 @@
 
 import numpy as np
 import pytest
-from grading import same
+from grading import no_error, same
 
 
 def test_the_papers_offsets(mine):
     for start, target, stride, offset in ((-91.5, -11.5, 16, 5), (-95.5, -23.5, 8, 9),
                                           (-31, 0, 1, 31)):
-        same(mine.crop_offset(start, target, stride), offset,
-             f"A map that starts at {start} with a cell every {stride} pixels: how many cells "
-             f"is it to {target}? Not how many pixels.")
+        hint = (f"A map starts at {start} and has a cell every {stride} pixels. How many cells is "
+                f"it to {target}? Check the sign, and count cells, not pixels.")
+        with no_error(hint):
+            got = mine.crop_offset(start, target, stride)
+        same(got, offset, hint)
 
 
 def test_offsets_are_whole_numbers(mine):
-    offset = mine.crop_offset(-31.0, 0.0, 1.0)
+    with no_error("From -31 to 0 it is 31 cells. Check the sign."):
+        offset = mine.crop_offset(-31.0, 0.0, 1.0)
     if not isinstance(offset, int):
         pytest.fail(f"Expected an int, as slices need one, got {type(offset).__name__}.",
                     pytrace=False)
@@ -33,7 +36,7 @@ def test_what_cannot_be_cropped(mine):
 def test_fuse(mine):
     rng = np.random.default_rng(0)
     coarse, fine = rng.random((3, 4, 5)), rng.random((3, 9, 11))
-    same(mine.fuse(coarse, fine, 2), coarse + fine[:, 2:6, 2:7],
+    same(mine.fuse(coarse.copy(), fine, 2), coarse + fine[:, 2:6, 2:7],
          "Cut a piece of the size of coarse out of fine, beginning at row and column `offset`, "
          "and add it.")
 

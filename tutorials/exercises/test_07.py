@@ -27,7 +27,8 @@ def test_paint_is_the_transpose_of_sliding(mine):
     x, kernel, y = rng.random(5), rng.random(4), rng.random(12)
     slid = [y[2 * i : 2 * i + 4] @ kernel for i in range(5)]
     same(mine.paint(x, kernel, 2) @ y, x @ slid,
-         "paint is not the transpose of sliding the kernel. Is the kernel flipped?")
+         "paint is not the transpose of sliding the kernel. Is the kernel flipped, or does a copy "
+         "replace another where they overlap?")
 
 
 def test_by_zeros_one_value(mine):
@@ -38,7 +39,8 @@ def test_by_zeros_one_value(mine):
 
 def test_by_zeros_between_values(mine):
     same(mine.by_zeros(np.array([2.0, 1.0]), np.array([1.0, 2.0, 3.0]), 2), [2, 4, 7, 2, 3],
-         "With a stride of 2, the row is 0 0 2 0 1 0 0: stride - 1 zeros between two values.")
+         "With a stride of 2, the row is 0 0 2 0 1 0 0: stride - 1 zeros between two values. Is "
+         "the kernel flipped before it slides?")
     same(mine.by_zeros(np.array([1.0, 1.0]), np.array([1.0, 1.0]), 3), [1, 1, 0, 1, 1],
          "With a stride of 3 and a kernel of 2, the row is 0 1 0 0 1 0.")
 

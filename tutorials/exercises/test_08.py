@@ -1,7 +1,7 @@
 """Grades 08.py."""
 
 import pytest
-from grading import same
+from grading import no_error, same
 
 VGG = [(3, 1, 100, 1), (3, 1, 1, 1), (2, 2, 0, 1), (3, 1, 1, 1), (3, 1, 1, 1), (2, 2, 0, 1)]
 VGG += 2 * [(3, 1, 1, 1), (3, 1, 1, 1), (3, 1, 1, 1), (2, 2, 0, 1)]
@@ -27,7 +27,7 @@ def test_place_of_the_image(mine):
 
 
 def test_place_after_one_layer(mine):
-    same(numbers(mine.place([(5, 2, 1, 1)])), [2, 1, 5],
+    same(numbers(mine.place([(5, 1, 1, 1)])), [1, 1, 5],
          "The first window begins at cell -padding, and its middle is (kernel - 1) / 2 further on.")
 
 
@@ -53,9 +53,11 @@ def test_place_of_pool4(mine):
 
 
 def test_crop_offset(mine):
-    same(mine.crop_offset(POOL4, (16, -11.5)), 5,
-         "Cell `offset` of the source is at the shift of the target. Is the sign right? Is it in "
-         "cells and not in pixels?")
+    hint = ("Cell `offset` of the source is at the shift of the target. Is the sign right? Is it "
+            "in cells and not in pixels?")
+    with no_error(hint):
+        got = mine.crop_offset(POOL4, (16, -11.5))
+    same(got, 5, hint)
 
 
 def test_crop_offset_refuses_other_scales(mine):
@@ -74,14 +76,18 @@ def test_crop_offset_refuses_what_begins_too_late(mine):
 
 
 def test_crops_without_skips(mine):
-    same(mine.crops(FC6, [IMAGE]), [19],
-         "FCN-32s: upsample by 32 with a kernel of 64, then crop the scores to the image. The "
-         "shift of a transposed convolution uses the new scale.")
+    hint = ("FCN-32s: upsample by 32 with a kernel of 64, then crop the scores to the image. The "
+            "shift of a transposed convolution uses the new scale.")
+    with no_error(hint):
+        got = mine.crops(FC6, [IMAGE])
+    same(got, [19], hint)
 
 
 def test_crops_of_fcn16s_and_fcn8s(mine):
-    same(mine.crops(FC6, [POOL4, IMAGE]), [5, 27],
-         "FCN-16s crops pool4's map to the scores, and then the scores to the image: mind which "
-         "of the two is cropped.")
+    hint = ("FCN-16s crops pool4's map to the scores, and then the scores to the image: mind which "
+            "of the two is cropped.")
+    with no_error(hint):
+        got = mine.crops(FC6, [POOL4, IMAGE])
+    same(got, [5, 27], hint)
     same(mine.crops(FC6, [POOL4, POOL3, IMAGE]), [5, 9, 31],
          "FCN-8s adds two maps. After each sum the scores are where they were upsampled to.")

@@ -21,7 +21,8 @@ def _in_place(coarse, fine, offset):
 
 # Each mistake: the function it stands in for, and words of the hint that it gets.
 MISTAKES = [
-    ("crop_offset", lambda start, target, stride: int(target - start), "how many cells"),
+    ("crop_offset", lambda start, target, stride: crop_offset(target, start, stride), "the sign"),
+    ("crop_offset", lambda start, target, stride: int(target - start), "How many cells"),
     ("crop_offset", lambda start, target, stride: (target - start) / stride, "Expected an int"),
     ("crop_offset", lambda start, target, stride: int((target - start) / stride), "whole number"),
     ("fuse", lambda c, f, o: c + f[:, o - 1 : o - 1 + c.shape[1], o - 1 : o - 1 + c.shape[2]],

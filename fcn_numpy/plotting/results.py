@@ -202,7 +202,7 @@ def draw_predictions(
     After figure 4 of Long et al.: "refining by fusing information from layers with different
     strides".
     """
-    columns = {"image": images, "truth": [label_image(y, classes) for y in labels]}
+    columns = {"image": images, "labels": [label_image(y, classes) for y in labels]}
     for name, predicted in predictions.items():
         title = f"{TITLES.get(name, name)}\nmean IU {mean_iu[name]:.3f}"
         columns[title] = [label_image(p, classes) for p in predicted]

@@ -66,6 +66,7 @@ def test_output_to_a_full_disk_is_one_line(command):
     assert err == f"fcn-numpy {command.split()[0]}: error: No space left on device\n"
 
 
+@pytest.mark.slow
 def test_a_run_whose_output_fills_the_disk_goes_on_later(tmp_path):
     status, _, err = shell('$0 train --quick --out "$1" > /dev/full', tmp_path / "run")
     assert status == 1
@@ -178,6 +179,7 @@ def test_a_crop_without_measure(tmp_path, capsys):
     assert "expected size of at most 7,071, got 200000" in said
 
 
+@pytest.mark.slow
 def test_a_limit_of_file_sizes_interrupts_and_goes_on(tmp_path):
     out = tmp_path / "run"
     # In blocks of 512 bytes: less than a checkpoint of the classifier.

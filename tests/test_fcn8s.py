@@ -134,6 +134,7 @@ def test_cross_entropy_ignores_another_label_if_asked_to():
     assert_close(grad, loss_of.backward(), 1e-12)
 
 
+@pytest.mark.slow
 def test_it_runs_and_has_learned():
     text = subprocess.run(
         [sys.executable, str(FILE)], capture_output=True, text=True, check=True

@@ -137,6 +137,7 @@ def test_loss_takes_integer_labels(reduction, weight, dtype):
     assert labels.dtype == dtype
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize(
     "model_class, n_class", [(FCN32s, 2), (FCN16s, 2), (FCN8s, 3), (FCN8sAtOnce, 3)]

@@ -178,6 +178,7 @@ def expect_the_same(finished, out):
     assert files_of(out) == files_of(finished)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [1, 5, 9])  # at the opening, within, and after the last
 def test_killed_between_a_checkpoint_and_what_follows_from_it(
     finished, tmp_path, monkeypatch, which
@@ -198,6 +199,7 @@ def test_killed_between_a_checkpoint_and_what_follows_from_it(
     expect_the_same(finished, tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["write_classes", "write_config", "write_scores", "read_scores"])
 def test_killed_before_any_other_file(finished, tmp_path, monkeypatch, name):
     def write(*arguments):

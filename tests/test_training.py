@@ -109,6 +109,7 @@ class Killed(BaseException):
     """Stands for the end of the process, wherever it is."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill_after", [2, 6, 27])
 def test_an_exception_between_checkpoints_loses_nothing(finished, tmp_path, kill_after):
     """Unlike a stop, this saves nothing: the run goes on from the last checkpoint."""

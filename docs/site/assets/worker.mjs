@@ -21,6 +21,8 @@ def go(code):
         # Only the reader's own lines matter.
         lines = traceback.format_exception(error)
         print("".join(line for line in lines if "in go" not in line), file=sys.stderr, end="")
+    finally:
+        sys.stdout.flush()  # a last line without an end
     return "failed"
 `;
 const PACKAGE_OF = {scipy: ["scipy"], matplotlib: ["matplotlib", "pillow"], PIL: ["pillow"]};
@@ -72,9 +74,15 @@ async function run({id, code}) {
     for (const [words, names] of NEEDS) if (words.test(code)) await load(names, say);
     if (/weights\//.test(code)) await unpack("course", say);
     if (/photos\//.test(code)) await unpack("photos", say);
-    const write = line => { text += line + "\n"; self.postMessage({kind: "print", id, text: line + "\n"}); };
-    python.setStdout({batched: write});
-    python.setStderr({batched: write});
+    const decoder = new TextDecoder();
+    const write = bytes => {
+      const part = decoder.decode(bytes, {stream: true});
+      text += part;
+      self.postMessage({kind: "print", id, text: part});
+      return bytes.length;
+    };
+    python.setStdout({write});
+    python.setStderr({write});
     say("Running ...");
     const before = figures(), go = python.globals.get("go");
     let result = go(code);

@@ -170,6 +170,19 @@ def test_nothing_outside_of_a_receptive_field_matters_and_its_corners_do():
         assert any((m != e.contributions["score_pool3"]).any() for m in moved), edge
 
 
+def test_the_gradient_of_a_stream_lies_in_its_receptive_field_and_fills_it():
+    model = random_network(FCN8s, n_class=3)
+    for name in ("score_fr", "score_pool4"):
+        for parameter in getattr(model, name).parameters():
+            parameter.data[...] = 0
+    images = [images_for(model, seed)[0] for seed in range(4)]
+    for row in range(24, 40):  # two periods of the stream
+        found = [explain(model, image, (row, 64)) for image in images]
+        reached = np.flatnonzero(np.sum([e.influence() for e in found], axis=0).any(axis=1))
+        top, bottom = found[0].fields["score_pool3"].rows
+        assert top <= reached[0] <= top + 2 and bottom - 2 <= reached[-1] <= bottom, row
+
+
 def test_the_whole_image_is_the_field_of_the_pyramid():
     model = with_pyramid()
     (top, bottom), (left, right) = explain(model, images_for(model)[0], (1, 1)).fields["context"]

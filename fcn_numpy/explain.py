@@ -12,6 +12,7 @@ sum.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -35,6 +36,12 @@ class Field(NamedTuple):
 
     rows: Pair
     columns: Pair
+
+    @property
+    def size(self) -> Pair:
+        """Height and width."""
+        (top, bottom), (left, right) = self
+        return bottom - top + 1, right - left + 1
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,13 @@ class Explanation:
         rows, columns = (slice(f, p + size // 2 + 1) for f, p in zip(first, self.pixel))
         total = influence.sum()
         return float(influence[rows, columns].sum() / total) if total else float("nan")
+
+    @property
+    def shares(self) -> dict[int, float]:
+        """`share_within` boxes of 16, 32, 64, ... pixels that are smaller than the image."""
+        h, w = next(iter(self.gradients.values())).shape[1:]
+        sizes = itertools.takewhile(lambda n: n < max(h, w), (16 << k for k in itertools.count()))
+        return {size: self.share_within(size) for size in sizes}
 
 
 def explain(
@@ -231,20 +245,22 @@ class _Streams:
     """Splits a map of scores into streams: arrays or, with descriptions as `maps`, FeatureMaps."""
 
     def __init__(self, traced: Traced, maps: Mapping[int, Any]):
-        self.maps = maps
-        self.made_by: dict[int, Step] = {id(step.output): step for step in traced.steps}
+        self.traced, self.maps = traced, maps
 
     def of(self, output: FeatureMap) -> dict[str, Any]:
         """Return the streams of a map, by the names of the layers that score them."""
-        step: Any = self.made_by[id(output)]
+        step: Any = self.traced.maker_of(output)
         if isinstance(step.layer, Sum):
             a, b = step.inputs
             return {**self.of(a), **self.of(b)}
         if isinstance(step.layer, (Crop, ConvTranspose2d, Scale)):
-            scores, *like = (m for m in step.inputs)
+            scores, *like = step.inputs
+            # A copy: the network's own layer would save these maps for its next backward.
+            layer = copy.copy(step.layer)
+            layer.training = False
             others = [self.maps[id(m)] for m in like]
-            return {name: step.layer(x, *others) for name, x in self.of(scores).items()}
-        source = self.made_by.get(id(step.inputs[0]))
+            return {name: layer(x, *others) for name, x in self.of(scores).items()}
+        source = self.traced.maker_of(step.inputs[0])
         if source is not None and isinstance(source.layer, Concat):
             return self._without_context(step, source)
         return {step.name: self.maps[id(output)]}

@@ -23,6 +23,7 @@ of a network that could differ from what it does.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -324,6 +325,14 @@ class Traced:
     inputs: list[FeatureMap]
     steps: list[Step]
     outputs: dict[str, FeatureMap]
+
+    @functools.cached_property
+    def _made_by(self) -> dict[int, Step]:
+        return {id(step.output): step for step in self.steps}
+
+    def maker_of(self, m: FeatureMap) -> Step | None:
+        """Return the step that made a map; None for an input."""
+        return self._made_by.get(id(m))
 
 
 def trace_all(model: Layer, size: int | Pair, channels: int | None = None) -> Traced:

@@ -194,14 +194,25 @@ def test_the_network_is_left_as_it_is():
     image = images_for(model)[0]
     before = model.state_dict()
     model.drop6.p = model.drop7.p = 0.0
+
+    def gradients(between):
+        model.zero_grad()
+        scores = model(image)
+        between()
+        model.backward(np.cos(np.arange(scores.size)).reshape(scores.shape))
+        return {name: p.grad.copy() for name, p in model.named_parameters()}
+
+    expected = gradients(lambda: None)
+    # What forward saved is still there.
+    got = gradients(lambda: explain(model, image, (3, 4)))
+    for name, gradient in got.items():
+        np.testing.assert_array_equal(gradient, expected[name], err_msg=name)
     model.zero_grad()
-    scores = model(image)
     explain(model, image, (3, 4))
     assert all(module.training for module in model.modules())
     assert not any(p.grad.any() for p in model.parameters())
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
-    model.backward(np.ones_like(scores))  # what forward saved is still there
 
 
 def test_shares_of_the_gradient():
@@ -211,6 +222,11 @@ def test_shares_of_the_gradient():
     assert [e.share_within(size) for size in (1, 2, 3, 4, 5, 9)] == [.25, .25, .25, .75, .75, 1]
     assert dataclasses.replace(e, pixel=(0, 0)).share_within(3) == 0.25
     assert np.isnan(dataclasses.replace(e, gradients={"image": 0 * gradient}).share_within(3))
+    assert e.shares == {}  # 9 pixels are less than 16
+    wide = np.zeros((1, 20, 65))
+    wide[0, 10, ::8] = 1
+    shares = dataclasses.replace(e, pixel=(10, 32), gradients={"image": wide}).shares
+    assert shares == {16: pytest.approx(2 / 9), 32: pytest.approx(4 / 9), 64: pytest.approx(8 / 9)}
 
 
 def test_an_image_may_come_with_or_without_its_first_axis():
@@ -290,6 +306,33 @@ def test_the_command_explains_each_head(tmp_path, capsys):
     for head in ("sem", "geo"):
         assert (tmp_path / f"x_{head}_streams.csv").exists()
         assert (tmp_path / f"x_{head}_explained.png").exists()
+
+
+def test_the_command_replaces_what_it_wrote_and_nothing_else(files, capsys):
+    _, folder = files
+
+    def run():
+        return main(["explain", "--weights", str(folder / "w.npz"), str(folder / "shapes.png"),
+                     "--at", "0", "0", "--out", str(folder / "out")])
+
+    assert run() == run() == 0
+    for name in ("shapes_explained.png", "shapes_streams.csv"):
+        for path in (folder / "out").iterdir():
+            path.unlink()
+        (folder / "out" / name).write_bytes(b"precious")
+        assert run() == 2 and f"{name} exists" in capsys.readouterr().err
+        assert (folder / "out" / name).read_bytes() == b"precious"
+
+
+def test_scores_that_are_not_finite_are_an_error(files, capsys):
+    model, folder = files
+    state = model.state_dict()
+    state["conv1_1.weight"][...] = 3e38
+    weights.save(folder / "w.npz", state)
+    assert main(["explain", "--weights", str(folder / "w.npz"), str(folder / "shapes.png"),
+                 "--at", "0", "0", "--out", str(folder / "out")]) == 2
+    assert "the scores are not finite" in capsys.readouterr().err
+    assert not (folder / "out").exists()
 
 
 @pytest.mark.parametrize(("options", "words"), [

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fcn_numpy import optim
 from fcn_numpy.nn import Conv2d, Linear, Parameter
 from fcn_numpy.optim import SGD
 
@@ -138,6 +139,14 @@ def test_clipping_leaves_weight_decay_and_momentum_alone():
     w.grad[...] = 0
     optimizer.step()
     np.testing.assert_allclose(w.data, [1.88 - (0.06 + 0.1 * 0.1 * 1.88)], rtol=1e-12)
+
+
+def test_the_norm_of_a_gradient_is_that_of_all_its_pieces(monkeypatch):
+    monkeypatch.setattr(optim, "PIECE", 4)
+    w = Parameter(np.zeros((3, 3)))
+    w.grad[...] = np.arange(9).reshape(3, 3)
+    SGD([w], lr=1.0, momentum=0.0, clip_gradients=1.0).step()
+    np.testing.assert_allclose(w.data, -w.grad / np.sqrt(204))
 
 
 def test_very_large_gradients_are_clipped_too():

@@ -11,11 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from fcn_numpy.card import card_of
-from fcn_numpy.cli.images import add_second, read, read_second, seconds_of
+from fcn_numpy.cli.images import add_image_options, read, read_second, seconds_of
 from fcn_numpy.cli.options import (
-    add_classes,
-    add_dataset,
-    add_stretch,
     check_one_head,
     describe,
     parse_classes,
@@ -24,6 +21,7 @@ from fcn_numpy.cli.options import (
     whole_number,
 )
 from fcn_numpy.data import Classes
+from fcn_numpy.data.images import is_ours
 from fcn_numpy.explain import Explanation, explain
 from fcn_numpy.files import atomic_write
 from fcn_numpy.models import from_file
@@ -40,9 +38,8 @@ prints the contributions for every class, and writes two files to --out:
                       and the gradient of the pixel's largest score
 
 For a network with several heads, it writes two files for each head: NAME_sem_streams.csv
-and so on. Existing files with these names are replaced.
+and so on. Files that another program wrote are not replaced.
 """
-BOXES = (16, 32, 64, 128, 256, 512)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,13 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("explained"), metavar="DIR",
         help="folder for the results, created if missing (default: %(default)s)",
     )
-    add_classes(
-        parser, "the names in the weights, or classes.csv next to them; for published networks, "
-        "the classes of their data set"
-    )
-    add_dataset(parser)
-    add_second(parser)
-    add_stretch(parser, " (default: as recorded in the weights)")
+    add_image_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -90,30 +81,46 @@ def run(options: argparse.Namespace) -> int:
             f"--at: expected a row below {image.shape[1]} and a column below {image.shape[2]}, "
             f"got {row} and {column}"
         )
+    results = {}
+    for head in model.heads or [""]:
+        name = "_".join(filter(None, (options.image.stem, head)))
+        results[head] = options.out / f"{name}_streams.csv", options.out / f"{name}_explained.png"
+        _check_ours(*results[head])
     print(describe(model))
     print_unnamed(card, model)
     images = network_inputs(model, image, other, means=card.means)
-    found = explain(model, images if len(images) > 1 else images[0], (row, column))
+    with np.errstate(over="ignore", invalid="ignore"):  # it shows in the scores
+        found = explain(model, images if len(images) > 1 else images[0], (row, column))
     heads = found if isinstance(found, dict) else {"": found}
+    if not all(np.isfinite(explanation.scores).all() for explanation in heads.values()):
+        raise ValueError("the scores are not finite: do these weights come from a training that "
+                         "diverged?")
     options.out.mkdir(parents=True, exist_ok=True)
     use_defaults()
     for head, explanation in heads.items():
-        name = "_".join(filter(None, (options.image.stem, head)))
         names = card.of_heads(model)[head]
-        if not np.isfinite(explanation.scores).all():
-            raise ValueError("the scores are not finite: do these weights come from a training "
-                             "that diverged?")
         table = table_of(explanation, names)
         print(f"\n{head + ': ' if head else ''}row {row}, column {column}")
         print(text_of(table))
-        print(sentences_about(explanation, names, image.shape[1:]))
-        with atomic_write(options.out / f"{name}_streams.csv") as file:
+        print(sentences_about(explanation, names))
+        csv_path, figure_path = results[head]
+        with atomic_write(csv_path) as file:
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows(table)
             file.write(text.getvalue().encode())
-        draw_explanation(options.out / f"{name}_explained.png", explanation, image, names)
+        draw_explanation(figure_path, explanation, image, names)
     print(f"\nThe results are in {options.out}.")
     return 0
+
+
+def _check_ours(table: Path, figure: Path) -> None:
+    """Raise ValueError if a result would replace a file that this program did not write."""
+    # A table says nothing about its origin; the figure that was written with it does.
+    if (table.exists() or figure.exists()) and not (figure.exists() and is_ours(figure)):
+        raise ValueError(
+            f"{table if table.exists() else figure} exists, and was not written by this program: "
+            "choose another --out"
+        )
 
 
 def table_of(explanation: Explanation, classes: Classes) -> list[list[str]]:
@@ -134,7 +141,7 @@ def text_of(table: list[list[str]]) -> str:
     )
 
 
-def sentences_about(explanation: Explanation, classes: Classes, size: tuple[int, int]) -> str:
+def sentences_about(explanation: Explanation, classes: Classes) -> str:
     """Describe the margin between the two best classes, and the receptive field of the pixel."""
     lines = []
     if explanation.winner != explanation.runner_up:
@@ -145,13 +152,11 @@ def sentences_about(explanation: Explanation, classes: Classes, size: tuple[int,
         parts = ", ".join(f"{name} {value:+.4f}" for name, value in margins.items())
         lines.append(f"{first} over {second} by {sum(margins.values()):.4f}: {parts}")
     fields = ", ".join(
-        f"{name} {f.rows[1] - f.rows[0] + 1} x {f.columns[1] - f.columns[0] + 1}"
-        for name, f in explanation.fields.items()
+        f"{name} {field.size[0]} x {field.size[1]}" for name, field in explanation.fields.items()
     )
     lines.append(f"receptive field in pixels: {fields}")
     shares = ", ".join(
-        f"{explanation.share_within(box):.0%} in {box} x {box}" for box in BOXES
-        if box < max(size)
+        f"{share:.0%} in {size} x {size}" for size, share in explanation.shares.items()
     )
     if shares:
         winner = classes.names[explanation.winner]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fcn_numpy.card import Card
-from fcn_numpy.cli.options import describe
+from fcn_numpy.cli.options import add_classes, add_dataset, add_stretch, describe
 from fcn_numpy.data import DataWarning, read_depth, stretch
 from fcn_numpy.data.classes import same_name
 from fcn_numpy.data.images import inspect_image
@@ -21,14 +21,20 @@ from fcn_numpy.models import Segmenter
 from fcn_numpy.prediction import means_for
 
 
-def add_second(parser: argparse.ArgumentParser) -> None:
-    """Add the options for the second image of a network that takes two."""
+def add_image_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for what a network of a file sees, and for the names of its classes."""
+    add_classes(
+        parser, "the names in the weights, or classes.csv next to them; for published networks, "
+        "the classes of their data set"
+    )
+    add_dataset(parser)
     for kind, words in (("depth", "a depth image"), ("hha", "an HHA image")):
         parser.add_argument(
             f"--{kind}", type=Path, metavar="PATH",
             help=f"for a network that takes {kind} as well as color: {words}; for several images, "
             f"a folder with {words} of the same name as each IMAGE",
         )
+    add_stretch(parser, " (default: as recorded in the weights)")
 
 
 def seconds_of(

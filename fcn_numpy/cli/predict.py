@@ -13,11 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from fcn_numpy.card import Card, card_of
-from fcn_numpy.cli.images import add_second, read, read_second, seconds_of
+from fcn_numpy.cli.images import add_image_options, read, read_second, seconds_of
 from fcn_numpy.cli.options import (
-    add_classes,
-    add_dataset,
-    add_stretch,
     check_one_head,
     describe,
     parse_classes,
@@ -83,13 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--overwrite", action="store_true",
         help="replace files in --out even if another program wrote them",
     )
-    add_classes(
-        parser, "the names in the weights, or classes.csv next to them; for published networks, "
-        "the classes of their data set"
-    )
-    add_dataset(parser)
-    add_second(parser)
-    add_stretch(parser, " (default: as recorded in the weights)")
+    add_image_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -14,7 +14,6 @@ from fcn_numpy.plotting.maps import draw_map
 from fcn_numpy.plotting.results import label_image
 
 FIELD_COLORS = ("#D55E00", "#009E73", "#0072B2", "#CC79A7")
-BOXES = (16, 32, 64, 128)
 
 
 def draw_explanation(
@@ -67,11 +66,10 @@ def draw_explanation(
     influence = explanation.influence()[:h, :w]
     draw_map(axis, np.sqrt(influence), "what its score depends on", colors="gray")
     shares = []
-    for size in BOXES:
-        if size < max(h, w):
-            corner = column - (size - 1) // 2 - 0.5, row - (size - 1) // 2 - 0.5
-            axis.add_patch(Rectangle(corner, size, size, fill=False, edgecolor="#F0E442"))
-            shares.append(f"{explanation.share_within(size):.0%} in {size} x {size}")
+    for size, share in itertools.islice(explanation.shares.items(), 4):
+        corner = column - (size - 1) // 2 - 0.5, row - (size - 1) // 2 - 0.5
+        axis.add_patch(Rectangle(corner, size, size, fill=False, edgecolor="#F0E442"))
+        shares.append(f"{share:.0%} in {size} x {size}")
     axis.set_xlabel("\n".join(", ".join(shares[i : i + 2]) for i in (0, 2)), fontsize=9)
     axis.set(xlim=(-0.5, w - 0.5), ylim=(h - 0.5, -0.5))
 

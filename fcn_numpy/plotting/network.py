@@ -37,11 +37,11 @@ def draw_network(
         raise ValueError(f"draw_network: expected an FCN, got {type(model).__name__}")
     traced = trace_all(model, size)
     output = traced.outputs[head or next(iter(traced.outputs))]
-    streams, last = _streams(traced, output)
-    coarsest = streams[0].score.inputs[0]
+    streams, last_upscore, last_crop = _streams(traced, output)
+    coarsest = streams[0].source
     groups = _groups(traced, coarsest)
     column = {id(m): i for i, group in enumerate(groups, 1) for m in group.maps}
-    fused = [column[id(stream.score.inputs[0])] for stream in streams]
+    fused = [column[id(stream.source)] for stream in streams]
     # Between two sums there must be room for an upsampling layer.
     xs = [0.0]
     for i in range(1, len(groups) + 1):
@@ -69,56 +69,50 @@ def draw_network(
             _crop(axis, x + 0.06, -1.48, stream.crop, "left")
         _box(axis, x, LOWEST, ["sum" if number else "scores", _shape(total), _stride(total)],
              "white")
-    _upsampling(axis, x, 0, last.upscore)
-    _crop(axis, min(x / 4, 0.9), LOWEST + 0.14, last.crop, "center")
+    _upsampling(axis, x, 0, last_upscore)
+    _crop(axis, min(x / 4, 0.9), LOWEST + 0.14, last_crop, "center")
     _box(axis, 0, LOWEST, ["scores", _shape(output), "stride 1"], "white")
     save_figure(figure, path)
 
 
 class _Stream(NamedTuple):
-    """What scores a map, and how the result is fused; of the last one, only upscore and crop."""
+    """What scores a map, and how the result is fused into the coarser scores, if there are any."""
 
+    source: FeatureMap
     score: Any
-    upscore: Any
-    crop: Any
-    fused: Any
+    fused: FeatureMap
+    upscore: Any = None
+    crop: Any = None
 
 
-def _streams(traced: Traced, output: FeatureMap) -> tuple[list[_Stream], _Stream]:
-    """Return the streams of some scores, coarsest first, and the layers after their last sum."""
-    made_by = {id(step.output): step for step in traced.steps}
+def _streams(traced: Traced, output: FeatureMap) -> tuple[list[_Stream], Any, Any]:
+    """Return the streams of some scores, coarsest first, and the last upsampling layer and crop."""
 
-    def back(m: FeatureMap, *kinds: type) -> Step:
+    def back(m: FeatureMap, *kinds: type) -> Any:
         """Return the step that made a map, past layers of other kinds."""
-        step = made_by[id(m)]
+        step: Any = traced.maker_of(m)
         while not isinstance(step.layer, kinds):
-            step = made_by[id(step.inputs[0])]
+            step = traced.maker_of(step.inputs[0])
         return step
 
-    crop = back(output, Crop)
-    upscore = back(crop.inputs[0], ConvTranspose2d)
-    last = _Stream(None, upscore, crop, None)
+    def source_of(score: Step) -> FeatureMap:
+        """Return the map that is scored, before it is scaled."""
+        m = score.inputs[0]
+        while (maker := traced.maker_of(m)) and isinstance(maker.layer, Scale):
+            m = maker.inputs[0]
+        return m
+
+    last_crop = back(output, Crop)
+    last_upscore = back(last_crop.inputs[0], ConvTranspose2d)
     streams = []
-    step = back(upscore.inputs[0], Sum, Conv2d)
+    step = back(last_upscore.inputs[0], Sum, Conv2d)
     while isinstance(step.layer, Sum):
         coarse, fine = step.inputs
-        upscore = back(coarse, ConvTranspose2d)
-        crop = back(fine, Crop)
-        streams.append(_Stream(back(fine, Conv2d), upscore, crop, step.output))
+        upscore, score = back(coarse, ConvTranspose2d), back(fine, Conv2d)
+        streams.append(_Stream(source_of(score), score, step.output, upscore, back(fine, Crop)))
         step = back(upscore.inputs[0], Sum, Conv2d)
-    streams.append(_Stream(step, None, None, step.output))
-    streams.reverse()
-    # A score layer may see a scaled map; what is drawn is where that map comes from.
-    sources = [s.score.inputs[0] for s in streams]
-    for i, m in enumerate(sources):
-        while id(m) in made_by and isinstance(made_by[id(m)].layer, Scale):
-            m = made_by[id(m)].inputs[0]
-        streams[i] = streams[i]._replace(score=_with_input(streams[i].score, m))
-    return streams, last
-
-
-def _with_input(step: Step, m: FeatureMap) -> Step:
-    return Step(step.name, step.layer, (m,), step.output)
+    streams.append(_Stream(source_of(step), step, step.output))
+    return streams[::-1], last_upscore, last_crop
 
 
 class _Group(NamedTuple):

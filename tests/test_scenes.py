@@ -98,3 +98,23 @@ def test_training_runs_and_is_repeatable(context):
     assert losses == again and len(losses) == 3 and losses[-1] < losses[0]
     assert hasattr(model, "context") == context
     assert 0 < scores.mean_iu < 1
+
+
+@pytest.mark.parametrize("distance", [0, 80, 208])
+def test_stripes_at_a_distance(distance):
+    images, labels, _ = upright(*toy_scenes(40, seed=3, distance=distance))
+    first = 80 + distance  # the disc is in the first 80 columns
+    assert np.flatnonzero((labels > 0).any(axis=(0, 1))).max() < 80
+    # How much each column differs from image to image, less what its background does.
+    rough = (images - images.mean(axis=(2, 3), keepdims=True)).std(axis=(0, 1, 2))
+    striped = rough[80:] > 0.12
+    np.testing.assert_array_equal(np.flatnonzero(striped) + 80, np.arange(first, first + 64))
+
+
+def test_the_default_distance_is_the_largest():
+    for one, other in zip(toy_scenes(3), toy_scenes(3, distance=208)):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="expected a distance of at most 208, got 209"):
+        toy_scenes(1, distance=209)
+    with pytest.raises(ValueError, match="distance"):
+        toy_scenes(1, distance=-1)

@@ -60,8 +60,6 @@
     code.setAttribute("aria-label", `Python code, block ${index + 1}`);
     code.addEventListener("keydown", event => {
       if (event.key === "Enter" && (event.ctrlKey || event.shiftKey)) { event.preventDefault(); runUpTo(index); }
-      if (event.key === "Tab" && !event.shiftKey && !event.altKey && !event.ctrlKey && getSelection().isCollapsed
-          && code.dataset.tabs === "1") { event.preventDefault(); document.execCommand("insertText", false, "    "); }
     });
     const run = element("button", {type: "button", className: "md-button run", textContent: "Run"});
     const above = element("button", {type: "button", className: "md-button run", textContent: "Run all above"});
@@ -196,6 +194,5 @@
     bar.say("The page is as it was.");
   }
 
-  // For other scripts of the site.
-  window.FCN_RUN = {runAll: () => runUpTo(cells.length - 1, true), cells};
+  window.FCN_RUN = {cells};  // for the tests
 })();
